@@ -1,0 +1,411 @@
+"""Every error a caller can meet, and what the service's own codes mean.
+
+    VisionPipeError
+    ├── InputError                    the caller's file, URL, argument or setting
+    │   ├── UnreadableSourceError         missing, vanished, no permission, a folder where a file is meant
+    │   ├── BadImageError                 empty, truncated, corrupt, not an image, decompression bomb
+    │   ├── BadVideoError                 the same for clips
+    │   ├── FetchError                    a URL refused, too large, too slow, or not there
+    │   ├── ParameterError                an argument out of its range
+    │   └── ConfigurationError            a missing key or extra, an unreadable overlay           (job)
+    ├── CapabilityError               the model cannot take this, known before a request is spent
+    │   ├── TooManyImagesError            more images than the model takes
+    │   ├── MediaLimitError               bytes, pixels or seconds over a limit and repair not allowed
+    │   ├── UnsupportedError              a kind of media, tool or parameter the model does not know
+    │   └── ContextLimitError             estimated input over context - max output
+    ├── ServiceError                  the endpoint refused, failed or was out of reach
+    │   ├── AuthenticationError           wrong, missing or expired key                           (job)
+    │   ├── AccountError                  no balance, locked or inactive account                  (job)
+    │   ├── QuotaError                    a daily limit or a plan's window is spent               (job)
+    │   ├── AccessError                   no right to this API or model                           (job)
+    │   ├── UnknownModelError             the endpoint does not know the model                    (job)
+    │   ├── RejectedRequestError          the request's form was refused
+    │   ├── ContentPolicyError            the content was refused
+    │   ├── RateLimitError                too many at once, or the model is overloaded      retryable
+    │   ├── ServerError                   5xx and its kin                                   retryable
+    │   ├── ConnectionFailedError         broken before the first byte of an answer         retryable
+    │   └── ReplyTimeoutError             no answer in time; it may have been billed
+    └── AnswerError                   an answer came, and cannot be used
+        ├── EmptyAnswerError              no text
+        ├── FilteredAnswerError           finish_reason "sensitive"
+        ├── InterruptedAnswerError        cut off; carries the partial reply
+        └── UnreadableAnswerError         not what the protocol or the schema promises
+
+The rule: an error says whose fault it is and what to do next. ``scope`` is "job" where every further
+item would meet the same end, so the whole run stops; everywhere else only the item fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from visionpipe.reply import Reply
+
+Scope = Literal["item", "job"]
+
+
+class VisionPipeError(Exception):
+    """Base of all errors of this library.
+
+    Args:
+        reason: what is wrong, one clause without a full stop.
+        cure: what to do next, one sentence.
+        subject: the file, URL, model or argument concerned.
+        code: a stable word (``"truncated"``) or the service's own code (``"1302"``).
+        request_id: the id sent with the request concerned.
+        retryable: whether the same thing may succeed later, unchanged.
+        scope: ``"item"`` or ``"job"`` (stop everything).
+    """
+
+    default_code: ClassVar[str] = "error"
+    default_retryable: ClassVar[bool] = False
+    default_scope: ClassVar[Scope] = "item"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        cure: str,
+        subject: str | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        scope: Scope | None = None,
+    ) -> None:
+        self.reason = reason
+        self.cure = cure
+        self.subject = subject
+        self.code = self.default_code if code is None else code
+        self.request_id = request_id
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.scope: Scope = self.default_scope if scope is None else scope
+        super().__init__(f"{subject}: {reason}. {cure}" if subject else f"{reason}. {cure}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword-only arguments do not survive the default pickling, and workers send errors home.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[VisionPipeError], args: tuple[Any, ...], state: dict[str, Any]) -> VisionPipeError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class InputError(VisionPipeError):
+    """What the caller gave cannot be used."""
+
+    default_code = "input"
+
+
+class UnreadableSourceError(InputError):
+    """The file is missing, vanished, forbidden, or not a file."""
+
+    default_code = "unreadable"
+
+
+class BadImageError(InputError):
+    """The bytes are no usable image; ``code`` is empty, truncated, corrupt, not_an_image or bomb."""
+
+    default_code = "corrupt"
+
+
+class BadVideoError(InputError):
+    """The bytes are no usable video; ``code`` is empty, truncated, corrupt, not_a_video or no_picture."""
+
+    default_code = "corrupt"
+
+
+class FetchError(InputError):
+    """A URL could not be fetched; ``code`` is refused_address, too_large, timeout, status or network."""
+
+    default_code = "fetch"
+
+
+class ParameterError(InputError):
+    """An argument is out of its range or contradicts another. Nothing is clamped."""
+
+    default_code = "parameter"
+
+
+class ConfigurationError(InputError):
+    """A setting, key or optional package is missing or unusable: every item would fail alike."""
+
+    default_code = "configuration"
+    default_scope = "job"
+
+
+class CapabilityError(VisionPipeError):
+    """The model's record says that this cannot work, so no request is spent."""
+
+    default_code = "capability"
+
+
+class TooManyImagesError(CapabilityError):
+    """More images than the model takes in one request."""
+
+    default_code = "too_many_images"
+
+
+class MediaLimitError(CapabilityError):
+    """Bytes, pixels or seconds beyond the model's limit, where repair is off or impossible."""
+
+    default_code = "media_limit"
+
+
+class UnsupportedError(CapabilityError):
+    """The model or endpoint does not take this kind of media, tool or parameter."""
+
+    default_code = "unsupported"
+
+
+class ContextLimitError(CapabilityError):
+    """The estimated input is over the context less the output asked for."""
+
+    default_code = "context_limit"
+
+
+class ServiceError(VisionPipeError):
+    """The endpoint refused, failed, or could not be reached.
+
+    ``status`` is the HTTP status (None where no answer came), ``service_message`` the service's own
+    words, ``retry_after`` the seconds it asked to wait (None where it did not say).
+    """
+
+    default_code = "service"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        cure: str,
+        subject: str | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        scope: Scope | None = None,
+        status: int | None = None,
+        service_message: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            reason,
+            cure=cure,
+            subject=subject,
+            code=code,
+            request_id=request_id,
+            retryable=retryable,
+            scope=scope,
+        )
+        self.status = status
+        self.service_message = service_message
+        self.retry_after = retry_after
+
+
+class AuthenticationError(ServiceError):
+    """The key is wrong, missing, expired, or of another host."""
+
+    default_code = "authentication"
+    default_scope = "job"
+
+
+class AccountError(ServiceError):
+    """The account has no balance, or is locked or inactive."""
+
+    default_code = "account"
+    default_scope = "job"
+
+
+class QuotaError(ServiceError):
+    """A daily limit or a plan's window is spent; the service's message says when it opens again."""
+
+    default_code = "quota"
+    default_scope = "job"
+
+
+class AccessError(ServiceError):
+    """The account has no right to this API or model."""
+
+    default_code = "access"
+    default_scope = "job"
+
+
+class UnknownModelError(ServiceError):
+    """The endpoint does not know the model."""
+
+    default_code = "unknown_model"
+    default_scope = "job"
+
+
+class RejectedRequestError(ServiceError):
+    """The service refused the request's form."""
+
+    default_code = "rejected"
+
+
+class ContentPolicyError(ServiceError):
+    """The service refused the content; only this item is concerned."""
+
+    default_code = "content_policy"
+
+
+class RateLimitError(ServiceError):
+    """Too many requests at once, or the model is overloaded; slow down and try again."""
+
+    default_code = "rate_limit"
+    default_retryable = True
+
+
+class ServerError(ServiceError):
+    """The service failed on its side."""
+
+    default_code = "server"
+    default_retryable = True
+
+
+class ConnectionFailedError(ServiceError):
+    """The connection failed before the first byte of an answer."""
+
+    default_code = "connection"
+    default_retryable = True
+
+
+class ReplyTimeoutError(ServiceError):
+    """No answer in time. The service may have worked on it (and billed it), so the library does not
+    send it again by itself; whether to do so is the caller's choice, hence retryable."""
+
+    default_code = "timeout"
+    default_retryable = True
+
+
+class AnswerError(VisionPipeError):
+    """An answer came and cannot be used. ``reply`` holds what there is of it."""
+
+    default_code = "answer"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        cure: str,
+        subject: str | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retryable: bool | None = None,
+        scope: Scope | None = None,
+        reply: Reply | None = None,
+    ) -> None:
+        super().__init__(
+            reason,
+            cure=cure,
+            subject=subject,
+            code=code,
+            request_id=request_id,
+            retryable=retryable,
+            scope=scope,
+        )
+        self.reply = reply
+
+
+class EmptyAnswerError(AnswerError):
+    """The model returned no text."""
+
+    default_code = "empty_answer"
+    default_retryable = True
+
+
+class FilteredAnswerError(AnswerError):
+    """The service filtered its answer (``finish_reason`` "sensitive")."""
+
+    default_code = "filtered_answer"
+
+
+class InterruptedAnswerError(AnswerError):
+    """The answer broke off: the stream was cut or stalled, or ``finish_reason`` is "network_error"."""
+
+    default_code = "interrupted_answer"
+    default_retryable = True
+
+
+class UnreadableAnswerError(AnswerError):
+    """The answer is not what the protocol or the asked-for schema promises."""
+
+    default_code = "unreadable_answer"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceCode:
+    """What one of the service's error codes means for the caller."""
+
+    error: type[ServiceError]
+    reason: str
+    cure: str
+    retryable: bool = False
+
+
+_KEY = "Check the API key, and that it belongs to this host."
+_ACCOUNT = "Look at the account's state in the provider's console."
+_BALANCE = "Top up the account, or check that the key's plan belongs to this base URL; then run again."
+_WAIT_WINDOW = "Wait until the time named in the service's message, then run again."
+_PLAN = "Check the plan in the provider's console, or choose another model."
+_FORM = "See the service's message; `visionpipe check` shows what would be sent."
+_LATER = "Try again in a moment."
+_SLOWER = "Lower the concurrency, or try again in a moment."
+
+SERVICE_CODES: dict[str, ServiceCode] = {
+    "1000": ServiceCode(AuthenticationError, "the service could not authenticate the key", _KEY),
+    "1001": ServiceCode(AuthenticationError, "no key arrived at the service", _KEY),
+    "1002": ServiceCode(AuthenticationError, "the key is not valid", _KEY),
+    "1003": ServiceCode(AuthenticationError, "the key or token has expired", _KEY),
+    "1004": ServiceCode(AuthenticationError, "the key could not be verified", _KEY),
+    "1005": ServiceCode(AuthenticationError, "the account needs a second factor", _ACCOUNT),
+    "1100": ServiceCode(AccountError, "the account could not be read", _ACCOUNT),
+    "1110": ServiceCode(AccountError, "the account is not active", _ACCOUNT),
+    "1111": ServiceCode(AccountError, "the account does not exist", _ACCOUNT),
+    "1112": ServiceCode(AccountError, "the account is locked", _ACCOUNT),
+    "1113": ServiceCode(AccountError, "the account has no balance or resource pack for this call", _BALANCE),
+    "1120": ServiceCode(AccountError, "the account cannot be reached at the moment", _LATER),
+    "1121": ServiceCode(AccountError, "the account is locked for a violation", _ACCOUNT),
+    "1200": ServiceCode(ServerError, "the call failed inside the service", _LATER, retryable=True),
+    "1210": ServiceCode(RejectedRequestError, "a parameter or an image's form was refused", _FORM),
+    "1211": ServiceCode(UnknownModelError, "the model does not exist here", "See `visionpipe models`."),
+    "1212": ServiceCode(RejectedRequestError, "the model does not support this way of calling", _FORM),
+    "1213": ServiceCode(RejectedRequestError, "a required field is missing", _FORM),
+    "1214": ServiceCode(RejectedRequestError, "a field has an illegal value", _FORM),
+    "1215": ServiceCode(RejectedRequestError, "two fields exclude one another", _FORM),
+    "1220": ServiceCode(AccessError, "the account has no right to this API", _ACCOUNT),
+    "1221": ServiceCode(AccessError, "this API is offline", "Choose another model or endpoint."),
+    "1222": ServiceCode(AccessError, "this API does not exist", "Check the base URL."),
+    "1230": ServiceCode(ServerError, "the call failed inside the service", _LATER, retryable=True),
+    "1231": ServiceCode(RejectedRequestError, "this request_id was used before", "Send it with a new one."),
+    "1234": ServiceCode(ServerError, "the service met a network error", _LATER, retryable=True),
+    "1261": ServiceCode(
+        RejectedRequestError, "the prompt is too long", "Send fewer or smaller images, or less text."
+    ),
+    "1300": ServiceCode(ContentPolicyError, "a policy blocked the call", "Leave this item out."),
+    "1301": ServiceCode(ContentPolicyError, "the content was found sensitive", "Leave this item out."),
+    "1302": ServiceCode(RateLimitError, "too many requests at once", _SLOWER, retryable=True),
+    "1303": ServiceCode(RateLimitError, "requests come too often", _SLOWER, retryable=True),
+    "1304": ServiceCode(QuotaError, "the daily limit is reached", "Run again tomorrow."),
+    "1305": ServiceCode(RateLimitError, "the platform is overloaded", _SLOWER, retryable=True),
+    "1308": ServiceCode(QuotaError, "the usage window is spent", _WAIT_WINDOW),
+    "1309": ServiceCode(QuotaError, "the plan has expired", _PLAN),
+    "1310": ServiceCode(QuotaError, "the usage window is spent", _WAIT_WINDOW),
+    "1311": ServiceCode(AccessError, "the model is not in the plan", _PLAN),
+    "1312": ServiceCode(RateLimitError, "the model is overloaded", _SLOWER, retryable=True),
+    "1313": ServiceCode(QuotaError, "the plan's fair-use limit is reached", _PLAN),
+    "1314": ServiceCode(AccessError, "the enterprise plan does not allow this", _PLAN),
+    "1315": ServiceCode(AccessError, "the key is of a kind this API does not take", _KEY),
+    **{
+        str(code): ServiceCode(QuotaError, "the usage window is spent", _WAIT_WINDOW)
+        for code in range(1316, 1322)
+    },
+    "1701": ServiceCode(RateLimitError, "the web search is busy", _LATER, retryable=True),
+    "1702": ServiceCode(RejectedRequestError, "no web search engine is available", _FORM),
+    "1703": ServiceCode(RejectedRequestError, "the web search found nothing", _FORM),
+}
+"""BigModel's documented codes (docs.bigmodel.cn/cn/faq/api-code, read 2026-09). Codes not listed here are
+classed by HTTP status."""

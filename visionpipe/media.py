@@ -1,0 +1,146 @@
+"""What a message is made of: text, images, videos, links to them. Frozen values; nothing here does I/O.
+
+The rule: a part knows everything a limit can be checked against (bytes, pixels, format, orientation), so
+that checking and planning never open a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from visionpipe.values import Adjustment
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryContent:
+    """Encoded bytes held in memory."""
+
+    data: bytes = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """Encoded bytes that stay on disk until they are sent.
+
+    ``size`` (bytes) and ``modified_ns`` are as found when the file was probed, so that the sender can
+    tell that it has changed since.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+
+
+Content: TypeAlias = MemoryContent | FileContent
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text part; never empty on the wire (the service answers 1214 to empty text)."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One still image whose bytes are at hand.
+
+    ``width`` and ``height`` are pixels as stored, before ``orientation`` (EXIF, 1 to 8; 1 is upright) is
+    applied. ``format`` is the content's own, told from its bytes: jpeg, png, webp, gif, bmp, tiff, avif,
+    heic. ``colour`` is rgb, grey, palette, cmyk or other; ``bits`` are per channel. ``alpha`` says that
+    the format carries transparency, not that any pixel is transparent.
+    """
+
+    name: str
+    content: Content
+    format: str
+    width: int
+    height: int
+    orientation: int = 1
+    colour: str = "rgb"
+    bits: int = 8
+    alpha: bool = False
+    frames: int = 1
+    adjustments: tuple[Adjustment, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Encoded size in bytes."""
+        return self.content.size
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """(width, height) in pixels as a viewer shows it."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedImage:
+    """An image the service fetches itself."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """One clip whose bytes are at hand. ``width`` and ``height`` are pixels as shown (rotation applied);
+    ``container`` is mp4, mkv, mov, webm, avi or another demuxer's short name."""
+
+    name: str
+    content: Content
+    container: str
+    width: int
+    height: int
+    duration_s: float
+    frame_rate: float
+    frame_count: int
+    codec: str = ""
+    rotation: int = 0
+    variable_rate: bool = False
+    audio: bool = False
+    adjustments: tuple[Adjustment, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Encoded size in bytes."""
+        return self.content.size
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedVideo:
+    """A video the service fetches itself; ``size`` in bytes where the server told it."""
+
+    url: str
+    size: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFile:
+    """A document (pdf, docx, ...) the service fetches itself."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        return self.url
+
+
+Media: TypeAlias = Image | LinkedImage | Video | LinkedVideo | LinkedFile
+Part: TypeAlias = Text | Media

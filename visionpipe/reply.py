@@ -1,0 +1,72 @@
+"""What came back, as a frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from visionpipe.request import ToolCall
+from visionpipe.values import JSON, Adjustment, Money, Note, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at sending: the id it carried, its seconds, and the code it failed with (None: answered)."""
+
+    request_id: str
+    seconds: float
+    failed_with: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A model's answer, with everything that happened on the way to it.
+
+    Attributes:
+        text: the answer, with think and box markup taken out (a note says so).
+        model: the model id the service reports.
+        usage: tokens as the service counted them; None where it did not say.
+        cost: from usage and the registry's prices; None where either is unknown.
+        request_id: the id of the attempt that was answered.
+        finish_reason: stop, length, tool_calls, or what else the service says.
+        reasoning: the model's thinking, apart from the answer; empty where there is none.
+        tool_calls: functions the model asks for.
+        adjustments: what was changed between what was given and what was sent.
+        notes: what is worth knowing about the answer.
+        attempts: every try, the last one answered.
+        local: True where the embedded engine answered and nothing left the machine.
+        raw: the answer's JSON as it came (of a stream: its last chunk).
+    """
+
+    text: str
+    model: str
+    usage: Usage | None = None
+    cost: Money | None = None
+    request_id: str = ""
+    finish_reason: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    adjustments: tuple[Adjustment, ...] = ()
+    notes: tuple[Note, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    local: bool = False
+    raw: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_json(self) -> dict[str, JSON]:
+        """The reply as one JSON object, without ``raw``."""
+        return {
+            "text": self.text,
+            "model": self.model,
+            "local": self.local,
+            "request_id": self.request_id,
+            "finish_reason": self.finish_reason,
+            "reasoning": self.reasoning,
+            "usage": self.usage.to_json() if self.usage else None,
+            "cost": self.cost.to_json() if self.cost else None,
+            "adjustments": [a.to_json() for a in self.adjustments],
+            "notes": [n.to_json() for n in self.notes],
+            "attempts": len(self.attempts),
+        }
