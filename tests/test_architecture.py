@@ -53,10 +53,10 @@ def imported(path: Path) -> list[tuple[str, bool]]:
 
     def walk(node: ast.AST, typing_only: bool) -> None:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            for child in node.body:
-                walk(child, True)
-            for child in node.orelse:
-                walk(child, typing_only)
+            for statement in node.body:
+                walk(statement, True)
+            for statement in node.orelse:
+                walk(statement, typing_only)
             return
         if isinstance(node, ast.Import):
             found.extend((alias.name, typing_only) for alias in node.names)

@@ -142,5 +142,23 @@ class LinkedFile:
         return self.url
 
 
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What to do to an image so that its model takes it; decided without I/O, carried out by the loaders.
+
+    ``width`` and ``height`` are the upright target in pixels; equal to the image's upright size where only
+    the encoding changes. ``format`` is what to encode as, ``max_bytes`` the encoded size not to pass
+    (quality, then size, give way), ``background`` what transparency is flattened on (RGB, 0 to 255),
+    ``reasons`` one word a cause: orientation, bytes, side, format, colour, bits, alpha, frames.
+    """
+
+    format: str
+    width: int
+    height: int
+    max_bytes: int | None = None
+    background: tuple[int, int, int] = (255, 255, 255)
+    reasons: tuple[str, ...] = ()
+
+
 Media: TypeAlias = Image | LinkedImage | Video | LinkedVideo | LinkedFile
 Part: TypeAlias = Text | Media
