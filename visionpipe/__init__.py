@@ -1,1 +1,72 @@
-"""visionpipe."""
+"""Photos and videos in, trusted text and data out, through vision-language models.
+
+The public names are exactly those of ``__all__``. They are looked up at first use, so that importing the
+package costs next to nothing: Pillow, OpenCV, numpy and httpx are loaded when something needs them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from visionpipe.client.async_client import AsyncClient
+    from visionpipe.client.client import Client
+    from visionpipe.errors import (
+        AnswerError,
+        CapabilityError,
+        InputError,
+        ServiceError,
+        VisionPipeError,
+    )
+    from visionpipe.prompts import presets
+    from visionpipe.registry.lookup import Registry
+    from visionpipe.reply import Reply
+    from visionpipe.stages.retry import RetryPolicy
+    from visionpipe.wire.http import Timeouts
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AnswerError": "visionpipe.errors",
+    "AsyncClient": "visionpipe.client.async_client",
+    "CapabilityError": "visionpipe.errors",
+    "Client": "visionpipe.client.client",
+    "InputError": "visionpipe.errors",
+    "Registry": "visionpipe.registry.lookup",
+    "Reply": "visionpipe.reply",
+    "RetryPolicy": "visionpipe.stages.retry",
+    "ServiceError": "visionpipe.errors",
+    "Timeouts": "visionpipe.wire.http",
+    "VisionPipeError": "visionpipe.errors",
+    "presets": "visionpipe.prompts.presets",
+}
+
+__all__ = [
+    "AnswerError",
+    "AsyncClient",
+    "CapabilityError",
+    "Client",
+    "InputError",
+    "Registry",
+    "Reply",
+    "RetryPolicy",
+    "ServiceError",
+    "Timeouts",
+    "VisionPipeError",
+    "presets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'visionpipe' has no attribute {name!r}")
+    module = importlib.import_module(home)
+    value = module if home.endswith(f".{name}") else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -6,6 +6,7 @@
     │   ├── BadImageError                 empty, truncated, corrupt, not an image, decompression bomb
     │   ├── BadVideoError                 the same for clips
     │   ├── FetchError                    a URL refused, too large, too slow, or not there
+    │   ├── StorageError                  a journal or output that cannot be written or read        (job)
     │   ├── ParameterError                an argument out of its range
     │   └── ConfigurationError            a missing key or extra, an unreadable overlay           (job)
     ├── CapabilityError               the model cannot take this, known before a request is spent
@@ -57,6 +58,8 @@ class VisionPipeError(Exception):
         request_id: the id sent with the request concerned.
         retryable: whether the same thing may succeed later, unchanged.
         scope: ``"item"`` or ``"job"`` (stop everything).
+
+    ``attempts`` is how many times a request was sent before this error was final.
     """
 
     default_code: ClassVar[str] = "error"
@@ -81,6 +84,7 @@ class VisionPipeError(Exception):
         self.request_id = request_id
         self.retryable = self.default_retryable if retryable is None else retryable
         self.scope: Scope = self.default_scope if scope is None else scope
+        self.attempts = 0
         super().__init__(f"{subject}: {reason}. {cure}" if subject else f"{reason}. {cure}")
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -123,6 +127,13 @@ class FetchError(InputError):
     """A URL could not be fetched; ``code`` is refused_address, too_large, timeout, status or network."""
 
     default_code = "fetch"
+
+
+class StorageError(InputError):
+    """A journal or an output cannot be written or read; ``code`` is full, locked, unwritable or damaged."""
+
+    default_code = "unwritable"
+    default_scope = "job"
 
 
 class ParameterError(InputError):

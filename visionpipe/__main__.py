@@ -1,0 +1,5 @@
+"""``python -m visionpipe``: the command line."""
+
+from visionpipe.cli import main
+
+main()

@@ -1,0 +1,110 @@
+"""The asyncio client: a thin driver of the same preparation and the same calls as the synchronous one.
+
+Files are read and images repaired in a worker thread, so that the event loop never waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from visionpipe.client.announce import announce_local
+from visionpipe.client.calls import Calls
+from visionpipe.client.drive import drive_async
+from visionpipe.client.options import CallOptions, merged
+from visionpipe.client.preparation import Fetch, Prepared, Preparer
+from visionpipe.client.settings import Settings, resolve_settings
+from visionpipe.client.stream import AsyncStream
+from visionpipe.prompts.presets import describe as describe_preset
+from visionpipe.reply import Reply
+from visionpipe.stages.merge import merge_replies
+from visionpipe.stages.retry import RetryPolicy
+from visionpipe.transport.connect import connect_async
+from visionpipe.transport.fetch import fetch_bytes
+from visionpipe.transport.sender import AsyncSender
+from visionpipe.wire.http import Timeouts
+
+
+class AsyncClient:
+    """Ask a vision model about images, from an event loop.
+
+    The same arguments, calls and errors as :class:`visionpipe.client.client.Client`; calls are awaited, and
+    ``sender`` and ``sleep`` are asynchronous. Use it within one event loop.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        provider: str | None = None,
+        api_key: str | None = None,
+        catalog: str | os.PathLike[str] | None = None,
+        lang: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        defaults: CallOptions | None = None,
+        sender: AsyncSender | None = None,
+        fetch: Fetch = fetch_bytes,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.settings: Settings = resolve_settings(
+            model=model, base_url=base_url, provider=provider, api_key=api_key, catalog=catalog, lang=lang
+        )
+        self._defaults = defaults or CallOptions()
+        self._calls = Calls(self.settings, retry or RetryPolicy(), timeouts or Timeouts(), clock)
+        self._preparer = Preparer(self.settings, fetch)
+        self._sender = sender or connect_async(self.settings.endpoint, self.settings.api_key)
+        self._sleep = sleep
+        announce_local(self.settings)
+
+    async def describe(self, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+        """Describe one or several images in plain words."""
+        return await self.ask(describe_preset.text(self.settings.lang), *images, **options)
+
+    async def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+        """Ask about images; arguments and errors as for :meth:`Client.ask`."""
+        return await self.send(await self.prepare(prompt, *images, **options))
+
+    async def stream(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> AsyncStream:
+        """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
+        prepared = await self.prepare(prompt, *images, **options)
+        request = prepared.single("stream")
+        call = self._calls.streamed(request, prepared.model)
+        source, reader = await drive_async(call, self._sender, self._sleep)
+        return AsyncStream(source, reader)
+
+    async def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:
+        """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
+        chosen = merged(self._defaults, options)
+        return await asyncio.to_thread(self._preparer.prepare, prompt, images, chosen)
+
+    async def send(self, prepared: Prepared, *, retry_rate_limits: bool = True) -> Reply:
+        """Send what was prepared; several requests one after the other, merged into one reply."""
+        calls = self._calls if retry_rate_limits else self._calls.without_rate_limit_retries()
+        return merge_replies(
+            [
+                await drive_async(calls.whole(request, prepared.model), self._sender, self._sleep)
+                for request in prepared.requests
+            ]
+        )
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._sender.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"AsyncClient(model={self.settings.model.id!r}, endpoint={self.settings.endpoint.id!r})"

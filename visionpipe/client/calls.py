@@ -1,0 +1,87 @@
+"""The calls a client can make, as effect generators: what is said over the wire, decided once for the
+synchronous and the asyncio client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from visionpipe.client.settings import Settings
+from visionpipe.errors import ServiceError
+from visionpipe.registry.records import ModelRecord
+from visionpipe.reply import Reply
+from visionpipe.request import Request
+from visionpipe.stages.exchange import Answered, Effect, Open, Send, exchange, new_request_id
+from visionpipe.stages.read import ReadingContext, read_reply
+from visionpipe.stages.read_error import read_error
+from visionpipe.stages.read_stream import StreamReader
+from visionpipe.stages.retry import RetryPolicy
+from visionpipe.wire.chat import CHAT_PATH, encode_chat
+from visionpipe.wire.http import HttpRequest, HttpResponse, Timeouts
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Makes the generators for one endpoint.
+
+    Attributes:
+        settings: endpoint, model and registry.
+        policy: when to try again.
+        timeouts: seconds.
+        clock: monotonic seconds.
+        request_id: gives a new id per attempt.
+    """
+
+    settings: Settings
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    clock: Callable[[], float] = time.monotonic
+    request_id: Callable[[], str] = new_request_id
+
+    def without_rate_limit_retries(self) -> Calls:
+        """The same calls, for a caller whose own limiter must see every 429."""
+        return replace(self, policy=replace(self.policy, rate_limits=False))
+
+    def whole(self, request: Request, model: ModelRecord) -> Generator[Effect, Any, Reply]:
+        """Ask and read the whole answer."""
+        context = self._context(request, model)
+
+        def read(response: HttpResponse, answered: Answered) -> Reply:
+            return read_reply(response.body, context, answered)
+
+        return self._exchange(lambda id_: Send(self._http(request, id_, stream=False)), read)
+
+    def streamed(
+        self, request: Request, model: ModelRecord
+    ) -> Generator[Effect, Any, tuple[Any, StreamReader]]:
+        """Ask and open the answer as a stream; what is returned reads it."""
+        context = self._context(request, model)
+
+        def read(stream: Any, answered: Answered) -> tuple[Any, StreamReader]:
+            return stream, StreamReader(context, answered)
+
+        return self._exchange(lambda id_: Open(self._http(request, id_, stream=True)), read)
+
+    def _exchange(
+        self, make: Callable[[str], Effect], read: Callable[[Any, Answered], Any]
+    ) -> Generator[Effect, Any, Any]:
+        return exchange(
+            make,
+            read,
+            self._refusal,
+            policy=self.policy,
+            clock=self.clock,
+            request_id=self.request_id,
+        )
+
+    def _http(self, request: Request, request_id: str, *, stream: bool) -> HttpRequest:
+        body = encode_chat(request, self.settings.endpoint, request_id=request_id, stream=stream)
+        return HttpRequest("POST", CHAT_PATH, body, timeouts=self.timeouts)
+
+    def _refusal(self, response: HttpResponse, request_id: str) -> ServiceError:
+        return read_error(response, self.settings.endpoint, request_id=request_id)
+
+    def _context(self, request: Request, model: ModelRecord) -> ReadingContext:
+        return ReadingContext(request, model, self.settings.endpoint)

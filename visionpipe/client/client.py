@@ -1,0 +1,136 @@
+"""The synchronous client: a thin driver of the same preparation and the same calls as the asyncio one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from visionpipe.client.announce import announce_local
+from visionpipe.client.calls import Calls
+from visionpipe.client.drive import drive
+from visionpipe.client.options import CallOptions, merged
+from visionpipe.client.preparation import Fetch, Prepared, Preparer
+from visionpipe.client.settings import Settings, resolve_settings
+from visionpipe.client.stream import Stream
+from visionpipe.prompts.presets import describe as describe_preset
+from visionpipe.reply import Reply
+from visionpipe.stages.merge import merge_replies
+from visionpipe.stages.retry import RetryPolicy
+from visionpipe.transport.connect import connect
+from visionpipe.transport.fetch import fetch_bytes
+from visionpipe.transport.sender import Sender
+from visionpipe.wire.http import Timeouts
+
+
+class Client:
+    """Ask a vision model about images.
+
+    Safe to use from several threads at once. Close it, or use it as a context manager, to give its
+    connections back.
+
+    Args:
+        model: a model id; default the endpoint's own.
+        base_url: an endpoint's URL, or a registered name such as ``"zai"`` or ``"ollama"``.
+        provider: a registered endpoint whose dialect another host's ``base_url`` speaks.
+        api_key: default from the environment (``BIGMODEL_API_KEY``, ``ZHIPUAI_API_KEY``, ``ZAI_API_KEY``);
+            with no key at all the embedded engine answers, which is said once on stderr.
+        catalog: a TOML file with models and endpoints of your own.
+        lang: "en" or "zh", for the library's own prompts.
+        retry: when to try again.
+        timeouts: in seconds.
+        defaults: options for every call; see :class:`visionpipe.client.options.CallOptions`.
+        sender: what carries requests out; default by endpoint.
+        fetch: downloads a URL; default with the library's own guards.
+        clock, sleep: monotonic seconds, and waiting.
+
+    Raises:
+        ConfigurationError: unknown names, or no key for an endpoint that needs one.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        base_url: str | None = None,
+        provider: str | None = None,
+        api_key: str | None = None,
+        catalog: str | os.PathLike[str] | None = None,
+        lang: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        defaults: CallOptions | None = None,
+        sender: Sender | None = None,
+        fetch: Fetch = fetch_bytes,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.settings: Settings = resolve_settings(
+            model=model, base_url=base_url, provider=provider, api_key=api_key, catalog=catalog, lang=lang
+        )
+        self._defaults = defaults or CallOptions()
+        self._calls = Calls(self.settings, retry or RetryPolicy(), timeouts or Timeouts(), clock)
+        self._preparer = Preparer(self.settings, fetch)
+        self._sender = sender or connect(self.settings.endpoint, self.settings.api_key)
+        self._sleep = sleep
+        announce_local(self.settings)
+
+    def describe(self, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+        """Describe one or several images in plain words."""
+        return self.ask(describe_preset.text(self.settings.lang), *images, **options)
+
+    def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+        """Ask about images.
+
+        Args:
+            prompt: the question or instruction.
+            images: paths, bytes, open files, Pillow images, arrays (RGB), URLs, data URIs or base64.
+            options: see :class:`visionpipe.client.options.CallOptions`.
+
+        Raises:
+            VisionPipeError: one of its four families, with the cure.
+        """
+        return self.send(self.prepare(prompt, *images, **options))
+
+    def stream(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Stream:
+        """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
+        prepared = self.prepare(prompt, *images, **options)
+        request = prepared.single("stream")
+        source, reader = drive(self._calls.streamed(request, prepared.model), self._sender, self._sleep)
+        return Stream(source, reader)
+
+    def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:
+        """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
+        return self._preparer.prepare(prompt, images, merged(self._defaults, options))
+
+    def send(self, prepared: Prepared, *, retry_rate_limits: bool = True) -> Reply:
+        """Send what was prepared; several requests one after the other, merged into one reply.
+
+        Args:
+            prepared: from :meth:`prepare`.
+            retry_rate_limits: False raises RateLimitError at once, for callers with a limiter.
+        """
+        calls = self._calls if retry_rate_limits else self._calls.without_rate_limit_retries()
+        return merge_replies(
+            [
+                drive(calls.whole(request, prepared.model), self._sender, self._sleep)
+                for request in prepared.requests
+            ]
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._sender.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Client(model={self.settings.model.id!r}, endpoint={self.settings.endpoint.id!r})"

@@ -1,0 +1,80 @@
+"""Carry out the effects of a call: the one place where a generator meets a sender and a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeVar
+
+from visionpipe.errors import VisionPipeError
+from visionpipe.stages.exchange import Effect, Open, Send, Sleep
+from visionpipe.transport.sender import AsyncSender, Sender
+from visionpipe.wire.http import HttpResponse
+
+T = TypeVar("T")
+
+
+def drive(call: Generator[Effect, Any, T], sender: Sender, sleep: Callable[[float], None]) -> T:
+    """Run ``call`` to its end. Raises what the call raises."""
+
+    def perform(effect: Effect) -> Any:
+        match effect:
+            case Send():
+                return sender.send(effect.request)
+            case Open():
+                stream = sender.open(effect.request)
+                if 200 <= stream.status < 300:
+                    return stream
+                try:
+                    return HttpResponse(stream.status, stream.headers, b"".join(stream))
+                finally:
+                    stream.close()
+            case Sleep():
+                return sleep(effect.seconds)
+
+    try:
+        effect = next(call)
+        while True:
+            try:
+                result = perform(effect)
+            except VisionPipeError as error:
+                effect = call.throw(error)
+            else:
+                effect = call.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+
+
+async def drive_async(
+    call: Generator[Effect, Any, T], sender: AsyncSender, sleep: Callable[[float], Awaitable[None]]
+) -> T:
+    """As :func:`drive`, awaited."""
+
+    async def perform(effect: Effect) -> Any:
+        match effect:
+            case Send():
+                return await sender.send(effect.request)
+            case Open():
+                stream = await sender.open(effect.request)
+                if 200 <= stream.status < 300:
+                    return stream
+                try:
+                    body = b"".join([chunk async for chunk in stream])
+                    return HttpResponse(stream.status, stream.headers, body)
+                finally:
+                    await stream.close()
+            case Sleep():
+                return await sleep(effect.seconds)
+
+    try:
+        effect = next(call)
+        while True:
+            try:
+                result = await perform(effect)
+            except VisionPipeError as error:
+                effect = call.throw(error)
+            else:
+                effect = call.send(result)
+    except StopIteration as end:
+        value: T = end.value
+        return value

@@ -1,0 +1,75 @@
+"""What a caller may set for one call, and as a client's default for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from visionpipe.errors import ParameterError
+from visionpipe.request import Parameters, Thinking
+
+OnTooMany = Literal["error", "split", "contact_sheet"]
+
+
+class CallOptions(TypedDict, total=False):
+    """Keyword arguments of every call.
+
+    Attributes:
+        model: another model than the client's.
+        system: instructions that stand before the conversation.
+        temperature, top_p, max_tokens, do_sample, stop, thinking, reasoning_effort, user_id, extra: see
+            :class:`visionpipe.request.Parameters`.
+        on_too_many: with more images than the model takes: "error" (default), "split" into several
+            requests, or lay them on one "contact_sheet".
+        repair: whether images that break a limit are repaired (default) or refused.
+        max_side: shrink images whose longer side is over this many pixels.
+        background: RGB, 0 to 255, that transparency is flattened on; default white.
+        fetch: download linked images and send their bytes, instead of passing the link on.
+        allow_private: let ``fetch`` reach private and loopback addresses.
+    """
+
+    model: str
+    system: str
+    temperature: float
+    top_p: float
+    max_tokens: int
+    do_sample: bool
+    stop: Sequence[str]
+    thinking: Thinking
+    reasoning_effort: str
+    user_id: str
+    extra: Mapping[str, Any]
+    on_too_many: OnTooMany
+    repair: bool
+    max_side: int
+    background: tuple[int, int, int]
+    fetch: bool
+    allow_private: bool
+
+
+def parameters_of(options: CallOptions) -> Parameters:
+    """The part of the options that goes into the request's body."""
+    return Parameters(
+        temperature=options.get("temperature"),
+        top_p=options.get("top_p"),
+        max_tokens=options.get("max_tokens"),
+        do_sample=options.get("do_sample"),
+        stop=tuple(options.get("stop", ())),
+        thinking=options.get("thinking"),
+        reasoning_effort=options.get("reasoning_effort"),
+        user_id=options.get("user_id"),
+        extra=dict(options.get("extra", {})),
+    )
+
+
+def merged(defaults: CallOptions, given: CallOptions) -> CallOptions:
+    """The caller's options over the client's; an unknown name is an error, not a silent nothing."""
+    for options in (defaults, given):
+        unknown = sorted(set(options) - CallOptions.__annotations__.keys())
+        if unknown:
+            raise ParameterError(
+                "there is no such option",
+                cure=f"Use one of {', '.join(CallOptions.__annotations__)}.",
+                subject=unknown[0],
+            )
+    return {**defaults, **given}

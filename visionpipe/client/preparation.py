@@ -1,0 +1,194 @@
+"""From what the caller gave to finished requests: load, repair, build, estimate, check.
+
+The rule: everything that can be found wrong is found here, before a request is spent, and every image
+that was changed says so in the request's adjustments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, Protocol, TypeAlias
+
+from visionpipe.client.options import CallOptions, parameters_of
+from visionpipe.client.settings import Settings
+from visionpipe.errors import UnsupportedError
+from visionpipe.loaders.contact_sheet import contact_sheet
+from visionpipe.loaders.image import load_image
+from visionpipe.loaders.repair import apply_repair, has_transparent_pixels
+from visionpipe.media import Image, LinkedImage, Media
+from visionpipe.registry.records import ModelRecord
+from visionpipe.request import Request
+from visionpipe.stages.build import build_request
+from visionpipe.stages.check import check_context, check_image_count, check_request
+from visionpipe.stages.estimate import Estimate, estimate
+from visionpipe.stages.fit import plan_repair
+from visionpipe.stages.merge import portions
+from visionpipe.values import Adjustment
+
+class FetchedData(Protocol):
+    """What a download gives."""
+
+    @property
+    def data(self) -> bytes: ...
+
+
+Fetch: TypeAlias = Callable[..., FetchedData]
+_WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Requests ready to be sent: one, or several where too many images were split over them.
+
+    ``estimate`` is of them all together.
+    """
+
+    requests: tuple[Request, ...]
+    model: ModelRecord
+    estimate: Estimate
+
+    @property
+    def adjustments(self) -> tuple[Adjustment, ...]:
+        return tuple(dict.fromkeys(a for request in self.requests for a in request.adjustments))
+
+    def single(self, way: str) -> Request:
+        """The one request, for a ``way`` of calling that takes no more.
+
+        Raises:
+            UnsupportedError: the images were split over several.
+        """
+        if len(self.requests) > 1:
+            raise UnsupportedError(
+                f"{len(self.requests)} requests cannot be one {way}",
+                cure="Send fewer images, use on_too_many='contact_sheet', or ask without it.",
+                subject=self.model.id,
+            )
+        return self.requests[0]
+
+    @property
+    def media(self) -> tuple[Media, ...]:
+        """The images as they will be sent, in order."""
+        return tuple(
+            part
+            for request in self.requests
+            for part in request.messages[-1].parts
+            if isinstance(part, Image | LinkedImage)
+        )
+
+
+class Preparer:
+    """Prepares calls for one endpoint. Safe to use from several threads at once."""
+
+    def __init__(self, settings: Settings, fetch: Fetch) -> None:
+        self._settings = settings
+        self._fetch = fetch
+
+    def prepare(self, prompt: str, sources: Sequence[Any], options: CallOptions) -> Prepared:
+        """Load, repair, build and check one call.
+
+        Args:
+            prompt: what to ask.
+            sources: whatever :func:`visionpipe.loaders.image.load_image` takes.
+            options: the call's options.
+
+        Raises:
+            InputError: an unusable source or option.
+            CapabilityError: something the model does not take.
+        """
+        settings = self._settings
+        model = (
+            settings.registry.model(options["model"], settings.endpoint.id)
+            if "model" in options
+            else settings.model
+        )
+        parts = [self.load(source, model, options) for source in sources]
+        groups = self._groups(parts, model, options)
+        parameters = parameters_of(options)
+        requests = []
+        for group in groups:
+            request = build_request(
+                prompt,
+                group,
+                model=model,
+                endpoint=settings.endpoint,
+                parameters=parameters,
+                system=options.get("system"),
+            )
+            if len(groups) > 1:
+                note = Adjustment("split", model.id, f"{len(parts)} images over {len(groups)} requests")
+                request = replace(request, adjustments=(*request.adjustments, note))
+            check_request(request, model, settings.registry)
+            requests.append(request)
+        estimates = [estimate(request, model) for request in requests]
+        for request, single in zip(requests, estimates, strict=True):
+            check_context(request, single, model)
+        return Prepared(tuple(requests), model, reduce(_added, estimates))
+
+    def load(self, source: Any, model: ModelRecord, options: CallOptions) -> Media:
+        """One source as the part that will be sent: loaded, and repaired where its model needs it."""
+        part = load_image(source)
+        if isinstance(part, LinkedImage):
+            if not options.get("fetch", False) and self._settings.endpoint.takes_image_urls:
+                return part
+            part = self._fetched(part, model, options)
+        if model.images is None or not options.get("repair", True):
+            return part
+        repair = plan_repair(
+            part,
+            model.images,
+            transparent=part.alpha and has_transparent_pixels(part),
+            max_side=options.get("max_side"),
+            background=options.get("background", _WHITE),
+        )
+        return apply_repair(part, repair) if repair is not None else part
+
+    def _fetched(self, link: LinkedImage, model: ModelRecord, options: CallOptions) -> Image:
+        if self._settings.endpoint.local and not options.get("fetch", False):
+            raise UnsupportedError(
+                "the embedded engine stays on this machine and follows no links",
+                cure="Download the image first, or allow it with fetch=True (--fetch).",
+                subject=link.url,
+            )
+        rules = model.images
+        # A picture over the limit can be repaired, so more is let in than the model would take.
+        ceiling = 8 * rules.max_bytes if rules is not None and rules.max_bytes is not None else 64 * 1024**2
+        fetched = self._fetch(
+            link.url, max_bytes=ceiling, allow_private=options.get("allow_private", False)
+        )
+        loaded = load_image(fetched.data, name=link.url)
+        if not isinstance(loaded, Image):
+            raise TypeError("bytes load as an image")
+        note = Adjustment("fetched", link.url, f"{len(fetched.data):,} bytes sent instead of the link")
+        return replace(loaded, adjustments=(*loaded.adjustments, note))
+
+    def _groups(
+        self, parts: Sequence[Media], model: ModelRecord, options: CallOptions
+    ) -> list[Sequence[Media]]:
+        most = model.images.max_count if model.images else None
+        images = [part for part in parts if isinstance(part, Image | LinkedImage)]
+        way = options.get("on_too_many", "error")
+        if most is None or len(images) <= most or way == "error":
+            return [parts]
+        if len(images) < len(parts):
+            check_image_count(len(images), model, self._settings.registry)
+        if way == "split":
+            return [images[run] for run in portions(len(images), most)]
+        drawn = [
+            self._fetched(image, model, options) if isinstance(image, LinkedImage) else image
+            for image in images
+        ]
+        sheet = contact_sheet(drawn)
+        changes = tuple(a for image in drawn for a in image.adjustments)
+        return [[replace(sheet, adjustments=(*changes, *sheet.adjustments))]]
+
+
+def _added(one: Estimate, other: Estimate) -> Estimate:
+    return Estimate(
+        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        complete=one.complete and other.complete,
+        cost=one.cost + other.cost if one.cost and other.cost else None,
+        source=one.source,
+    )

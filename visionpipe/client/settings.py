@@ -1,0 +1,170 @@
+"""Which endpoint, key and model a client uses, from arguments, environment and configuration file.
+
+The rule: the strongest source wins (argument, environment, file), a key is only ever sent to the host it
+belongs to, and without any key the embedded engine answers.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visionpipe.errors import ConfigurationError
+from visionpipe.prompts.presets import LANGUAGES, Language
+from visionpipe.registry.lookup import Registry
+from visionpipe.registry.records import EndpointRecord, ModelRecord
+
+_KNOWN_KEYS = ("base_url", "provider", "model", "api_key", "catalog", "lang")
+_EMBEDDED = "embedded"
+_GATEWAY_KEY = "VISIONPIPE_API_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a client was set up with. The key does not show in the repr."""
+
+    endpoint: EndpointRecord
+    model: ModelRecord
+    registry: Registry = field(repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    lang: Language = "en"
+    embedded_by_default: bool = False
+
+
+def resolve_settings(
+    *,
+    model: str | None = None,
+    base_url: str | None = None,
+    provider: str | None = None,
+    api_key: str | None = None,
+    catalog: str | os.PathLike[str] | None = None,
+    lang: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Settings:
+    """Find endpoint, key and model.
+
+    Args:
+        model: a model id; default the endpoint's own.
+        base_url: an endpoint's URL, or a registered endpoint's name (``"zai"``).
+        provider: a registered endpoint whose dialect a ``base_url`` of another host speaks (a gateway).
+        api_key: the key; default from the environment variable of the endpoint.
+        catalog: a TOML file with the caller's own models and endpoints.
+        lang: "en" or "zh", the language of the library's own prompts.
+        environ: environment variables; default the process's.
+        folder: where ``visionpipe.toml`` or ``pyproject.toml`` is looked for; default the current one.
+
+    Raises:
+        ConfigurationError: an unknown name, an unreadable file, or no key for an endpoint that needs one.
+    """
+    env = os.environ if environ is None else environ
+    file = _read_file(Path.cwd() if folder is None else folder)
+    base_url = base_url or env.get("VISIONPIPE_BASE_URL") or file.get("base_url")
+    provider = provider or env.get("VISIONPIPE_PROVIDER") or file.get("provider")
+    model = model or env.get("VISIONPIPE_MODEL") or file.get("model")
+    catalog = catalog or env.get("VISIONPIPE_CATALOG") or file.get("catalog")
+    api_key = api_key or file.get("api_key")
+    language = lang or file.get("lang") or "en"
+    if language not in LANGUAGES:
+        known = " or ".join(LANGUAGES)
+        raise ConfigurationError(f"unknown language {language!r}", cure=f"Use {known}.", subject="lang")
+    registry = Registry.load([Path(catalog)] if catalog else [])
+    by_default = False
+    if base_url or provider:
+        endpoint = _named_endpoint(registry, base_url, provider)
+    elif api_key:
+        endpoint = registry.endpoint(_first_with_key(registry, env) or _keyed(registry)[0].id)
+    else:
+        found = _first_with_key(registry, env)
+        by_default = found is None
+        endpoint = registry.endpoint(found or _EMBEDDED)
+    api_key = api_key or _key_for(endpoint, env)
+    if endpoint.key_required and not api_key:
+        names = " or ".join(endpoint.key_variables) or _GATEWAY_KEY
+        raise ConfigurationError(
+            "no API key", cure=f"Set {names}, or pass api_key.", subject=endpoint.title, code="no_key"
+        )
+    model_id = model or endpoint.default_model
+    if model_id is None:
+        raise ConfigurationError(
+            "no model named", cure="Pass model, or set VISIONPIPE_MODEL.", subject=endpoint.title
+        )
+    if by_default and model is not None:
+        # A model was asked for by name, and the embedded engine is not it.
+        wanted = registry.model(model)
+        if _EMBEDDED not in wanted.endpoints:
+            names = " or ".join(name for e in _keyed(registry)[:1] for name in e.key_variables)
+            raise ConfigurationError(
+                "no API key for it",
+                cure=f"Set {names}, or leave the model out: the embedded engine then answers.",
+                subject=model,
+                code="no_key",
+            )
+    return Settings(
+        endpoint=endpoint,
+        model=registry.model(model_id, endpoint.id),
+        registry=registry,
+        api_key=api_key,
+        lang=language,
+        embedded_by_default=by_default,
+    )
+
+
+def _keyed(registry: Registry) -> list[EndpointRecord]:
+    """Endpoints that are chosen by their key alone, in the catalog's order."""
+    return [e for e in registry.endpoints() if e.dialect == "glm" and e.key_required]
+
+
+def _first_with_key(registry: Registry, env: Mapping[str, str]) -> str | None:
+    for endpoint in _keyed(registry):
+        if any(env.get(name) for name in endpoint.key_variables):
+            return endpoint.id
+    return None
+
+
+def _named_endpoint(registry: Registry, base_url: str | None, provider: str | None) -> EndpointRecord:
+    if provider is None:
+        return registry.endpoint(base_url or "")
+    record = registry.endpoint(provider)
+    if base_url is None or base_url == provider:
+        return record
+    # A gateway: the provider's dialect at another address, so the provider's own key must not go there.
+    return record.model_copy(update={"base_url": base_url.rstrip("/"), "key_variables": (), "hosts": ()})
+
+
+def _key_for(endpoint: EndpointRecord, env: Mapping[str, str]) -> str | None:
+    if endpoint.local:
+        return None
+    for name in (*endpoint.key_variables, *(() if endpoint.key_variables else (_GATEWAY_KEY,))):
+        if env.get(name):
+            return env[name]
+    return None
+
+
+def _read_file(folder: Path) -> dict[str, Any]:
+    for name, table in (("visionpipe.toml", ()), ("pyproject.toml", ("tool", "visionpipe"))):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            found: Any = tomllib.loads(path.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as cause:
+            raise ConfigurationError(
+                f"cannot be read ({cause})", cure="Mend the file, or remove it.", subject=str(path)
+            ) from cause
+        for key in table:
+            found = found.get(key, {})
+        unknown = sorted(set(found) - set(_KNOWN_KEYS))
+        if unknown:
+            raise ConfigurationError(
+                f"unknown setting {unknown[0]!r}",
+                cure=f"Use one of {', '.join(_KNOWN_KEYS)}.",
+                subject=str(path),
+            )
+        if found:
+            return dict(found)
+    return {}

@@ -1,0 +1,64 @@
+"""Put prompt, media and parameters together as a Request, in the order its model wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from visionpipe.errors import ParameterError
+from visionpipe.media import Image, LinkedVideo, Media, Part, Text, Video
+from visionpipe.registry.records import EndpointRecord, ModelRecord
+from visionpipe.request import Message, Parameters, Request
+from visionpipe.values import Adjustment
+
+
+def build_request(
+    prompt: str,
+    media: Sequence[Media],
+    *,
+    model: ModelRecord,
+    endpoint: EndpointRecord,
+    parameters: Parameters,
+    system: str | None = None,
+    history: Sequence[Message] = (),
+) -> Request:
+    """One user turn with its media before its text; a video comes first of all, as some models demand.
+
+    The request's adjustments are those of its media, and what is done or doubtful about the form.
+
+    Raises:
+        ParameterError: the prompt is empty (the service answers 1214 to empty text).
+    """
+    if not prompt.strip():
+        raise ParameterError("the prompt is empty", cure="Say what the model shall do.", subject="prompt")
+    notes: list[Adjustment] = []
+    videos = [part for part in media if isinstance(part, Video | LinkedVideo)]
+    others = [part for part in media if not isinstance(part, Video | LinkedVideo)]
+    parts: list[Part] = [*videos, *others]
+    for part in parts:
+        if isinstance(part, Image | Video):
+            notes.extend(part.adjustments)
+    notes.extend(_transfer_doubts(media, model, endpoint))
+    messages = list(history)
+    if system and model.system_role:
+        messages.insert(0, Message("system", (Text(system),)))
+    elif system:
+        notes.append(Adjustment("moved", "system", f"{model.id} has no system role: put before the prompt"))
+        prompt = f"{system}\n\n{prompt}"
+    messages.append(Message("user", (*parts, Text(prompt))))
+    return Request(model=model.id, messages=tuple(messages), parameters=parameters, adjustments=tuple(notes))
+
+
+def _transfer_doubts(
+    media: Sequence[Media], model: ModelRecord, endpoint: EndpointRecord
+) -> list[Adjustment]:
+    if model.images is None or model.images.transfer != "url_preferred" or endpoint.local:
+        return []
+    inline = [part for part in media if isinstance(part, Image)]
+    return [
+        Adjustment(
+            "doubt",
+            image.name,
+            f"sent as base64; {model.id}'s own page asks for a URL, the platform's FAQ allows base64",
+        )
+        for image in inline
+    ]

@@ -1,0 +1,73 @@
+"""What a request will cost, before it is sent: an estimate, with its source named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from visionpipe.media import Image, Text, Video
+from visionpipe.registry.prices import estimate_cost
+from visionpipe.registry.records import ModelRecord
+from visionpipe.registry.tokens import image_tokens, text_tokens, video_tokens
+from visionpipe.request import Request
+from visionpipe.values import JSON, Money
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Tokens and money a request is expected to take; the truth is in the reply's usage.
+
+    ``prompt_tokens`` counts what can be counted; ``complete`` is False where the request holds media whose
+    tokens are not known for this model (then the cost is a lower bound). ``output_tokens`` is the most the
+    model may write, so ``cost`` is an upper bound for a complete estimate. ``source`` says where the
+    arithmetic comes from.
+    """
+
+    prompt_tokens: int
+    output_tokens: int
+    complete: bool
+    cost: Money | None
+    source: str
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "output_tokens": self.output_tokens,
+            "complete": self.complete,
+            "cost": self.cost.to_json() if self.cost else None,
+            "source": self.source,
+        }
+
+
+def estimate(request: Request, model: ModelRecord) -> Estimate:
+    """Estimate ``request`` on ``model`` from its real dimensions and texts."""
+    total, complete = 0, True
+    for message in request.messages:
+        for part in message.parts:
+            tokens = _part_tokens(part, model)
+            if tokens is None:
+                complete = False
+            else:
+                total += tokens
+    output = request.parameters.max_tokens or model.default_output_tokens or 0
+    return Estimate(
+        prompt_tokens=total,
+        output_tokens=output,
+        complete=complete,
+        cost=estimate_cost(total, output, model.prices),
+        source=model.tokens.source or "no published figure for this model's media",
+    )
+
+
+def _part_tokens(part: object, model: ModelRecord) -> int | None:
+    match part:
+        case Text():
+            return text_tokens(part.text)
+        case Image():
+            return image_tokens(*part.upright_size, model.tokens)
+        case Video():
+            found = video_tokens(
+                part.frame_count, part.frame_rate, part.duration_s, part.width, part.height, model.tokens
+            )
+            return found.tokens if found else None
+        case _:
+            return None

@@ -1,0 +1,157 @@
+"""A refusal as the service sent it -> the error it stands for.
+
+The rule: only the code and the HTTP status decide, never the message, whose language and wording vary.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import orjson
+
+from visionpipe.errors import (
+    SERVICE_CODES,
+    AccessError,
+    AuthenticationError,
+    ContentPolicyError,
+    RateLimitError,
+    RejectedRequestError,
+    ServerError,
+    ServiceError,
+    UnknownModelError,
+)
+from visionpipe.registry.records import EndpointRecord
+from visionpipe.wire.http import HttpResponse
+
+_MESSAGE_LIMIT = 500
+# Gateways wrap the message as "[1210][text][request id]".
+_WRAPPED = re.compile(r"^\[(\d{3,4})\]")
+
+
+def read_error(response: HttpResponse, endpoint: EndpointRecord, *, request_id: str) -> ServiceError:
+    """The error that a response outside 2xx stands for.
+
+    ``retry_after`` is taken from a Retry-After header in seconds or as a date where there is one.
+    """
+    code, message = _code_and_message(response.body)
+    return service_error(
+        code,
+        message,
+        status=response.status,
+        endpoint=endpoint,
+        request_id=request_id,
+        retry_after=_retry_after(response),
+    )
+
+
+def service_error(
+    code: str,
+    message: str,
+    *,
+    status: int | None,
+    endpoint: EndpointRecord,
+    request_id: str,
+    retry_after: float | None = None,
+) -> ServiceError:
+    """The error for a service code (``"1302"``, or ``""`` where only the status is known)."""
+    message = message[:_MESSAGE_LIMIT]
+    known = SERVICE_CODES.get(code) if endpoint.dialect == "glm" else None
+    hint = next((cure for text, cure in endpoint.error_hints.items() if text in message.lower()), None)
+    said = f" (the service says: {message})" if message else ""
+    if known is not None:
+        return known.error(
+            f"{known.reason}{said}",
+            cure=hint or known.cure,
+            subject=f"code {code}",
+            code=code,
+            request_id=request_id,
+            retryable=known.retryable and hint is None,
+            status=status,
+            service_message=message,
+            retry_after=retry_after,
+        )
+    kind, reason, cure = _by_status(status, code)
+    return kind(
+        f"{reason}{said}",
+        cure=hint or cure,
+        subject=f"HTTP {status}" if status is not None else endpoint.title,
+        code=code or None,
+        request_id=request_id,
+        retryable=False if hint is not None else None,
+        status=status,
+        service_message=message,
+        retry_after=retry_after,
+    )
+
+
+def _by_status(status: int | None, code: str) -> tuple[type[ServiceError], str, str]:
+    later = "Try again in a moment."
+    if code in {"insufficient_quota", "billing_hard_limit_reached"}:
+        from visionpipe.errors import AccountError
+
+        return AccountError, "the account has no balance for this call", "Top up the account, then run again."
+    if code == "content_policy_violation":
+        return ContentPolicyError, "the content was refused", "Leave this item out."
+    match status:
+        case 401:
+            return AuthenticationError, "the key was refused", "Check the API key and the base URL."
+        case 403:
+            return AccessError, "access is denied", "Check the key's rights and the account's state."
+        case 404 if code in {"model_not_found", "not_found_error"}:
+            return (
+                UnknownModelError,
+                "the model does not exist here",
+                "Check the model's id and the base URL.",
+            )
+        case 404:
+            return AccessError, "there is nothing at this address", "Check the base URL."
+        case 408 | 409 | 425:
+            return ServerError, "the service asks to try again", later
+        case 413:
+            return RejectedRequestError, "the request is too large", "Send fewer or smaller images."
+        case 429:
+            return RateLimitError, "too many requests", "Lower the concurrency, or try again in a moment."
+        case int() if status >= 500:
+            return ServerError, "the service failed", later
+        case _:
+            return RejectedRequestError, "the request was refused", "See the service's message."
+
+
+def _code_and_message(body: bytes) -> tuple[str, str]:
+    try:
+        found: Any = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # A proxy's page, not the service: only the status counts.
+        return "", ""
+    if not isinstance(found, dict):
+        return "", ""
+    error = found.get("error", found)
+    if isinstance(error, str):
+        return "", error
+    if not isinstance(error, dict):
+        return "", ""
+    message = error.get("message")
+    code = error.get("code") or error.get("type") or ""
+    text = message if isinstance(message, str) else ""
+    wrapped = _WRAPPED.match(text)
+    if not code and wrapped:
+        code = wrapped.group(1)
+    return str(code), text
+
+
+def _retry_after(response: HttpResponse) -> float | None:
+    value = response.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass  # the header's other form is a date
+    try:
+        moment = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(response.headers["date"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return max(0.0, (moment - now).total_seconds())

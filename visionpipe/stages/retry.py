@@ -1,0 +1,72 @@
+"""Whether to send again, and when. tenacity's policies decide; this only asks them.
+
+The rule: what may help another time is tried again with growing waits, Retry-After is a floor, and what
+cannot succeed (no balance, a refused form) or may already have been billed (a timeout) is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_after_delay, wait_exponential_jitter
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
+from visionpipe.errors import InterruptedAnswerError, RateLimitError, ReplyTimeoutError, VisionPipeError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How a single call is tried again.
+
+    Attributes:
+        wait: tenacity's waiting policy, in seconds before the next attempt.
+        stop: tenacity's stopping policy.
+        rate_limits: whether a 429 is waited out here; the batch pipeline turns this off, since its
+            limiter must see them.
+        timeouts: whether a request without an answer in time is sent again, at the risk of paying twice.
+        longest_retry_after: a Retry-After beyond this many seconds ends the call instead.
+    """
+
+    wait: wait_base = field(default_factory=lambda: wait_exponential_jitter(initial=1, max=30, jitter=1))
+    stop: stop_base = field(default_factory=lambda: stop_after_attempt(6) | stop_after_delay(300))
+    rate_limits: bool = True
+    timeouts: bool = False
+    longest_retry_after: float = 300.0
+
+    def next_wait(self, error: VisionPipeError, *, attempt: int, elapsed_s: float) -> float | None:
+        """Seconds to wait before the next attempt; None where there shall be none.
+
+        Args:
+            error: what the last attempt ended with.
+            attempt: its number, from 1.
+            elapsed_s: since the first attempt began.
+        """
+        if not self._worth_trying(error):
+            return None
+        # The state is all that tenacity's policies look at; no call runs inside of it.
+        state = RetryCallState(Retrying(), fn=None, args=(), kwargs={})
+        state.attempt_number = attempt
+        state.start_time, state.outcome_timestamp = 0.0, elapsed_s
+        state.set_exception((type(error), error, error.__traceback__))
+        state.outcome_timestamp = elapsed_s
+        state.upcoming_sleep = float(self.wait(state))
+        if self.stop(state):
+            return None
+        floor = getattr(error, "retry_after", None) or 0.0
+        if floor > self.longest_retry_after:
+            return None
+        return max(state.upcoming_sleep, floor)
+
+    def _worth_trying(self, error: VisionPipeError) -> bool:
+        match error:
+            case RateLimitError():
+                return self.rate_limits
+            case ReplyTimeoutError():
+                return self.timeouts
+            case InterruptedAnswerError():
+                return True
+            case _:
+                from visionpipe.errors import ServiceError
+
+                return isinstance(error, ServiceError) and error.retryable

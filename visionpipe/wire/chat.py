@@ -1,0 +1,105 @@
+"""A Request as the body of a chat call, in the form its endpoint takes.
+
+The rule: what stands in the body is decided by the endpoint's record and the request alone; fields that
+were not set are not sent, since the service checks what it is given (an explicit null is a parameter too).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Part, Text, Video
+from visionpipe.registry.records import EndpointRecord
+from visionpipe.request import Message, Request
+from visionpipe.wire.http import Body
+from visionpipe.wire.pieces import Base64Text, encode_body
+
+CHAT_PATH = "/chat/completions"
+
+
+def encode_chat(
+    request: Request, endpoint: EndpointRecord, *, request_id: str | None = None, stream: bool = False
+) -> Body:
+    """Encode one chat call; ``request_id`` is sent only where the endpoint knows the field."""
+    return encode_body(chat_fields(request, endpoint, request_id=request_id, stream=stream))
+
+
+def chat_fields(
+    request: Request, endpoint: EndpointRecord, *, request_id: str | None = None, stream: bool = False
+) -> dict[str, Any]:
+    """The call as a JSON value whose media are :class:`Base64Text` leaves."""
+    fields: dict[str, Any] = {
+        "model": request.model,
+        "messages": [_message(message, endpoint) for message in request.messages],
+        **_parameters(request, endpoint),
+    }
+    if request.tools:
+        fields["tools"] = list(request.tools)
+    if request.response_format is not None:
+        fields["response_format"] = request.response_format
+    if stream:
+        fields["stream"] = True
+        if endpoint.stream_usage_option:
+            fields["stream_options"] = {"include_usage": True}
+    if request_id is not None and endpoint.sends_request_id:
+        fields["request_id"] = request_id
+    return fields
+
+
+def _parameters(request: Request, endpoint: EndpointRecord) -> dict[str, Any]:
+    given = request.parameters
+    fields: dict[str, Any] = {
+        "temperature": given.temperature,
+        "top_p": given.top_p,
+        endpoint.output_limit_field: given.max_tokens,
+        "do_sample": given.do_sample,
+        "stop": list(given.stop) or None,
+        "thinking": {"type": "enabled" if given.thinking == "on" else "disabled"} if given.thinking else None,
+        "reasoning_effort": given.reasoning_effort,
+        "user_id" if endpoint.dialect == "glm" else "user": given.user_id,
+    }
+    return {name: value for name, value in fields.items() if value is not None} | dict(given.extra)
+
+
+def _message(message: Message, endpoint: EndpointRecord) -> dict[str, Any]:
+    encoded: dict[str, Any] = {"role": message.role}
+    texts = [part.text for part in message.parts if isinstance(part, Text)]
+    if message.role == "user":
+        # The 4V generation answers 1210 to a plain string, and every endpoint takes a list.
+        encoded["content"] = [_part(part, endpoint) for part in message.parts]
+    else:
+        # The service's schema has strings for these roles; null only beside tool calls.
+        encoded["content"] = "\n".join(texts) if texts or not message.tool_calls else None
+    if message.tool_calls:
+        encoded["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        encoded["tool_call_id"] = message.tool_call_id
+    return encoded
+
+
+def _part(part: Part, endpoint: EndpointRecord) -> dict[str, Any]:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case LinkedImage():
+            return {"type": "image_url", "image_url": {"url": part.url}}
+        case Image():
+            return {
+                "type": "image_url",
+                "image_url": {"url": _inline(part, f"image/{part.format}", endpoint)},
+            }
+        case LinkedVideo():
+            return {"type": "video_url", "video_url": {"url": part.url}}
+        case Video():
+            kind = f"video/{part.container}"
+            return {"type": "video_url", "video_url": {"url": _inline(part, kind, endpoint)}}
+        case LinkedFile():
+            return {"type": "file_url", "file_url": {"url": part.url}}
+
+
+def _inline(part: Image | Video, media_type: str, endpoint: EndpointRecord) -> Base64Text:
+    prefix = "" if endpoint.base64_form == "bare" else f"data:{media_type};base64,"
+    return Base64Text(part.content, prefix)
