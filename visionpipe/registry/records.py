@@ -1,21 +1,35 @@
 """The shapes of the catalog's records: what a model and an endpoint can do, as data.
 
 The rule: no model or endpoint name appears in a condition anywhere in the package; whatever differs
-between them is a field here. None means "no limit known", never "unlimited by decision".
+between them is a field here. None means "no limit known", never "unlimited by decision". In a catalog file
+`false` stands for None where a limit or a kind of media may be absent, since TOML has no null.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 
 class Record(BaseModel):
     """Frozen, and strict about unknown keys, so that a typing error in an overlay is found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _false_means_none(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        absent = {name for name, value in given.items() if value is False and cls._may_be_absent(name)}
+        return {name: None if name in absent else value for name, value in given.items()}
+
+    @classmethod
+    def _may_be_absent(cls, name: str) -> bool:
+        field = cls.model_fields.get(name)
+        return field is not None and type(None) in get_args(field.annotation)
 
 
 class ImageRules(Record):
@@ -26,10 +40,10 @@ class ImageRules(Record):
     marks models whose documentation refuses base64 while the platform's FAQ allows it.
     """
 
-    max_count: int | None = None
-    max_bytes: int | None = None
-    max_side_px: int | None = None
-    useful_pixels: int | None = None
+    max_count: PositiveInt | None = None
+    max_bytes: PositiveInt | None = None
+    max_side_px: PositiveInt | None = None
+    useful_pixels: PositiveInt | None = None
     formats: tuple[str, ...] = ("jpeg", "png")
     transfer: Literal["any", "url_preferred"] = "any"
 
@@ -37,9 +51,9 @@ class ImageRules(Record):
 class VideoRules(Record):
     """What one request may hold of videos. ``below_bytes`` is exclusive: a file must be smaller."""
 
-    max_count: int | None = 1
-    below_bytes: int | None = None
-    max_seconds: float | None = None
+    max_count: PositiveInt | None = 1
+    below_bytes: PositiveInt | None = None
+    max_seconds: PositiveFloat | None = None
     containers: tuple[str, ...] = ("mp4",)
     inline: bool = False
     must_be_first: bool = False
@@ -48,7 +62,7 @@ class VideoRules(Record):
 class FileRules(Record):
     """Documents by link."""
 
-    max_count: int | None = None
+    max_count: PositiveInt | None = None
     formats: tuple[str, ...] = ()
 
 
@@ -60,7 +74,7 @@ class SamplingRules(Record):
     default_temperature: float | None = None
     default_top_p: float | None = None
     exclusive: bool = True
-    max_stop: int | None = None
+    max_stop: NonNegativeInt | None = None
 
 
 class ThinkingRules(Record):
@@ -71,37 +85,48 @@ class ThinkingRules(Record):
 
 
 class Price(Record):
-    """Per million tokens, for prompts of up to ``up_to_prompt_tokens`` (None: of any length)."""
+    """Per million tokens, for prompts of up to ``up_to_prompt_tokens`` (None: of any length).
+
+    ``endpoints`` are the services that charge it; empty: all that have the model.
+    """
 
     input: Decimal
     output: Decimal
     currency: str = "CNY"
-    up_to_prompt_tokens: int | None = None
+    up_to_prompt_tokens: PositiveInt | None = None
+    endpoints: tuple[str, ...] = ()
 
 
 class TokenRules(Record):
     """How to estimate an image's tokens: by a named formula, or a flat figure.
 
-    ``longest_edge_px`` is the pixel budget of the "patch28" formula (two frames an image).
+    ``longest_edge_px`` is the pixel budget of the "patch28" formula (two frames an image),
+    ``video_longest_edge_px`` that of a whole clip.
     """
 
     formula: Literal["patch28", "flat"] = "flat"
-    flat: int | None = None
-    longest_edge_px: int = 9_633_792
+    flat: PositiveInt | None = None
+    longest_edge_px: PositiveInt = 9_633_792
+    video_longest_edge_px: PositiveInt = 47_040_000
     source: str = ""
 
 
 class ModelRecord(Record):
-    """One model's limits, abilities and prices."""
+    """One model's limits, abilities and prices.
+
+    ``base`` is the model a fine-tuned one was made from, whose fields hold where this record is silent.
+    ``concurrency`` is where a limiter starts, not a limit. ``sources`` and ``doubts`` are keyed by field
+    (``"images.max_bytes"``): where a figure comes from and when it was read, and what speaks against it.
+    """
 
     id: str
     aliases: tuple[str, ...] = ()
     base: str | None = None
     endpoints: tuple[str, ...] = ()
     state: Literal["current", "legacy", "special", "generic", "unknown"] = "current"
-    context_tokens: int | None = None
-    default_output_tokens: int | None = None
-    max_output_tokens: int | None = None
+    context_tokens: PositiveInt | None = None
+    default_output_tokens: PositiveInt | None = None
+    max_output_tokens: PositiveInt | None = None
     images: ImageRules | None = ImageRules()
     video: VideoRules | None = None
     files: FileRules | None = None
@@ -113,9 +138,9 @@ class ModelRecord(Record):
     system_role: bool = True
     prices: tuple[Price, ...] = ()
     tokens: TokenRules = TokenRules()
-    concurrency: int = 4
+    concurrency: PositiveInt = 4
     tasks: bool = False
-    batch_queue: int | None = None
+    batch_queue: PositiveInt | None = None
     counts_tokens: bool = False
     sources: dict[str, str] = {}
     doubts: dict[str, str] = {}
@@ -126,11 +151,16 @@ class EndpointRecord(Record):
 
     ``dialect``: "glm" is BigModel's and Z.ai's, "openai" the plain chat-completions form. ``default_model``
     is asked when the caller names none; ``unknown_model`` is the record whose limits hold for ids that the
-    catalog does not know.
+    catalog does not know. ``hosts`` are the hosts (or host:port) that belong to this service and its keys.
+    ``error_hints``: lower-case text in the service's message -> the cure; such an error is not retried.
+    ``batch_price_factor``: what a call in a batch file costs, relative to the list price.
+    ``applications_url``: the older agents' API. ``for_any_url`` marks the record for base URLs of hosts that
+    no other record names.
     """
 
     id: str
     title: str
+    aliases: tuple[str, ...] = ()
     base_url: str
     hosts: tuple[str, ...] = ()
     dialect: Literal["glm", "openai"] = "openai"
@@ -146,10 +176,14 @@ class EndpointRecord(Record):
     headers: dict[str, str] = {}
     tasks: bool = False
     batches: bool = False
+    batch_price_factor: Decimal | None = None
     tokenizer: bool = False
     files: bool = False
+    fine_tuning: bool = False
     agents_url: str | None = None
+    applications_url: str | None = None
     local: bool = False
+    for_any_url: bool = False
     error_hints: dict[str, str] = {}
     sources: dict[str, str] = {}
     doubts: dict[str, str] = {}

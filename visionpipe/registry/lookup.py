@@ -1,0 +1,210 @@
+"""Find the record of a model or an endpoint by the name a person gives it.
+
+The rule: a known id is held to its record; an unknown one gets its endpoint's record for strangers, marked
+so. The built-in catalog is read once; a user's overlay files lie on top of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from visionpipe.errors import ConfigurationError
+from visionpipe.registry.overlay import Tables, lay_over, names_of, read_tables, tables_of, validate
+from visionpipe.registry.records import EndpointRecord, ModelRecord
+
+_CATALOG = Path(__file__).with_name("catalog.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Every known model and endpoint. Cheap to pass about; make one with :meth:`load`."""
+
+    _tables: Tables
+    _models: Mapping[str, ModelRecord]
+    _endpoints: Mapping[str, EndpointRecord]
+    _model_names: Mapping[str, str]
+    _endpoint_names: Mapping[str, str]
+
+    @classmethod
+    def load(cls, overlays: Sequence[Path] = ()) -> Registry:
+        """The built-in catalog with ``overlays`` (TOML files of the same form) on top, the last strongest.
+
+        Raises:
+            ConfigurationError: an overlay cannot be read or does not fit; it names file, table and field.
+        """
+        registry = _built_in()
+        for path in overlays:
+            registry = registry._under(read_tables(path), str(path))
+        return registry
+
+    def with_records(self, data: Mapping[str, Any], origin: str) -> Registry:
+        """A registry with ``data`` on top, of an overlay file's form:
+        ``{"model": [{"id": "my-tuned-model", "base": "glm-4v-plus-0111"}]}``.
+
+        Args:
+            data: records to add or to change.
+            origin: where they come from; named in errors and as the source of their figures.
+        """
+        return self._under(tables_of(data, origin), origin)
+
+    def model(self, model_id: str, endpoint_id: str | None = None) -> ModelRecord:
+        """The record of a model, by id or alias in any case.
+
+        Args:
+            model_id: as the caller wrote it; an unknown one gets the endpoint's record for strangers with
+                this id and the state "unknown".
+            endpoint_id: the endpoint's id; then only the prices it charges are in the record. Without it the
+                catalog's first endpoint stands in for strangers, and all prices are there.
+        """
+        known = self._model_names.get(model_id.strip().lower())
+        if endpoint_id is None:
+            endpoint = next(iter(self._endpoints.values()))
+            record = self._models[known] if known else self._stranger(model_id, endpoint)
+            return record
+        endpoint = self.endpoint(endpoint_id)
+        record = self._models[known] if known else self._stranger(model_id, endpoint)
+        charged = tuple(p for p in record.prices if not p.endpoints or endpoint.id in p.endpoints)
+        return record if charged == record.prices else record.model_copy(update={"prices": charged})
+
+    def endpoint(self, name_or_url: str) -> EndpointRecord:
+        """The record of an endpoint, by id, alias or base URL.
+
+        A URL of a known host gets that service's record with this base URL; any other URL gets the record
+        for OpenAI-compatible servers. ``"vllm+http://gpu-box:9000/v1"`` names the record for a URL.
+
+        Raises:
+            ConfigurationError: neither a known name nor a usable base URL, or plain http to a service that
+                is reached by https (the key would travel in the open).
+        """
+        given = name_or_url.strip()
+        known = self._endpoint_names.get(given.lower())
+        if known is not None:
+            return self._endpoints[known]
+        name, plus, url = given.partition("+")
+        named = self._endpoint_names.get(name.lower())
+        if plus and named is not None:
+            _parsed(url)
+            return self._endpoints[named].model_copy(update={"base_url": url.rstrip("/")})
+        if "://" not in given:
+            raise self._no_such_endpoint(given)
+        return self._of_url(given)
+
+    def models(self) -> tuple[ModelRecord, ...]:
+        """Every model in the catalog's order, those for strangers (state "generic") included."""
+        return tuple(self._models.values())
+
+    def endpoints(self) -> tuple[EndpointRecord, ...]:
+        """Every endpoint in the catalog's order."""
+        return tuple(self._endpoints.values())
+
+    def knows(self, model_id: str) -> bool:
+        """Whether the catalog has this model, by id or alias in any case."""
+        return model_id.strip().lower() in self._model_names
+
+    def suggest(self, text: str, kind: Literal["model", "endpoint"] = "model") -> tuple[str, ...]:
+        """Ids that ``text`` may have meant, the nearest first; at most three."""
+        names = self._model_names if kind == "model" else self._endpoint_names
+        records: Mapping[str, ModelRecord | EndpointRecord] = (
+            self._models if kind == "model" else self._endpoints
+        )
+        offered = {
+            name: records[key].id
+            for name, key in names.items()
+            if getattr(records[key], "state", None) != "generic"
+        }
+        near = get_close_matches(text.strip().lower(), offered, n=3, cutoff=0.6)
+        return tuple(dict.fromkeys(offered[name] for name in near))
+
+    def models_taking(self, images: int = 1) -> tuple[ModelRecord, ...]:
+        """Models known to take ``images`` images in one request, for a cure: current ones first."""
+        able = [
+            record
+            for record in self._models.values()
+            if record.state in ("current", "legacy")
+            and record.images is not None
+            and record.images.max_count is not None
+            and record.images.max_count >= images
+        ]
+        return tuple(sorted(able, key=lambda record: record.state))
+
+    def _under(self, over: Tables, origin: str) -> Registry:
+        return _registry(lay_over(self._tables, over, origin), origin)
+
+    def _stranger(self, model_id: str, endpoint: EndpointRecord) -> ModelRecord:
+        record = self._models[endpoint.unknown_model.lower()]
+        update = {"id": model_id.strip(), "aliases": (), "state": "unknown"}
+        return record.model_copy(update=update)
+
+    def _of_url(self, url: str) -> EndpointRecord:
+        parts = _parsed(url)
+        base_url = url.rstrip("/")
+        places = {parts.hostname, f"{parts.hostname}:{parts.port}"}
+        own = [record for record in self._endpoints.values() if places & set(record.hosts)]
+        if not own:
+            return self._generic().model_copy(update={"base_url": base_url})
+        # One host may serve several surfaces under different paths.
+        record = next((r for r in own if base_url.startswith(r.base_url)), own[0])
+        if urlsplit(record.base_url).scheme == "https" and parts.scheme != "https":
+            raise ConfigurationError(
+                f"{record.title} is reached by https, and the key would travel in the open",
+                cure=f"Use {record.base_url}.",
+                subject=url,
+            )
+        return record.model_copy(update={"base_url": base_url})
+
+    def _generic(self) -> EndpointRecord:
+        return next(record for record in self._endpoints.values() if record.for_any_url)
+
+    def _no_such_endpoint(self, given: str) -> ConfigurationError:
+        near = self.suggest(given, "endpoint")
+        meant = f"Did you mean {near[0]!r}? " if near else ""
+        known = ", ".join(record.id for record in self._endpoints.values())
+        return ConfigurationError(
+            f"there is no endpoint {given!r}",
+            cure=f"{meant}Known are {known}; any other server by its base URL (https://host/path).",
+            subject="endpoint",
+        )
+
+
+def _parsed(url: str) -> SplitResult:
+    """``url`` in parts, if it can be a base URL."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        cure = "Give it as https://host/path."
+        raise ConfigurationError("it is not an http(s) base URL", cure=cure, subject=url)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "a base URL holds no user, password, query or fragment",
+            cure="Give the key as api_key or in the environment.",
+            subject=f"{parts.scheme}://{parts.hostname}",
+        )
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        cure = "Leave out /chat/completions; it is added to the base URL."
+        raise ConfigurationError("it is a whole request's URL", cure=cure, subject=url)
+    return parts
+
+
+def _registry(tables: Tables, origin: str) -> Registry:
+    models, endpoints = validate(tables, origin)
+    return Registry(
+        _tables=tables,
+        _models=models,
+        _endpoints=endpoints,
+        _model_names=names_of("model", models.values(), origin),
+        _endpoint_names=names_of("endpoint", endpoints.values(), origin),
+    )
+
+
+@cache
+def _built_in() -> Registry:
+    return _registry(read_tables(_CATALOG), str(_CATALOG.name))
