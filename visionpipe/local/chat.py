@@ -1,0 +1,229 @@
+"""The chat protocol on the embedded engine: a JSON request in, the service's JSON answer or error out.
+
+The rule: it answers like the service, so that nothing above the sender knows the difference, and what it
+cannot do it refuses in the service's form instead of passing over it.
+
+Tokens: the engine has no tokenizer and bills nothing. It counts its own pieces, a word or a Chinese
+character each, in the prompt's text and in the answer; images count 0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from visionpipe.errors import BadImageError
+from visionpipe.local.facts import LocalAnswer
+from visionpipe.local.sentence import Language
+from visionpipe.local.spliced import SplicedJson
+from visionpipe.values import JSON
+
+MODEL = "visionpipe-local"
+
+_HAN = r"\u3400-\u4dbf\u4e00-\u9fff"
+_PIECE = re.compile(rf"[{_HAN}]\W*|[^\s{_HAN}]+\s*|\s+")
+_NO_ANSWERS: Mapping[Language, str] = {
+    "en": "The embedded engine cannot answer questions and only describes: ",
+    "zh": "内置引擎不能回答问题，只作描述：",
+}
+
+
+class Engine(Protocol):
+    """What describes images."""
+
+    def describe(self, images: Sequence[bytes], *, lang: Language) -> LocalAnswer: ...
+
+
+class Refusal(Exception):
+    """A request that is answered with an error: HTTP status, the service's code, and a message."""
+
+    def __init__(self, message: str, *, code: str = "1210", status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a chat request asks of the engine: the images of its latest turn that has any, and the text of
+    its last user turn."""
+
+    images: tuple[bytes, ...]
+    prompt: str
+    prompt_tokens: int
+    request_id: str | None
+    max_tokens: int | None
+    stream: bool
+
+    @property
+    def lang(self) -> Language:
+        return "zh" if re.search(f"[{_HAN}]", self.prompt) else "en"
+
+    @property
+    def is_question(self) -> bool:
+        return self.prompt.rstrip().endswith(("?", "？"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The engine's answer to one call, as the service would write it."""
+
+    id: str
+    request_id: str
+    created: int
+    tokens: tuple[str, ...]
+    finish_reason: str
+    usage: Mapping[str, JSON]
+    local: Mapping[str, JSON]
+
+    def whole(self) -> bytes:
+        """The answer as one JSON object."""
+        message = {"role": "assistant", "content": "".join(self.tokens)}
+        choice = {"index": 0, "finish_reason": self.finish_reason, "message": message}
+        return _json(self._frame(choice) | {"usage": self.usage, "local": self.local})
+
+    def frames(self) -> Iterator[bytes]:
+        """The answer as server-sent events: a word each, usage and facts in the last, then ``[DONE]``."""
+        for token in self.tokens:
+            delta = {"role": "assistant", "content": token}
+            yield _event(_json(self._frame({"index": 0, "delta": delta, "finish_reason": None})))
+        last = {
+            "index": 0,
+            "finish_reason": self.finish_reason,
+            "delta": {"role": "assistant", "content": ""},
+        }
+        yield _event(_json(self._frame(last) | {"usage": self.usage, "local": self.local}))
+        yield _event(b"[DONE]")
+
+    def _frame(self, choice: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "request_id": self.request_id,
+            "created": self.created,
+            "model": MODEL,
+            "choices": [choice],
+        }
+
+
+def read_call(request: SplicedJson) -> Call:
+    """Take a chat request apart.
+
+    Raises:
+        Refusal: it is not a chat request, or asks for what the engine cannot do.
+    """
+    fields = request.value
+    if not isinstance(fields, dict) or not isinstance(fields.get("messages"), list) or not fields["messages"]:
+        raise Refusal("messages: a list of at least one message is needed", code="1214")
+    form = fields.get("response_format")
+    if isinstance(form, dict) and form.get("type") != "text":
+        raise Refusal("response_format: the embedded engine gives plain text only")
+    images: tuple[bytes, ...] = ()
+    prompt, tokens = "", 0
+    for message in fields["messages"]:
+        if not isinstance(message, dict):
+            raise Refusal("messages: every message is an object", code="1214")
+        parts = _parts(message.get("content"))
+        text = "\n".join(request.text(part["text"]) for part in parts if part["type"] == "text")
+        tokens += len(_tokens(text))
+        if message.get("role") == "user":
+            prompt = text
+        urls = [part["image_url"] for part in parts if part["type"] == "image_url"]
+        if urls:
+            images = tuple(_image(request, i, url) for i, url in enumerate(urls, 1))
+    if not images:
+        raise Refusal("messages: no image; the embedded engine only describes images")
+    request_id = fields.get("request_id")
+    return Call(
+        images=images,
+        prompt=prompt,
+        prompt_tokens=tokens,
+        request_id=request_id if isinstance(request_id, str) else None,
+        max_tokens=_max_tokens(fields),
+        stream=fields.get("stream") is True,
+    )
+
+
+def answer(call: Call, engine: Engine, *, id: str, created: int) -> Answer:
+    """Let ``engine`` answer ``call``.
+
+    Raises:
+        Refusal: an image cannot be used; the message gives its number and the reason.
+    """
+    try:
+        said = engine.describe(call.images, lang=call.lang)
+    except BadImageError as error:
+        raise Refusal(str(error)) from error
+    text = (_NO_ANSWERS[call.lang] if call.is_question else "") + said.text
+    tokens = _tokens(text)
+    cut = call.max_tokens is not None and call.max_tokens < len(tokens)
+    tokens = tokens[: call.max_tokens]
+    return Answer(
+        id=id,
+        request_id=call.request_id or id,
+        created=created,
+        tokens=tokens,
+        finish_reason="length" if cut else "stop",
+        usage={
+            "prompt_tokens": call.prompt_tokens,
+            "completion_tokens": len(tokens),
+            "total_tokens": call.prompt_tokens + len(tokens),
+            "prompt_tokens_details": {"cached_tokens": 0},
+        },
+        local={"engine": MODEL, "facts": [facts.to_json() for facts in said.facts]},
+    )
+
+
+def _parts(content: object) -> list[dict[str, Any]]:
+    if content is None:
+        return []
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    if not isinstance(content, list):
+        raise Refusal("messages.content: a string or a list of parts is needed", code="1214")
+    return [_part(part) for part in content]
+
+
+def _part(part: object) -> dict[str, Any]:
+    match part:
+        case {"type": "text", "text": str(text)}:
+            return {"type": "text", "text": text}
+        case {"type": "image_url", "image_url": {"url": str(url)}}:
+            return {"type": "image_url", "image_url": url}
+        case {"type": "video_url" | "file_url" | "file" as kind}:
+            raise Refusal(f"messages.content.type {kind}: the embedded engine reads only text and images")
+    raise Refusal("messages.content: a part is neither a text nor an image_url part", code="1214")
+
+
+def _image(request: SplicedJson, number: int, url: str) -> bytes:
+    if url[:8].lower().startswith(("http://", "https://")):
+        raise Refusal(f"image {number}: the embedded engine reads no links; send the image itself")
+    try:
+        return request.base64(url)
+    except ValueError as error:
+        raise Refusal(f"image {number}: neither base64 nor a data URI ({error})") from error
+
+
+def _max_tokens(fields: dict[str, Any]) -> int | None:
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = fields.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise Refusal(f"{name}: a whole number of at least 1 is needed", code="1214")
+        return value
+    return None
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(_PIECE.findall(text))
+
+
+def _event(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,84 @@
+"""The embedded engine: encoded images in, facts and a plain sentence out.
+
+The rule: thread-safe, constant in memory, and the same bytes give the same facts in every thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from visionpipe.errors import BadImageError
+from visionpipe.local.classify import classify
+from visionpipe.local.decide import objects_of, subject_of
+from visionpipe.local.decode import decode
+from visionpipe.local.detect import detect
+from visionpipe.local.facts import Facts, LocalAnswer
+from visionpipe.local.measure import measure
+from visionpipe.local.networks import NetworkPool
+from visionpipe.local.sentence import Language, sentence
+
+ANALYSED_SIDE = 832
+GUESSES = 3
+
+
+class LocalEngine:
+    """Analyses images on this machine, from any number of threads.
+
+    Args:
+        pool_size: most pairs of networks alive at once; None takes one a core, at most 4.
+        opencv_threads: threads OpenCV may use inside one call, set for the whole process; None leaves
+            OpenCV's own setting alone.
+    """
+
+    def __init__(self, *, pool_size: int | None = None, opencv_threads: int | None = None) -> None:
+        self._pool = NetworkPool(pool_size, opencv_threads=opencv_threads)
+
+    def analyse(self, data: bytes) -> Facts:
+        """The facts of one encoded image (JPEG, PNG, WebP, ...).
+
+        Raises:
+            BadImageError: the bytes are no usable image.
+        """
+        picture = decode(data, ANALYSED_SIDE)
+        look = measure(picture.pixels)
+        with self._pool.borrow() as networks:
+            classes = classify(networks.classifier, picture.pixels)
+            detections = detect(networks.detector, picture.pixels)
+        subject = subject_of(classes, look)
+        return Facts(
+            sha256=hashlib.sha256(data).hexdigest(),
+            format=picture.format,
+            width=picture.width,
+            height=picture.height,
+            subject=subject,
+            guesses=classes.top(GUESSES),
+            objects=objects_of(detections, subject),
+            look=look,
+            notes=picture.notes,
+        )
+
+    def describe(self, images: Sequence[bytes], *, lang: Language = "en") -> LocalAnswer:
+        """One sentence for one image, or one numbered sentence a line for several.
+
+        Raises:
+            BadImageError: one of the images is not usable; ``subject`` says which.
+        """
+        facts = tuple(self._numbered(i, data) for i, data in enumerate(images, 1))
+        return LocalAnswer(answer_text(facts, lang), facts)
+
+    def _numbered(self, number: int, data: bytes) -> Facts:
+        try:
+            return self.analyse(data)
+        except BadImageError as error:
+            raise BadImageError(
+                error.reason, cure=error.cure, subject=f"image {number}", code=error.code
+            ) from error
+
+
+def answer_text(facts: Sequence[Facts], lang: Language) -> str:
+    """The sentences for ``facts``, numbered where there are several."""
+    if len(facts) == 1:
+        return sentence(facts[0], lang)
+    number = "图{}：{}" if lang == "zh" else "Image {}: {}"
+    return "\n".join(number.format(i, sentence(one, lang)) for i, one in enumerate(facts, 1))
