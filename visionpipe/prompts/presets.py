@@ -1,0 +1,209 @@
+"""What to ask, ready made: a prompt in English and Chinese, the schema of its answer, and its checks.
+
+    presets.caption, presets.alt_text, presets.ocr, presets.tags,
+    presets.product, presets.chart, presets.screenshot, presets.describe
+
+The rule: a preset is a value. Changing one gives another (``alt_text.with_length(80)``), and what it
+promises about its answer stands in ``checks``, where the quality stage reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any, Literal, TypeAlias, get_args
+
+from visionpipe.errors import ParameterError
+from visionpipe.prompts import schemas
+from visionpipe.request import Thinking
+
+Language: TypeAlias = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What an answer must be like to serve its purpose.
+
+    Attributes:
+        max_characters: longest answer in characters, in English; Chinese says as much in half of them,
+            so there the limit is half. None: no limit.
+        one_line: the answer is a single line.
+        markdown: Markdown in the answer is meant, and no leftover.
+        verbatim: the answer repeats what the picture says, in the picture's language and with the
+            picture's repetitions, so neither is held against it.
+    """
+
+    max_characters: int | None = None
+    one_line: bool = False
+    markdown: bool = False
+    verbatim: bool = False
+
+    def limit(self, language: Language) -> int | None:
+        """The longest answer in characters of that language, or None."""
+        if self.max_characters is None:
+            return None
+        return self.max_characters if language == "en" else self.max_characters // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A purpose with its prompts.
+
+    Attributes:
+        name: as used on the command line.
+        prompt_en, prompt_zh: the prompt; ``{max_characters}`` stands for the limit of ``checks``.
+        schema: a pydantic model or a JSON Schema where the answer is data, else None.
+        max_tokens: most tokens the answer itself takes, thinking not counted.
+        checks: what the answer must be like.
+        thinking: "off" where thinking adds nothing; None leaves the model as it is.
+    """
+
+    name: str
+    prompt_en: str
+    prompt_zh: str
+    schema: type[Any] | Mapping[str, Any] | None = field(default=None, hash=False)
+    max_tokens: int | None = 1024
+    checks: Checks = Checks()
+    thinking: Thinking | None = "off"
+
+    def text(self, language: Language = "en") -> str:
+        """The prompt in one language.
+
+        Raises:
+            ParameterError: there is no prompt in that language.
+        """
+        if language not in LANGUAGES:
+            raise ParameterError(
+                f"no prompt in {language!r}",
+                cure="The languages are en and zh.",
+                subject=f"preset {self.name}",
+            )
+        prompt = self.prompt_en if language == "en" else self.prompt_zh
+        limit = self.checks.limit(language)
+        return prompt if limit is None else prompt.replace("{max_characters}", str(limit))
+
+    def with_length(self, max_characters: int) -> Preset:
+        """The same preset with another length, in characters of English.
+
+        Raises:
+            ParameterError: the preset has no length, or fewer than 20 characters are asked for.
+        """
+        if self.checks.max_characters is None:
+            raise ParameterError(
+                "this preset has no length", cure="Use alt_text or caption.", subject=f"preset {self.name}"
+            )
+        if max_characters < 20:
+            raise ParameterError(
+                f"{max_characters} characters are too few for a sentence",
+                cure="Give 20 or more.",
+                subject=f"preset {self.name}",
+            )
+        return replace(self, checks=replace(self.checks, max_characters=max_characters))
+
+
+describe = Preset(
+    name="describe",
+    prompt_en="Describe this in a few plain sentences: what it shows, where it seems to be, what people or "
+    "things are doing, and any text that can be read. Say only what can be seen.",
+    prompt_zh="请用几句朴实的话描述画面：内容是什么，可能在哪里，人或物在做什么，有哪些看得清的文字。"
+    "只说看得见的。",
+    max_tokens=1024,
+)
+
+caption = Preset(
+    name="caption",
+    prompt_en="Write one caption of one or two sentences for this image, {max_characters} characters at "
+    "most, on a single line. Name the main subject first, then what it does and where. No opening such as "
+    '"The image shows", no guessing, no Markdown.',
+    prompt_zh="请为这张图片写一条说明，一到两句，不超过{max_characters}个字，写在一行里。"
+    "先说主体，再说动作和场所。不要用“图中”“图片展示了”开头，不要猜测，不要用 Markdown。",
+    max_tokens=300,
+    checks=Checks(max_characters=400, one_line=True),
+)
+
+alt_text = Preset(
+    name="alt_text",
+    prompt_en="Write alternative text for this image for somebody who cannot see it: one sentence on a "
+    'single line, {max_characters} characters at most. Do not begin with "Image of". If text is what matters '
+    "in the image, repeat it. No Markdown.",
+    prompt_zh="请为看不见图片的人写替代文字：一句话，写在一行里，不超过{max_characters}个字。"
+    "不要用“图片”“照片”开头。如果图中的文字是重点，请照录。不要用 Markdown。",
+    max_tokens=200,
+    checks=Checks(max_characters=125, one_line=True),
+)
+
+ocr = Preset(
+    name="ocr",
+    prompt_en="Transcribe all text in this image as Markdown, in reading order and in its own language. Keep "
+    "headings, lists and tables. Change nothing, translate nothing, and add no comment. Where something "
+    "cannot be read, write [illegible]. If there is no text, answer with [no text].",
+    prompt_zh="请把图片中的全部文字按阅读顺序转写为 Markdown，保持原文语言，保留标题、列表和表格。"
+    "不要改动、翻译或添加说明。看不清的地方写 [illegible]。如果没有文字，请回答 [no text]。",
+    max_tokens=4096,
+    checks=Checks(markdown=True, verbatim=True),
+)
+
+tags = Preset(
+    name="tags",
+    prompt_en="List tags for this image: 5 to 20 lower-case nouns or short phrases for what can be seen, the "
+    "most important first. Answer in JSON.",
+    prompt_zh="请为这张图片列出标签：5 到 20 个名词或短语，只写看得见的，重要的在前。请用 JSON 回答，"
+    "标签用中文。",
+    schema=schemas.TAGS,
+    max_tokens=400,
+)
+
+product = Preset(
+    name="product",
+    prompt_en="Read this product photo. Give what can be seen or is printed, word for word where it is "
+    "printed, and null where it cannot be told. Answer in JSON.",
+    prompt_zh="请读取这张商品照片。填写看得见或印在上面的内容，印刷文字照录，无法判断的填 null。"
+    "请用 JSON 回答，描述用中文。",
+    schema=schemas.PRODUCT,
+    max_tokens=1024,
+    checks=Checks(verbatim=True),
+)
+
+chart = Preset(
+    name="chart",
+    prompt_en="Read the data of this chart. Give labels and units as printed, points from left to right, and "
+    "null where a value cannot be read; never estimate. Answer in JSON.",
+    prompt_zh="请读取这张图表的数据。标签和单位照录，数据点从左到右，读不出的值填 null，不要估计。"
+    "请用 JSON 回答，概述用中文。",
+    schema=schemas.CHART,
+    max_tokens=4096,
+    checks=Checks(verbatim=True),
+)
+
+screenshot = Preset(
+    name="screenshot",
+    prompt_en="Read this screenshot: which program it is, what the screen is for, its state, and its "
+    "controls and messages from top to bottom with their labels word for word. Answer in JSON.",
+    prompt_zh="请读取这张屏幕截图：是哪个程序，这个界面的用途，处于什么状态，以及从上到下的控件和消息，"
+    "标签照录。请用 JSON 回答，用途用中文。",
+    schema=schemas.SCREENSHOT,
+    max_tokens=2048,
+    checks=Checks(verbatim=True),
+)
+
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset for preset in (caption, alt_text, ocr, tags, product, chart, screenshot, describe)
+}
+
+
+def named(name: str) -> Preset:
+    """The preset of that name; ``alt-text`` is as good as ``alt_text``.
+
+    Raises:
+        ParameterError: there is none; the message names the nearest and all there are.
+    """
+    preset = PRESETS.get(name.strip().lower().replace("-", "_"))
+    if preset is None:
+        near = get_close_matches(name, PRESETS, n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        raise ParameterError(
+            "no such preset", cure=f"{hint}There are: {', '.join(PRESETS)}.", subject=f"preset {name!r}"
+        )
+    return preset

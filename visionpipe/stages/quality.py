@@ -1,0 +1,198 @@
+"""Notes on an answer: what is wrong with it by its own looks, and what to do about it.
+
+The rule: a note says what can be told for certain from the text; a doubtful case is not noted, since a good
+caption thrown away costs more than a bad one kept. Nothing here changes the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
+
+from visionpipe.prompts.presets import Checks, Language, Preset
+from visionpipe.stages.refusal import refusal, without_quotations
+from visionpipe.values import JSON, Note
+
+Action: TypeAlias = Literal["keep", "reask", "fail"]
+
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+)
+_SENTENCE = re.compile(r"[^.!?。！？\n]+")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]+")
+_TOKENS = re.compile(r"</?(?:think|answer)>|<\|[a-z_]{2,30}\|>|\[/?INST\]|</?s>", re.IGNORECASE)
+_MARKDOWN = re.compile(r"```|^#{1,6} |\*\*[^*\n]+\*\*|^\|.*\|$", re.MULTILINE)
+_LONGEST_PERIOD = 60
+
+
+@dataclass(frozen=True, slots=True)
+class QualityPolicy:
+    """What to do about each kind of note: keep the answer, ask once more, or fail the item.
+
+    An answer asked for again and noted again is kept with its note, except one without text (``empty``,
+    ``thinking_only``), which then fails.
+    """
+
+    empty: Action = "reask"
+    thinking_only: Action = "reask"
+    truncated: Action = "keep"
+    refusal: Action = "keep"
+    repetition: Action = "reask"
+    wrong_language: Action = "keep"
+    too_long: Action = "keep"
+    several_lines: Action = "keep"
+    leftover_markup: Action = "keep"
+
+    def action(self, kind: str) -> Action:
+        """The action for a kind of note; notes of other origin are kept."""
+        return getattr(self, kind) if kind in KINDS else "keep"
+
+
+KINDS: tuple[str, ...] = tuple(entry.name for entry in fields(QualityPolicy))
+_WITHOUT_TEXT = ("empty", "thinking_only")
+
+
+def decide(notes: Iterable[Note], policy: QualityPolicy, already_reasked: bool) -> Action:
+    """What the policy says of an answer with these notes. One "fail" outweighs any "reask"."""
+    kinds = [note.kind for note in notes]
+    actions = {policy.action(kind) for kind in kinds}
+    if "fail" in actions:
+        return "fail"
+    if "reask" not in actions:
+        return "keep"
+    if not already_reasked:
+        return "reask"
+    unusable = [kind for kind in kinds if kind in _WITHOUT_TEXT and policy.action(kind) == "reask"]
+    return "fail" if unusable else "keep"
+
+
+def assess(
+    reply_text: str,
+    *,
+    finish_reason: str = "",
+    reasoning: str = "",
+    preset: Preset | None = None,
+    lang: Language | None = None,
+) -> tuple[Note, ...]:
+    """Notes on one answer.
+
+    Args:
+        reply_text: the answer, its markup already taken out.
+        finish_reason: as the service reports it.
+        reasoning: the model's thinking, apart from the answer.
+        preset: what was asked for; None for a question of the caller's own.
+        lang: the language asked for; None where any will do.
+    """
+    notes: list[Note] = []
+    if finish_reason == "length":
+        notes.append(Note("truncated", "the answer ends at max_tokens"))
+    if not reply_text.strip():
+        if reasoning.strip():
+            notes.append(Note("thinking_only", f"{len(reasoning)} characters of thinking and no answer"))
+        else:
+            notes.append(Note("empty", "the answer holds no text"))
+        return tuple(notes)
+    checks = preset.checks if preset else Checks()
+    structured = preset is not None and preset.schema is not None
+    prose = _prose(reply_text) if structured else reply_text
+    refused = refusal(prose, sentences=1 if checks.verbatim else 2)
+    if refused is not None:
+        notes.append(Note("refusal", _shortened(refused)))
+    loop = _repetition(prose, verbatim=checks.verbatim)
+    if loop is not None:
+        notes.append(Note("repetition", loop))
+    if lang is not None and not checks.verbatim and _is_other_language(prose, lang):
+        wanted = "English" if lang == "en" else "Chinese"
+        notes.append(Note("wrong_language", f"the answer is not in {wanted}"))
+    notes += _form(reply_text, preset, checks, lang, structured)
+    return tuple(notes)
+
+
+def _form(
+    text: str, preset: Preset | None, checks: Checks, lang: Language | None, structured: bool
+) -> list[Note]:
+    notes: list[Note] = []
+    text = text.strip()
+    limit = checks.limit(lang or "en")
+    if limit is not None and len(text) > limit:
+        notes.append(Note("too_long", f"{len(text)} characters, the limit is {limit}"))
+    if checks.one_line and "\n" in text:
+        notes.append(Note("several_lines", f"{text.count(chr(10)) + 1} lines, one was asked for"))
+    leftover = _TOKENS.search(text)
+    if leftover is None and preset is not None and not (checks.markdown or structured):
+        leftover = _MARKDOWN.search(text)
+    if leftover is not None:
+        notes.append(Note("leftover_markup", _shortened(leftover.group())))
+    return notes
+
+
+def _prose(text: str) -> str:
+    """The texts inside a JSON answer, one a line; the answer itself where it is not JSON."""
+    try:
+        found = list(_strings(json.loads(text)))
+    except ValueError:
+        return text
+    return "\n".join(found) if found else text
+
+
+def _strings(value: JSON) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for entry in value.values():
+            yield from _strings(entry)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _strings(entry)
+
+
+def _repetition(text: str, *, verbatim: bool) -> str | None:
+    """What is repeated in a loop, or None. A page of text may repeat itself more than a caption may."""
+    words = _WORD.findall(text.lower())
+    least_words, least_times = (120, 20) if verbatim else (12, 4)
+    for period in range(1, min(_LONGEST_PERIOD, len(words) // least_times) + 1):
+        run = 0
+        times_needed = max(least_times, 8) if period <= 2 else least_times
+        for index in range(period, len(words)):
+            run = run + 1 if words[index] == words[index - period] else 0
+            span = run + period
+            if span >= least_words and span >= period * times_needed:
+                unit = words[index - period + 1 : index + 1]
+                if verbatim and all(word.isdigit() for word in unit):
+                    break
+                return f"repeats {_shortened(' '.join(unit))!r}"
+    if verbatim:
+        return None
+    stretched = re.search(r"(\w)\1{39,}", text)
+    if stretched:
+        return f"repeats {stretched.group(1)!r}"
+    sentences = Counter(part.strip().lower() for part in _SENTENCE.findall(text) if part.strip())
+    if sentences:
+        sentence, times = sentences.most_common(1)[0]
+        if times >= 4 and len(_WORD.findall(sentence)) >= 4:
+            return f"repeats {_shortened(sentence)!r} {times} times"
+    return None
+
+
+def _is_other_language(text: str, lang: Language) -> bool:
+    """Told by script: Chinese, Latin or other letters. Languages of one script are not told apart."""
+    voice = without_quotations(text)
+    east = len(_CJK.findall(voice))
+    latin = len(_LATIN.findall(voice))
+    other = sum(character.isalpha() for character in voice) - east - sum(map(len, _LATIN.findall(voice)))
+    if lang == "zh":
+        kana = len(re.findall(r"[\u3040-\u30ff\uac00-\ud7af]", voice))
+        chinese = east - kana
+        strange = latin + kana + other // 4
+        return strange >= 4 and chinese < 0.2 * (chinese + strange)
+    strange = east + other // 4
+    return strange >= 4 and latin < 0.5 * (latin + strange)
+
+
+def _shortened(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
