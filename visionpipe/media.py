@@ -7,9 +7,10 @@ that checking and planning never open a file.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TypeAlias
 
-from visionpipe.values import Adjustment
+from visionpipe.values import Adjustment, Timecode
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,13 @@ class LinkedImage:
 @dataclass(frozen=True, slots=True)
 class Video:
     """One clip whose bytes are at hand. ``width`` and ``height`` are pixels as shown (rotation applied);
-    ``container`` is mp4, mkv, mov, webm, avi or another demuxer's short name."""
+    ``container`` is mp4, mkv, mov, webm, avi or another demuxer's short name.
+
+    ``rotation`` is the degrees counter-clockwise (0, 90, 180, 270) by which a viewer turns the stored
+    picture. ``start_pts`` is the first picture's moment in ticks of ``time_base``; all times that the
+    library gives count from it. ``frame_count`` is the header's where it has one, else duration times rate.
+    ``offset`` is where a part begins in the clip that it was cut from.
+    """
 
     name: str
     content: Content
@@ -112,11 +119,29 @@ class Video:
     variable_rate: bool = False
     audio: bool = False
     adjustments: tuple[Adjustment, ...] = ()
+    time_base: Fraction = Fraction(1, 1000)
+    start_pts: int = 0
+    offset: Timecode = Timecode(0, Fraction(1, 1000))
 
     @property
     def size(self) -> int:
         """Encoded size in bytes."""
         return self.content.size
+
+    @property
+    def duration(self) -> Timecode:
+        """The duration in ticks of the clip's own time base."""
+        return Timecode(round(Fraction(self.duration_s) / self.time_base), self.time_base)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture of a clip. ``time`` counts from the clip's first picture and is exact; ``image`` is
+    upright; ``key`` says that the container marks it as a key frame."""
+
+    time: Timecode
+    image: Image
+    key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

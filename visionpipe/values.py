@@ -1,10 +1,13 @@
-"""Small frozen values that every layer speaks: usage, money, and what was changed on the way."""
+"""Small frozen values that every layer speaks: usage, money, moments, and what was changed on the way."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeAlias
+from fractions import Fraction
+from typing import Any, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 """What JSON can hold."""
@@ -89,3 +92,63 @@ class Note:
 
     def to_json(self) -> dict[str, JSON]:
         return {"kind": self.kind, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Timecode:
+    """A moment of a clip as its container keeps it: ``pts`` ticks of ``time_base`` seconds each.
+
+    The pair is exact; seconds are only for print. Two of them compare by the moment they mean, whatever
+    their time bases.
+    """
+
+    pts: int
+    time_base: Fraction
+
+    @classmethod
+    def at(cls, seconds: float | Fraction, time_base: Fraction) -> Timecode:
+        """The tick at or just before ``seconds``."""
+        return cls(math.floor(Fraction(seconds) / time_base), time_base)
+
+    @property
+    def exact(self) -> Fraction:
+        """Seconds, as a fraction."""
+        return self.pts * self.time_base
+
+    @property
+    def seconds(self) -> float:
+        return float(self.exact)
+
+    def __eq__(self, other: object) -> bool:
+        return self.exact == other.exact if isinstance(other, Timecode) else NotImplemented
+
+    def __lt__(self, other: Timecode) -> bool:
+        return self.exact < other.exact
+
+    def __le__(self, other: Timecode) -> bool:
+        return self.exact <= other.exact
+
+    def __gt__(self, other: Timecode) -> bool:
+        return self.exact > other.exact
+
+    def __ge__(self, other: Timecode) -> bool:
+        return self.exact >= other.exact
+
+    def __hash__(self) -> int:
+        return hash(self.exact)
+
+    def __str__(self) -> str:
+        """``0:01:02.345``, rounded down to the millisecond."""
+        millis = math.floor(abs(self.exact) * 1000)
+        sign = "-" if self.pts < 0 else ""
+        hours, rest = divmod(millis, 3_600_000)
+        minutes, rest = divmod(rest, 60_000)
+        return f"{sign}{hours}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+    def to_json(self) -> dict[str, JSON]:
+        return {"pts": self.pts, "time_base": str(self.time_base), "seconds": round(self.seconds, 6)}
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Timecode:
+        """The inverse of :meth:`to_json`; raises KeyError or ValueError on a record of another shape."""
+        return cls(int(record["pts"]), Fraction(record["time_base"]))
