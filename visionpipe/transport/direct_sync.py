@@ -1,0 +1,270 @@
+"""An httpx transport of our own: blocking sockets kept open, for threads.
+
+The rules: a connection is used again only when nothing has arrived on it since its last answer; a server
+that answers while the body is still going out is heard; bodies go from the iterator to the socket. httpx's
+own pool inspects every connection at every step, which costs more than the rest of a request once dozens
+are open at once.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+
+import h11
+import httpx
+
+from visionpipe.transport.errors import AnswerCutError
+from visionpipe.transport.exchange import Exchange, Step
+
+KEPT_IDLE_S = 30.0
+"""Seconds after which an unused connection is closed rather than used again."""
+
+READ_BYTES = 64 * 1024
+
+
+class SocketTransport(httpx.BaseTransport):
+    """Connections to one origin, the last used first; thread-safe.
+
+    Args:
+        url: scheme, host and port of the origin.
+        ssl_context: for https; shared by all connections.
+        keep: how many idle connections are kept. How many are open at once is the caller's matter.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        url: httpx.URL,
+        *,
+        ssl_context: ssl.SSLContext | None,
+        keep: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._host = url.raw_host.decode("ascii").strip("[]")
+        self._port = url.port or (443 if url.scheme == "https" else 80)
+        self._ssl_context = ssl_context if url.scheme == "https" else None
+        self._clock = clock
+        self._idle: deque[_Connection] = deque()
+        self._keep = keep
+        self._closed = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        timeouts: dict[str, float] = request.extensions["timeout"]
+        connection = self._take(timeouts["connect"])
+        try:
+            status, headers = connection.exchange(request, timeouts)
+        except BaseException:
+            connection.close()
+            raise
+        return httpx.Response(status, headers=headers, stream=_Answer(self, connection, timeouts))
+
+    def give_back(self, connection: _Connection) -> None:
+        """After an answer has been read to its end, or given up."""
+        if not connection.reusable or len(self._idle) >= self._keep:
+            connection.close()
+            return
+        connection.idle_since = self._clock()
+        self._idle.append(connection)
+        if self._closed:
+            self.close()
+
+    def close(self) -> None:
+        self._closed = True
+        while self._idle:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                break
+
+    def _take(self, timeout: float) -> _Connection:
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                break
+            if self._clock() - connection.idle_since < KEPT_IDLE_S and not connection.readable():
+                return connection
+            connection.close()
+        return _Connection(self._connect(timeout))
+
+    def _connect(self, timeout: float) -> socket.socket:
+        try:
+            plain = socket.create_connection((self._host, self._port), timeout)
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(str(error)) from error
+        except OSError as error:
+            raise httpx.ConnectError(str(error)) from error
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A server may think for minutes; routers on the way forget connections that are silent that long.
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._ssl_context is None:
+            return plain
+        try:
+            return self._ssl_context.wrap_socket(plain, server_hostname=self._host)
+        except TimeoutError as error:
+            plain.close()
+            raise httpx.ConnectTimeout(str(error)) from error
+        except (OSError, ValueError) as error:
+            plain.close()
+            raise httpx.ConnectError(str(error)) from error
+
+
+class _Connection:
+    """One socket and the exchange on it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._exchange = Exchange()
+        self._early: list[bytes] = []
+        self.idle_since = 0.0
+
+    @property
+    def reusable(self) -> bool:
+        return self._exchange.reusable
+
+    def readable(self) -> bool:
+        """Whether anything, a close included, has arrived unasked."""
+        return _wait(self._socket, False, 0)[0]
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def exchange(
+        self, request: httpx.Request, timeouts: dict[str, float]
+    ) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Send the request and read the answer's head."""
+        exchange = self._exchange = Exchange()
+        if not isinstance(request.stream, Iterable):
+            raise TypeError("a blocking transport needs a blocking body")
+        try:
+            head = exchange.request(request.method.encode("ascii"), request.url.raw_path, request.headers.raw)
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error)) from error
+        if self._send(head, request.stream, timeouts["write"]):
+            exchange.end()
+        while True:
+            try:
+                answer = exchange.head()
+            except h11.RemoteProtocolError as error:
+                raise httpx.RemoteProtocolError(str(error)) from error
+            if answer is not None:
+                return answer[0], list(answer[1])
+            try:
+                data = self._receive(timeouts["read"])
+            except httpx.ReadError as error:
+                if exchange.started:
+                    raise AnswerCutError(str(error)) from error
+                raise
+            if not data:
+                if exchange.started:
+                    raise AnswerCutError("the connection was closed inside the answer's head")
+                raise httpx.ReadError("the connection was closed without an answer")
+            exchange.receive(data)
+
+    def body(self, idle: float) -> Iterator[bytes]:
+        """The answer's body as it arrives, with at most ``idle`` seconds between two pieces."""
+        exchange = self._exchange
+        while True:
+            try:
+                piece = exchange.body()
+                if piece is Step.END:
+                    return
+                if piece is Step.MORE:
+                    exchange.receive(self._receive(idle))
+                elif isinstance(piece, bytes):
+                    yield piece
+            except h11.RemoteProtocolError as error:
+                raise httpx.RemoteProtocolError(str(error)) from error
+
+    def _send(self, head: bytes, chunks: Iterable[bytes], timeout: float) -> bool:
+        """Whether all of it was sent: not where the server has answered or hung up before."""
+        self._socket.settimeout(0)
+        for chunk in chunks:
+            data = self._exchange.data(chunk)
+            if head:
+                data = head + data if len(data) < READ_BYTES else data
+                if len(data) >= READ_BYTES and not self._write(head, timeout):
+                    return False
+                head = b""
+            if not self._write(data, timeout):
+                return False
+        return not head or self._write(head, timeout)
+
+    def _write(self, data: bytes, timeout: float) -> bool:
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+                continue
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                pass
+            except OSError:
+                return False  # what the server said before it hung up is still there to be read
+            readable, writable = _wait(self._socket, True, timeout)
+            if readable and self._answered():
+                return False
+            if not readable and not writable:
+                raise httpx.WriteTimeout("the server stopped reading")
+        return True
+
+    def _answered(self) -> bool:
+        """Whether what has arrived belongs to an answer (in TLS it may be a session ticket)."""
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return False
+        except OSError as error:
+            raise httpx.WriteError(str(error)) from error
+        if not data:
+            raise httpx.WriteError("the connection was closed while the request was being sent")
+        self._early.append(data)
+        return True
+
+    def _receive(self, timeout: float) -> bytes:
+        if self._early:
+            return self._early.pop()
+        self._socket.settimeout(timeout)
+        try:
+            return self._socket.recv(READ_BYTES)
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(f"nothing came for {timeout:g} s") from error
+        except OSError as error:
+            raise httpx.ReadError(str(error)) from error
+
+
+class _Answer(httpx.SyncByteStream):
+    """The body of an answer; closing it frees its connection, or closes it where the body is not done."""
+
+    def __init__(
+        self, transport: SocketTransport, connection: _Connection, timeouts: dict[str, float]
+    ) -> None:
+        self._transport = transport
+        self._connection: _Connection | None = connection
+        self._timeouts = timeouts
+
+    def __iter__(self) -> Iterator[bytes]:
+        if self._connection is not None:
+            yield from self._connection.body(self._timeouts["read"])
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.give_back(connection)
+
+
+def _wait(sock: socket.socket, write: bool, timeout: float) -> tuple[bool, bool]:
+    """(readable, writable) within ``timeout`` seconds; closed and failed sockets count as readable."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(sock, select.POLLIN | (select.POLLOUT if write else 0))
+        found = 0
+        for _, event in poll.poll(timeout * 1000):
+            found |= event
+        return bool(found & ~select.POLLOUT), bool(found & select.POLLOUT)
+    readable, writable, _ = select.select([sock], [sock] if write else [], [], timeout)
+    return bool(readable), bool(writable)

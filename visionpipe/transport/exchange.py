@@ -1,0 +1,82 @@
+"""One request and its answer on one HTTP/1.1 connection, as bytes in and bytes out; no I/O.
+
+The rule: both senders drive this same code, so that framing, early answers and the question whether a
+connection may be used again are decided once. The protocol itself is h11's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+import h11
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+MAX_HEAD = 100 * 1024
+"""Bytes an answer's head may have."""
+
+
+class Step(Enum):
+    """What an exchange wants next, where it has no bytes to give."""
+
+    MORE = "more"
+    END = "end"
+
+
+class Exchange:
+    """From the request's head to the answer's last byte."""
+
+    def __init__(self) -> None:
+        self._h11 = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self.started = False
+        """Whether a byte of the answer has come."""
+
+    def request(self, method: bytes, target: bytes, headers: RawHeaders) -> bytes:
+        """The request's head."""
+        return self._sent(h11.Request(method=method, target=target, headers=list(headers)))
+
+    def data(self, chunk: bytes) -> bytes:
+        """A chunk of the body as it goes on the wire."""
+        return self._sent(h11.Data(data=chunk))
+
+    def end(self) -> None:
+        """The body is complete; h11 refuses this where its length is not the announced one."""
+        self._sent(h11.EndOfMessage())
+
+    def receive(self, data: bytes) -> None:
+        """Bytes from the server; empty at the end of its stream."""
+        if data:
+            self.started = True
+        self._h11.receive_data(data)
+
+    def head(self) -> tuple[int, RawHeaders] | None:
+        """The answer's status and headers; None until they are complete. 1xx answers are passed over."""
+        while True:
+            event = self._h11.next_event()
+            if event is h11.NEED_DATA:
+                return None
+            if isinstance(event, h11.Response):
+                return event.status_code, event.headers.raw_items()
+            if not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
+                raise h11.RemoteProtocolError(f"unexpected {type(event).__name__} before an answer")
+
+    def body(self) -> bytes | Step:
+        """The next bytes of the answer's body."""
+        while True:
+            event = self._h11.next_event()
+            if event is h11.NEED_DATA:
+                return Step.MORE
+            if isinstance(event, h11.Data):
+                if event.data:
+                    return bytes(event.data)
+            else:
+                return Step.END
+
+    @property
+    def reusable(self) -> bool:
+        """Whether both sides are done and neither wants to close."""
+        return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+
+    def _sent(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> bytes:
+        return self._h11.send(event) or b""

@@ -1,0 +1,171 @@
+"""What both HTTP senders put together before anything is sent: the address, the headers, the timeouts.
+
+The rule: a request goes to the endpoint's own host or nowhere, because the key goes with it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from visionpipe.errors import ConfigurationError, ParameterError
+from visionpipe.transport.auth import Auth
+from visionpipe.transport.redaction import redact
+from visionpipe.wire.http import HttpRequest, Timeouts
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""An answer longer than this is refused rather than kept in memory."""
+
+_CURE = "Give it as http:// or https://, host and path, for example https://api.example.com/v1."
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where requests go. ``headers`` go with each, the key's excepted."""
+
+    base: httpx.URL
+    auth: Auth
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def host(self) -> str:
+        """Host and port, for messages."""
+        return self.base.netloc.decode("ascii")
+
+    def build(self, request: HttpRequest, stream: Any) -> httpx.Request:
+        """The request with its address, headers and timeouts; ``stream`` yields the body."""
+        url = self.url(request.url)
+        headers = {
+            "host": self.host,
+            "accept": "*/*",
+            "accept-encoding": "gzip, deflate",
+            "connection": "keep-alive",
+            "user-agent": "visionpipe",
+        }
+        for name, value in (*self.headers.items(), *request.headers.items()):
+            headers[name.lower()] = value
+        if request.body is not None:
+            headers.setdefault("content-type", request.body.media_type)
+        headers["content-length"] = str(request.body.size if request.body is not None else 0)
+        if request.method == "GET" and request.body is None:
+            del headers["content-length"]
+        key = self.auth.header()
+        if key is not None:
+            headers["authorization"] = key
+        try:
+            raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        except UnicodeEncodeError as error:
+            raise ParameterError(
+                "a header has characters outside ASCII", cure="Encode or leave out that header."
+            ) from error
+        return httpx.Request(
+            request.method,
+            url,
+            headers=raw,
+            stream=stream,
+            extensions={"timeout": _timeouts(request.timeouts)},
+        )
+
+    def url(self, address: str) -> httpx.URL:
+        """The whole URL of a path below the base URL, or of a URL on the same host."""
+        if "://" not in address:
+            path, _, query = address.partition("?")
+            below = self.base.path.rstrip("/") + "/" + path.lstrip("/")
+            return self.base.copy_with(path=below, query=query.encode() or None)
+        url = httpx.URL(address)
+        if (url.scheme, url.netloc) != (self.base.scheme, self.base.netloc):
+            other = redact(url.netloc.decode("ascii", "replace"))
+            raise ParameterError(
+                f"a request for {other} may not carry the key of another host",
+                cure="Use a client with that host's base URL and key.",
+                subject=self.host,
+                code="foreign_host",
+            )
+        return url
+
+
+def endpoint(base_url: str, auth: Auth, headers: Mapping[str, str] | None) -> Endpoint:
+    """The endpoint at ``base_url``.
+
+    Raises:
+        ConfigurationError: not an http or https URL, or one with credentials, a query or a fragment in it.
+    """
+    shown = redact(base_url.strip(), auth.secrets())
+    try:
+        base = httpx.URL(base_url.strip())
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ConfigurationError("the base URL is not a URL", cure=_CURE, subject=shown) from error
+    wrong = None
+    if base.scheme not in ("http", "https"):
+        wrong = "the base URL does not begin with http:// or https://"
+    elif not base.host:
+        wrong = "the base URL has no host"
+    elif base.userinfo:
+        wrong = "the base URL has credentials in it"
+    elif base.query or base.fragment:
+        wrong = "the base URL has a query or a fragment"
+    if wrong:
+        raise ConfigurationError(wrong, cure=_CURE, subject=shown, code="base_url")
+    for name, value in (headers or {}).items():
+        if not (name.isascii() and value.isascii() and value.isprintable()):
+            raise ConfigurationError(
+                f"the header {name!r} has characters that headers cannot have",
+                cure="Encode or leave out that header.",
+                code="header",
+            )
+    return Endpoint(base, auth, dict(headers or {}))
+
+
+def proxy_for(
+    base: httpx.URL,
+    *,
+    proxies: Callable[[], Mapping[str, str]] = urllib.request.getproxies,
+    bypass: Callable[[str], object] = urllib.request.proxy_bypass,
+) -> str | None:
+    """The proxy that the environment names for this address (HTTPS_PROXY, ALL_PROXY, NO_PROXY and kin)."""
+    named = proxies()
+    address = named.get(base.scheme) or named.get("all")
+    if not address or bypass(base.host):
+        return None
+    return address if "://" in address else f"http://{address}"
+
+
+def proxy_settings(proxy: str) -> httpx.Proxy:
+    """The proxy as httpx wants it.
+
+    Raises:
+        ConfigurationError: no proxy can be at this address, or a package is missing for it.
+    """
+    try:
+        settings = httpx.Proxy(proxy)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            "the proxy's address is not a URL",
+            cure="Give it as http://host:port.",
+            subject=redact(proxy),
+            code="proxy",
+        ) from error
+    if settings.url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        raise ConfigurationError(
+            "a SOCKS proxy needs an extra package",
+            cure="Run `pip install httpx[socks]`.",
+            subject=redact(proxy),
+            code="proxy",
+        )
+    return settings
+
+
+def _timeouts(timeouts: Timeouts) -> dict[str, float]:
+    # httpx knows one read timeout; the senders set it to ``idle`` once the answer's head is there.
+    return {
+        "connect": timeouts.connect,
+        "write": timeouts.write,
+        "read": timeouts.first_byte,
+        "pool": timeouts.connect,
+        "idle": timeouts.idle,
+    }
