@@ -8,6 +8,7 @@
     │   ├── FetchError                    a URL refused, too large, too slow, or not there
     │   ├── StorageError                  a journal or output that cannot be written or read        (job)
     │   ├── ParameterError                an argument out of its range
+    │   ├── OutputError                   results cannot be written: a full disk, no permission   (job)
     │   └── ConfigurationError            a missing key or extra, an unreadable overlay           (job)
     ├── CapabilityError               the model cannot take this, known before a request is spent
     │   ├── TooManyImagesError            more images than the model takes
@@ -146,6 +147,14 @@ class ConfigurationError(InputError):
     """A setting, key or optional package is missing or unusable: every item would fail alike."""
 
     default_code = "configuration"
+    default_scope = "job"
+
+
+class OutputError(InputError):
+    """Results cannot be written where they should go; ``code`` is disk_full, or output for other causes.
+    With ``scope`` "item" only this item's file is concerned (collision, bad_sidecar, source_missing)."""
+
+    default_code = "output"
     default_scope = "job"
 
 
