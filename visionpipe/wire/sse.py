@@ -1,0 +1,97 @@
+"""Server-sent events, byte by byte: chunks of a stream in, data payloads out.
+
+The rules: lines end at LF, CRLF or CR and nowhere else, so that a caption may hold U+2028 or U+0085; how
+the stream was cut into chunks makes no difference; no bytes raise.
+
+Events end at a blank line. As some services leave blank lines out, and the standard lets one payload span
+several ``data:`` lines, a further ``data:`` line is joined to the one before (with LF) except where that
+cannot be meant: the payload so far is a whole JSON object or ``[DONE]``, or the new line is.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+DONE = b"[DONE]"
+_BOM = b"\xef\xbb\xbf"
+
+
+class SseParser:
+    """Takes a stream's chunks as they arrive.
+
+    >>> SseParser().feed(b': hello\\ndata: {"a": 1}\\n\\ndata: [DO')
+    [b'{"a": 1}']
+    """
+
+    __slots__ = ("_after_cr", "_begun", "_line", "_payload")
+
+    def __init__(self) -> None:
+        self._line: list[bytes] = []
+        self._payload: list[bytes] = []
+        self._after_cr = False
+        self._begun = False
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The payloads that ``chunk`` completes, ``[DONE]`` among them, in order; comments, event names,
+        ids and empty payloads are passed over."""
+        if self._after_cr and chunk:
+            self._after_cr = False
+            if chunk.startswith(b"\n"):
+                chunk = chunk[1:]
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if not lines:
+            if rest:
+                self._line.append(rest)
+            return []
+        if self._line:
+            self._line.append(lines[0])
+            lines[0] = b"".join(self._line)
+        self._line = [rest] if rest else []
+        out: list[bytes] = []
+        if not self._begun:
+            self._begun = True
+            lines[0] = lines[0].removeprefix(_BOM)
+        for line in lines:
+            if not line:
+                if self._payload:
+                    self._end(out)
+            elif line.startswith(b"data:"):
+                payload = line[6:] if line[5:6] == b" " else line[5:]
+                if self._payload and self._begins_anew(payload):
+                    self._end(out)
+                self._payload.append(payload)
+        return out
+
+    def finish(self) -> list[bytes]:
+        """The payloads left at the end of the stream: a last event needs no blank line behind it."""
+        out = self.feed(b"\n\n" if not self._after_cr else b"\n\n\n")
+        self._line, self._payload, self._after_cr, self._begun = [], [], False, False
+        return out
+
+    def _end(self, out: list[bytes]) -> None:
+        payload = self._payload[0] if len(self._payload) == 1 else b"\n".join(self._payload)
+        if payload:
+            out.append(payload)
+        self._payload = []
+
+    def _begins_anew(self, payload: bytes) -> bool:
+        return _whole(payload) or _whole(b"\n".join(self._payload))
+
+
+def _whole(payload: bytes) -> bool:
+    """Whether this is ``[DONE]`` or a JSON object with something in it, from brace to brace."""
+    text = payload.strip()
+    if text == DONE:
+        return True
+    # An empty object alone on its line may be a stretch of a larger one that spans several.
+    if not (payload.startswith(b"{") and text.endswith(b"}")) or text == b"{}":
+        return False
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
