@@ -41,7 +41,6 @@ class AsyncClient:
         model: str | None = None,
         *,
         base_url: str | None = None,
-        provider: str | None = None,
         api_key: str | None = None,
         catalog: str | os.PathLike[str] | None = None,
         lang: str | None = None,
@@ -54,7 +53,7 @@ class AsyncClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.settings: Settings = resolve_settings(
-            model=model, base_url=base_url, provider=provider, api_key=api_key, catalog=catalog, lang=lang
+            model=model, base_url=base_url, api_key=api_key, catalog=catalog, lang=lang
         )
         self._defaults = defaults or CallOptions()
         self._calls = Calls(self.settings, retry or RetryPolicy(), timeouts or Timeouts(), clock)

@@ -33,8 +33,8 @@ class Client:
 
     Args:
         model: a model id; default the endpoint's own.
-        base_url: an endpoint's URL, or a registered name such as ``"zai"`` or ``"ollama"``.
-        provider: a registered endpoint whose dialect another host's ``base_url`` speaks.
+        base_url: an endpoint's URL, a registered name such as ``"zai"`` or ``"ollama"``, or both joined by
+            a plus sign for a gateway (``"bigmodel+https://gateway.example/v4"``).
         api_key: default from the environment (``BIGMODEL_API_KEY``, ``ZHIPUAI_API_KEY``, ``ZAI_API_KEY``);
             with no key at all the embedded engine answers, which is said once on stderr.
         catalog: a TOML file with models and endpoints of your own.
@@ -55,7 +55,6 @@ class Client:
         model: str | None = None,
         *,
         base_url: str | None = None,
-        provider: str | None = None,
         api_key: str | None = None,
         catalog: str | os.PathLike[str] | None = None,
         lang: str | None = None,
@@ -68,7 +67,7 @@ class Client:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings: Settings = resolve_settings(
-            model=model, base_url=base_url, provider=provider, api_key=api_key, catalog=catalog, lang=lang
+            model=model, base_url=base_url, api_key=api_key, catalog=catalog, lang=lang
         )
         self._defaults = defaults or CallOptions()
         self._calls = Calls(self.settings, retry or RetryPolicy(), timeouts or Timeouts(), clock)

@@ -27,6 +27,7 @@ from visionpipe.stages.fit import plan_repair
 from visionpipe.stages.merge import portions
 from visionpipe.values import Adjustment
 
+
 class FetchedData(Protocol):
     """What a download gives."""
 
@@ -154,9 +155,7 @@ class Preparer:
         rules = model.images
         # A picture over the limit can be repaired, so more is let in than the model would take.
         ceiling = 8 * rules.max_bytes if rules is not None and rules.max_bytes is not None else 64 * 1024**2
-        fetched = self._fetch(
-            link.url, max_bytes=ceiling, allow_private=options.get("allow_private", False)
-        )
+        fetched = self._fetch(link.url, max_bytes=ceiling, allow_private=options.get("allow_private", False))
         loaded = load_image(fetched.data, name=link.url)
         if not isinstance(loaded, Image):
             raise TypeError("bytes load as an image")

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from visionpipe.errors import ConfigurationError
 from visionpipe.prompts.presets import LANGUAGES, Language
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 
-_KNOWN_KEYS = ("base_url", "provider", "model", "api_key", "catalog", "lang")
+_KNOWN_KEYS = ("base_url", "model", "api_key", "catalog", "lang")
 _EMBEDDED = "embedded"
 _GATEWAY_KEY = "VISIONPIPE_API_KEY"
 
@@ -39,7 +40,6 @@ def resolve_settings(
     *,
     model: str | None = None,
     base_url: str | None = None,
-    provider: str | None = None,
     api_key: str | None = None,
     catalog: str | os.PathLike[str] | None = None,
     lang: str | None = None,
@@ -50,8 +50,8 @@ def resolve_settings(
 
     Args:
         model: a model id; default the endpoint's own.
-        base_url: an endpoint's URL, or a registered endpoint's name (``"zai"``).
-        provider: a registered endpoint whose dialect a ``base_url`` of another host speaks (a gateway).
+        base_url: an endpoint's URL, a registered name (``"zai"``), or both, where a gateway at another
+            address speaks a registered one's dialect (``"bigmodel+https://gateway.example/v4"``).
         api_key: the key; default from the environment variable of the endpoint.
         catalog: a TOML file with the caller's own models and endpoints.
         lang: "en" or "zh", the language of the library's own prompts.
@@ -64,7 +64,6 @@ def resolve_settings(
     env = os.environ if environ is None else environ
     file = _read_file(Path.cwd() if folder is None else folder)
     base_url = base_url or env.get("VISIONPIPE_BASE_URL") or file.get("base_url")
-    provider = provider or env.get("VISIONPIPE_PROVIDER") or file.get("provider")
     model = model or env.get("VISIONPIPE_MODEL") or file.get("model")
     catalog = catalog or env.get("VISIONPIPE_CATALOG") or file.get("catalog")
     api_key = api_key or file.get("api_key")
@@ -74,8 +73,8 @@ def resolve_settings(
         raise ConfigurationError(f"unknown language {language!r}", cure=f"Use {known}.", subject="lang")
     registry = Registry.load([Path(catalog)] if catalog else [])
     by_default = False
-    if base_url or provider:
-        endpoint = _named_endpoint(registry, base_url, provider)
+    if base_url:
+        endpoint = registry.endpoint(base_url)
     elif api_key:
         endpoint = registry.endpoint(_first_with_key(registry, env) or _keyed(registry)[0].id)
     else:
@@ -126,23 +125,14 @@ def _first_with_key(registry: Registry, env: Mapping[str, str]) -> str | None:
     return None
 
 
-def _named_endpoint(registry: Registry, base_url: str | None, provider: str | None) -> EndpointRecord:
-    if provider is None:
-        return registry.endpoint(base_url or "")
-    record = registry.endpoint(provider)
-    if base_url is None or base_url == provider:
-        return record
-    # A gateway: the provider's dialect at another address, so the provider's own key must not go there.
-    return record.model_copy(update={"base_url": base_url.rstrip("/"), "key_variables": (), "hosts": ()})
-
-
 def _key_for(endpoint: EndpointRecord, env: Mapping[str, str]) -> str | None:
+    """The key that belongs to the endpoint's host; another host gets only the key meant for any."""
     if endpoint.local:
         return None
-    for name in (*endpoint.key_variables, *(() if endpoint.key_variables else (_GATEWAY_KEY,))):
-        if env.get(name):
-            return env[name]
-    return None
+    address = urlsplit(endpoint.base_url)
+    at_home = not endpoint.hosts or {address.hostname, address.netloc} & set(endpoint.hosts)
+    names = (*(endpoint.key_variables if at_home else ()), _GATEWAY_KEY)
+    return next((env[name] for name in names if env.get(name)), None)
 
 
 def _read_file(folder: Path) -> dict[str, Any]:

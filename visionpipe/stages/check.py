@@ -37,7 +37,7 @@ def check_request(request: Request, model: ModelRecord, registry: Registry) -> N
         if isinstance(part, Image) and model.images is not None:
             check_image(part, model.images, model.id)
         elif isinstance(part, Video | LinkedVideo) and model.video is not None:
-            check_video(part, model.video, model.id)
+            check_video(part, model.video)
     check_parameters(request.parameters, model)
 
 

@@ -1,0 +1,60 @@
+"""The commands, and how an error ends one.
+
+Exit status: 0 all well, 1 something failed, 2 the command or its settings are wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from visionpipe.cli.caption import caption
+from visionpipe.cli.check import check
+from visionpipe.cli.describe import describe
+from visionpipe.cli.models import models
+from visionpipe.errors import ConfigurationError, ParameterError, VisionPipeError
+
+app = typer.Typer(
+    name="visionpipe",
+    help="Photos and videos in, trusted text and data out.",
+    add_completion=False,
+    no_args_is_help=True,
+    # Plain help: the boxes cost a third of the time until the first line.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(describe)
+app.command()(caption)
+app.command()(check)
+app.command()(models)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
+    if version:
+        from visionpipe import __version__
+
+        typer.echo(f"visionpipe {__version__}")
+        raise typer.Exit
+
+
+def run() -> NoReturn:
+    """Run the command line and exit with its status."""
+    try:
+        app(standalone_mode=True)
+    except VisionPipeError as error:
+        typer.echo(f"visionpipe: {error}", err=True)
+        sys.exit(2 if isinstance(error, ConfigurationError | ParameterError) else 1)
+    except KeyboardInterrupt:
+        typer.echo("visionpipe: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has left, as `head` does; there is nobody to tell.
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(0)

@@ -1,0 +1,66 @@
+"""``visionpipe describe``: one answer about one or several images, streamed to a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visionpipe.cli import connection
+
+if TYPE_CHECKING:
+    from visionpipe.reply import Reply
+
+
+def describe(
+    images: Annotated[list[str], typer.Argument(help="Image files or URLs; - reads one from stdin.")],
+    prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="Ask this instead.")] = None,
+    model: connection.Model = None,
+    base_url: connection.BaseUrl = None,
+    catalog: connection.Catalog = None,
+    lang: connection.Lang = None,
+    max_tokens: connection.MaxTokens = None,
+    temperature: connection.Temperature = None,
+    top_p: connection.TopP = None,
+    thinking: connection.Thinking = None,
+    max_side: connection.MaxSide = None,
+    fetch: connection.Fetch = False,
+    allow_private: connection.AllowPrivate = False,
+    as_json: connection.AsJson = False,
+) -> None:
+    """Describe images, or ask about them, in one answer."""
+    import orjson
+
+    from visionpipe.prompts.presets import describe as preset
+
+    options = connection.call_options(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        thinking=thinking,
+        max_side=max_side,
+        fetch=fetch,
+        allow_private=allow_private,
+    )
+    sources = [sys.stdin.buffer.read() if image == "-" else image for image in images]
+    with connection.make_client(model, base_url, catalog, lang) as client:
+        question = prompt or preset.text(client.settings.lang)
+        if as_json or not sys.stdout.isatty():
+            reply = client.ask(question, *sources, **options)
+            typer.echo(orjson.dumps(reply.to_json(), option=orjson.OPT_INDENT_2) if as_json else reply.text)
+        else:
+            with client.stream(question, *sources, **options) as stream:
+                for piece in stream:
+                    typer.echo(piece, nl=False)
+                typer.echo()
+                reply = stream.reply
+        if not as_json:
+            _say_what_happened(reply)
+
+
+def _say_what_happened(reply: Reply) -> None:
+    for adjustment in reply.adjustments:
+        typer.echo(f"adjusted: {adjustment}", err=True)
+    for note in reply.notes:
+        typer.echo(f"note: {note.kind}, {note.detail}", err=True)
