@@ -1,0 +1,21 @@
+"""A server that speaks the GLM protocol on loopback, strictly, and breaks on demand.
+
+Where each rule of the protocol lives:
+
+    keys.py            raw keys and JWTs                       1000 1001 1003
+    parameters.py      ranges of the body's fields             1210 1213 1214
+    conversation.py    roles, content parts, media order       1210 1214
+    received.py        base64, bytes, pixels, formats          1210
+    tools.py           function > retrieval > web_search       1210 1214
+    call.py            the model and the context               1211 1212 1261
+    request_ids.py     ids used before                         1231
+    limits.py          requests in flight                      1302
+    answers.py         what the model says; wording.py, the ways of saying it
+    chat.py, sse.py    whole and streamed answers
+    tasks.py, files.py, batches.py, tuning.py, tokenizer.py, agents.py, applications.py, openai_face.py
+    scenario.py        the file of faults; strikes.py decides when, damage.py and delivery.py carry them out
+    app.py             the routes; course.py, what happens to every request on its way
+    server.py          sockets and threads
+
+The rule: a fact about a model comes from the registry's records, the same ones that the client reads.
+"""

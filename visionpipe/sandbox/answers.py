@@ -1,0 +1,138 @@
+"""Who answers: the scenario's texts, the embedded engine, or a report of what arrived.
+
+The rule: a scripted text that fits the request goes first in every mode; without one the mode decides. The
+engine runs in one thread of its own, so that the server goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from visionpipe.errors import BadImageError
+from visionpipe.sandbox.call import Call
+from visionpipe.sandbox.options import AnswerMode
+from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.scenario import ScriptedAnswer
+from visionpipe.sandbox.tools import function_call, search_results
+from visionpipe.sandbox.wording import cut, saw_json, saw_sentence
+from visionpipe.sandbox.words import text_tokens
+
+if TYPE_CHECKING:
+    from visionpipe.local.engine import LocalEngine
+
+NOTHING_SCRIPTED = "The sandbox has no text for this request."
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says. ``as_parts``: the content goes out as a list of text parts."""
+
+    text: str
+    reasoning: str = ""
+    finish_reason: str = "stop"
+    tool_call: dict[str, Any] | None = None
+    web_search: tuple[dict[str, Any], ...] = ()
+    as_parts: bool = False
+
+    @property
+    def tokens(self) -> int:
+        return self.reasoning_tokens + text_tokens(self.text) + (12 if self.tool_call else 0)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        return text_tokens(self.reasoning)
+
+
+class Script:
+    """The scenario's texts, each list taken in turn."""
+
+    def __init__(self, answers: Sequence[ScriptedAnswer]) -> None:
+        self._answers = answers
+        self._turns: dict[tuple[int, ...], int] = {}
+
+    def next(self, call: Call) -> ScriptedAnswer | None:
+        """The next text for this request: among those made for its prompt or image if there are any, else
+        among those made for all; None where there is none."""
+        special = [i for i, a in enumerate(self._answers) if (a.contains or a.sha256) and _fits(a, call)]
+        general = [i for i, a in enumerate(self._answers) if not (a.contains or a.sha256)]
+        places = tuple(special or general)
+        if not places:
+            return None
+        turn = self._turns.get(places, 0)
+        self._turns[places] = turn + 1
+        return self._answers[places[turn % len(places)]]
+
+
+def _fits(answer: ScriptedAnswer, call: Call) -> bool:
+    if answer.contains is not None and answer.contains not in call.conversation.prompt:
+        return False
+    wanted = answer.sha256
+    return wanted is None or any(item.sha256.startswith(wanted) for item in call.conversation.media)
+
+
+class Answerer:
+    """Answers calls that are in order."""
+
+    def __init__(self, mode: AnswerMode) -> None:
+        self._mode = mode
+        self._engine: LocalEngine | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._calls = 0
+        self.script = Script(())
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer to one call, held to its ``stop`` and ``max_tokens``; Refusal 1210 where the engine
+        finds that an image cannot be decoded."""
+        conversation = call.conversation
+        self._calls += 1
+        reasoning = f"I look at {len(conversation.media)} item(s)." if call.parameters.thinks else ""
+        scripted = self.script.next(call)
+        if scripted is not None:
+            return _bounded(scripted.text, scripted.reasoning or reasoning, call)
+        if call.tools.functions and conversation.tool_result is None:
+            wanted = function_call(call.tools, conversation.prompt, self._calls)
+            return Answer("", reasoning, "tool_calls", tool_call=wanted)
+        if conversation.tool_result is not None:
+            text = f"The function returned: {conversation.tool_result}"
+        elif self._mode == "script":
+            text = NOTHING_SCRIPTED
+        elif self._mode == "saw_json" or call.parameters.json_answer:
+            text = saw_json(conversation)
+        elif self._mode == "saw":
+            text = saw_sentence(conversation)
+        else:
+            text = await self._look(call)
+        found = search_results(conversation.prompt) if call.tools.search_results else []
+        return _bounded(text, reasoning, call, tuple(found))
+
+    async def _look(self, call: Call) -> str:
+        pictures = [item.data for item in call.conversation.media if item.kind == "image" and item.data]
+        if not pictures:
+            return saw_sentence(call.conversation)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "visionpipe-sandbox-engine")
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._describe, pictures)
+        except BadImageError as error:
+            raise Refusal("1210", f"image input format or parse error: {error.reason}") from error
+
+    def _describe(self, pictures: Sequence[bytes]) -> str:
+        if self._engine is None:
+            from visionpipe.local.engine import LocalEngine
+
+            self._engine = LocalEngine()
+        return self._engine.describe(pictures).text
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _bounded(text: str, reasoning: str, call: Call, found: tuple[dict[str, Any], ...] = ()) -> Answer:
+    kept, finish_reason = cut(text, call.parameters.stop, call.parameters.max_tokens)
+    return Answer(kept, reasoning, finish_reason, web_search=found)

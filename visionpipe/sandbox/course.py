@@ -1,0 +1,104 @@
+"""What happens to every request: key, body, work, answer, log.
+
+The rule: whatever comes in, something of the protocol goes out, and the log gets one record; an error of the
+sandbox itself is counted, logged with its traceback, and answered as 500.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope, Send
+
+from visionpipe.sandbox.connection import ClientGone, Connection
+from visionpipe.sandbox.delivery import deliver
+from visionpipe.sandbox.exchange import Exchange
+from visionpipe.sandbox.refusals import Dialect, Refusal, error_body, status_of
+from visionpipe.sandbox.replies import JsonReply, Reply
+from visionpipe.sandbox.scenario import ResetFault, SlowReaderFault
+from visionpipe.sandbox.service import Service
+
+Work: TypeAlias = Callable[[Exchange], Awaitable[Reply]]
+
+logger = logging.getLogger("visionpipe.sandbox")
+
+
+class Course:
+    """One address of the API: an ASGI application.
+
+    Args:
+        service: the sandbox.
+        works: what is done, by HTTP method.
+        dialect: the form of errors and of chat requests.
+        unknown: the code for a method that is not there.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        works: Mapping[str, Work],
+        dialect: Dialect = Dialect.GLM,
+    ) -> None:
+        self._service = service
+        self._works = works
+        self._dialect = dialect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = Connection(scope, receive, send)
+        exchange = Exchange(
+            service=self._service,
+            connection=connection,
+            record=self._service.log.begin(scope["method"], scope["path"]),
+            dialect=self._dialect,
+            path_values=scope.get("path_params", {}),
+            query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))),
+        )
+        record = exchange.record
+        try:
+            reply = await self._answer(exchange)
+            record.status = reply.status if isinstance(reply, JsonReply) else 200
+            record.status = await deliver(connection, reply, exchange.strike.fault)
+        except ClientGone:
+            if not connection.started:
+                record.status = 0
+        finally:
+            exchange.leave()
+            connection.close()
+            record.bytes_in, record.bytes_out = connection.bytes_in, connection.bytes_out
+            self._service.log.end(record)
+
+    async def _answer(self, exchange: Exchange) -> Reply:
+        record = exchange.record
+        try:
+            return await self._work(exchange)
+        except Refusal as refusal:
+            record.code = refusal.code
+            status = status_of(refusal, self._dialect)
+            return JsonReply(error_body(refusal, self._dialect), status, refusal.headers)
+        except ClientGone:
+            raise
+        except Exception:
+            logger.exception("the sandbox failed at %s %s", record.method, record.path)
+            self._service.log.internal_errors += 1
+            record.code = "500"
+            return JsonReply(error_body(Refusal("500"), self._dialect), 500)
+
+    async def _work(self, exchange: Exchange) -> Reply:
+        connection, service = exchange.connection, self._service
+        work = self._works.get(exchange.record.method)
+        if work is None:
+            raise Refusal("405", exchange.record.method)
+        exchange.record.key = service.keys.identify(connection.headers)
+        pace: float | None = None
+        strike = service.strikes.early(exchange.record.path)
+        if strike.fault is not None:
+            exchange.record.fault = strike.kind
+        if isinstance(strike.fault, ResetFault):
+            await connection.reset()
+        if isinstance(strike.fault, SlowReaderFault):
+            pace = strike.fault.bytes_per_second
+        exchange.body = await connection.read(service.options.max_body_bytes, pace)
+        return await work(exchange)

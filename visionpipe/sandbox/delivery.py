@@ -1,0 +1,131 @@
+"""The answer written to the connection, with the faults that break the connection or its pace.
+
+The rule: a fault that breaks the connection does so after what came before it has left, so that the client
+sees exactly the part it is meant to see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+import orjson
+
+from visionpipe.sandbox.connection import Connection
+from visionpipe.sandbox.damage import alter_document, frames
+from visionpipe.sandbox.replies import BytesReply, JsonReply, Reply, StreamReply
+from visionpipe.sandbox.scenario import BodyFault, Fault, ResetFault, SlowWriterFault, StreamFault
+
+JSON_TYPE = "application/json; charset=utf-8"
+EVENT_TYPE = "text/event-stream"
+HTML = (
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n"
+    b"<center><h1>502 Bad Gateway</h1></center>\r\n<hr><center>proxy</center>\r\n</body>\r\n</html>\r\n"
+)
+FILLER = b"x" * 65_536
+
+
+async def deliver(connection: Connection, reply: Reply, fault: Fault | None) -> int:
+    """Write the reply as the fault wants it; the status that was sent, 0 where none was.
+
+    Raises:
+        ClientGone: the client left, or the fault broke the connection.
+    """
+    match fault:
+        case ResetFault():
+            await _reset(connection, reply, fault)
+            return 0
+        case BodyFault(form="html"):
+            return await _send(connection, fault.status, "text/html", HTML)
+        case BodyFault(form="oversized"):
+            return await _oversized(connection, fault.bytes, isinstance(reply, StreamReply))
+    match reply:
+        case StreamReply():
+            return await _stream(connection, frames(reply.events, fault), fault)
+        case BytesReply():
+            return await _send(connection, 200, reply.media_type, reply.data, fault)
+        case JsonReply():
+            data = orjson.dumps(alter_document(reply.value, fault) if reply.status == 200 else reply.value)
+            if isinstance(fault, BodyFault) and fault.form == "invalid_json":
+                data = data[: len(data) * 2 // 3]
+            return await _send(connection, reply.status, JSON_TYPE, data, fault, reply.headers)
+
+
+async def _send(
+    connection: Connection,
+    status: int,
+    media_type: str,
+    data: bytes,
+    fault: Fault | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> int:
+    fields = [("content-type", media_type), ("content-length", str(len(data))), *(headers or {}).items()]
+    await connection.start(status, fields)
+    if isinstance(fault, SlowWriterFault):
+        await _slowly(connection, data, fault.bytes_per_second)
+    else:
+        await connection.write(data)
+    await connection.finish()
+    return status
+
+
+async def _stream(connection: Connection, written: Iterable[bytes], fault: Fault | None) -> int:
+    await connection.start(200, [("content-type", EVENT_TYPE), ("cache-control", "no-cache")])
+    last = b""
+    for frame in written:
+        last = frame
+        if isinstance(fault, SlowWriterFault):
+            await _slowly(connection, frame, fault.bytes_per_second)
+        else:
+            await connection.write(frame)
+            await asyncio.sleep(0)  # each frame leaves in a packet of its own
+    if isinstance(fault, StreamFault) and fault.form == "stall":
+        await connection.pause(None)
+    while isinstance(fault, StreamFault) and fault.form == "endless":
+        await connection.pause(fault.every)
+        await connection.write(last)
+    await connection.finish()
+    return 200
+
+
+async def _slowly(connection: Connection, data: bytes, bytes_per_second: float) -> None:
+    step = max(1, int(bytes_per_second / 20))
+    for start in range(0, len(data), step):
+        piece = data[start : start + step]
+        await connection.write(piece)
+        await connection.pause(len(piece) / bytes_per_second)
+
+
+async def _reset(connection: Connection, reply: Reply, fault: ResetFault) -> None:
+    """Break off before anything is sent, in the middle of the body, or in the middle of a frame."""
+    if fault.when in ("body", "frame"):
+        if isinstance(reply, StreamReply):
+            written = frames(reply.events, None)
+            half = len(written) // 2
+            await connection.start(200, [("content-type", EVENT_TYPE)])
+            for frame in written[:half]:
+                await connection.write(frame)
+            if fault.when == "frame":
+                await connection.write(written[half][: len(written[half]) // 2])
+        else:
+            data = reply.data if isinstance(reply, BytesReply) else orjson.dumps(reply.value)
+            await connection.start(200, [("content-type", JSON_TYPE), ("content-length", str(len(data)))])
+            await connection.write(data[: len(data) // 2])
+    await connection.reset()
+
+
+async def _oversized(connection: Connection, size: int, stream: bool) -> int:
+    """An answer of ``size`` bytes and more, made while it is sent: nobody holds it whole but the client."""
+    head, tail = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"', b'"}}]}'
+    if stream:
+        head, tail = b'data: {"choices":[{"index":0,"delta":{"content":"', b'"}}]}\n\ndata: [DONE]\n\n'
+    await connection.start(200, [("content-type", EVENT_TYPE if stream else JSON_TYPE)])
+    await connection.write(head)
+    sent = 0
+    while sent < size:
+        await connection.write(FILLER[: size - sent])
+        sent += len(FILLER)
+        await connection.pause(0)
+    await connection.write(tail)
+    await connection.finish()
+    return 200

@@ -1,0 +1,157 @@
+"""What arrived: every image, video and file of a request, decoded from its base64 and looked at.
+
+The rule: an image is held to its model's record here (form, format, bytes, pixels) and described by what its
+bytes say, so that an answer or the log can prove what was sent. What is only a link stays a link.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import pybase64
+
+from visionpipe.registry.records import FileRules, ImageRules, VideoRules
+from visionpipe.sandbox.pictures import look_at
+from visionpipe.sandbox.refusals import Refusal
+
+BAD_IMAGE = "image input format or parse error"
+
+
+@dataclass(frozen=True, slots=True)
+class MediaForms:
+    """Which forms a dialect takes: bare base64, data URIs, base64 videos, or links only where the
+    model's page says so; ``decode``: look at the pixels too."""
+
+    bare: bool = True
+    data_uri: bool = False
+    inline_video: bool = False
+    url_only: bool = False
+    decode: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One thing that arrived. ``form``: base64, data_uri, url or file_id. Width and height in pixels, size
+    in bytes; 0 and an empty hash where there is only a link."""
+
+    kind: Literal["image", "video", "file"]
+    form: str
+    format: str = ""
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    sha256: str = ""
+    link: str = ""
+    data: bytes = field(default=b"", repr=False)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "form": self.form,
+            "format": self.format,
+            "width": self.width,
+            "height": self.height,
+            "size": self.size,
+            "sha256": self.sha256,
+            "link": self.link,
+        }
+
+
+def receive_image(value: str, rules: ImageRules, forms: MediaForms) -> Received:
+    """Take one image as the field ``url`` gives it; Refusal 1210 where the model would not."""
+    if _is_link(value):
+        return Received("image", "url", link=_link(value))
+    if forms.url_only and rules.transfer == "url_preferred":
+        raise Refusal("1210", f"{BAD_IMAGE}: this model takes image links only")
+    form, data = _decode(value, forms, BAD_IMAGE)
+    if rules.max_bytes is not None and len(data) > rules.max_bytes:
+        raise Refusal("1210", f"the image has {len(data)} bytes, over {rules.max_bytes}")
+    header = look_at(data, decode=forms.decode)
+    if header is None or header.format not in rules.formats:
+        raise Refusal("1210", BAD_IMAGE)
+    if rules.max_side_px is not None and max(header.width, header.height) > rules.max_side_px:
+        raise Refusal("1210", f"the image is {header.width}x{header.height}, over {rules.max_side_px} px")
+    return Received(
+        "image",
+        form,
+        format=header.format,
+        width=header.width,
+        height=header.height,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        data=data,
+    )
+
+
+def receive_video(value: str, rules: VideoRules, forms: MediaForms) -> Received:
+    """Take one video; base64 only where the record or a lenient sandbox allows it. Refusal 1210."""
+    if _is_link(value):
+        return Received("video", "url", link=_link(value))
+    if not (rules.inline or forms.inline_video):
+        raise Refusal("1210", "a video is given by its link")
+    form, data = _decode(value, forms, "video input format or parse error")
+    if rules.below_bytes is not None and len(data) >= rules.below_bytes:
+        raise Refusal("1210", f"the video has {len(data)} bytes; it must be below {rules.below_bytes}")
+    container = _container(data)
+    if container not in rules.containers:
+        raise Refusal("1210", "video input format or parse error")
+    digest = hashlib.sha256(data).hexdigest()
+    return Received("video", form, format=container, size=len(data), sha256=digest, data=data)
+
+
+def receive_file(value: str, rules: FileRules) -> Received:
+    """Take one document, which is given by its link and never as base64. Refusal 1210."""
+    if not _is_link(value):
+        raise Refusal("1210", "a file is given by its link")
+    suffix = urlsplit(value).path.rpartition(".")[2].lower()
+    if rules.formats and suffix not in rules.formats:
+        raise Refusal("1210", f"the file's type is not one of {', '.join(rules.formats)}")
+    return Received("file", "url", format=suffix, link=_link(value))
+
+
+def _is_link(value: str) -> bool:
+    return value[:8].lower().startswith(("http://", "https://"))
+
+
+def _link(value: str) -> str:
+    """The address as it may be logged: a presigned link's query holds a secret."""
+    try:
+        parts = urlsplit(value)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise Refusal("1210", "the link cannot be read")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _decode(value: str, forms: MediaForms, fault: str) -> tuple[str, bytes]:
+    form = "base64"
+    if value.startswith("data:"):
+        if not forms.data_uri:
+            raise Refusal("1210", f"{fault}: base64 without a data prefix is expected")
+        form = "data_uri"
+        head, _, value = value.partition(",")
+        if not head.endswith(";base64"):
+            raise Refusal("1210", f"{fault}: the data URI is not base64")
+    elif not forms.bare:
+        raise Refusal("1210", f"{fault}: a link or a data URI is expected")
+    try:
+        data = pybase64.b64decode(value, validate=True)
+    except ValueError:
+        raise Refusal("1210", f"{fault}: not base64") from None
+    if not data:
+        raise Refusal("1210", f"{fault}: empty")
+    return form, data
+
+
+def _container(data: bytes) -> str:
+    """The container's short name, by its first bytes."""
+    if data[4:8] == b"ftyp":
+        return "mov" if data[8:10] == b"qt" else "mp4"
+    if data[:4] == b"\x1a\x45\xdf\xa3":
+        return "webm" if b"webm" in data[:64] else "mkv"
+    return "avi" if data[:4] == b"RIFF" and data[8:12] == b"AVI " else "other"

@@ -1,0 +1,228 @@
+"""The scenario: faults and scripted answers, as a TOML or JSON document.
+
+    seed = 7                         # the same seed and order of requests meet the same faults
+
+    [[answer]]                       # for answers = "script"; used in turn
+    text = "A cat on a sofa."
+    contains = "cat"                 # only where the prompt holds this
+    sha256 = "9f86d0"                # only where an image's hash begins so
+    reasoning = "Whiskers."
+
+    [[rule]]
+    path = "*/chat/completions"      # which requests: by path (*: any text), model (*), streamed or not
+    model = "glm-4.6v*"
+    after = 2                        # leave the first two alone,
+    count = 3                        # then strike three times at most,
+    every = 2                        # at every second request,
+    rate = 0.1                       # with this chance,
+    burst = 4                        # and once struck, strike four in a row
+    fault = { kind = "error", code = "1302", retry_after = "2" }
+
+Several rules may strike one request: latencies add up; of the others the first strikes. The kinds of fault:
+
+    error        code, status, message, retry_after
+    latency      seconds; or low and high (uniform); or median and sigma (log-normal); or mean (exponential)
+    reset        when = request (unread), first_byte, body (in the middle), frame (in the middle of one)
+    stream       form = endless, stall, no_done, no_blank_lines, cut; every (seconds between endless frames)
+    body         form = invalid_json, html (status), empty_choices, error_frame (code), oversized (bytes),
+                 no_usage
+    finish       reason = sensitive, network_error, length, ...; text (default: empty)
+    markup       form = box, think, answer, parts
+    slow_reader  bytes_per_second at which the request is read
+    slow_writer  bytes_per_second at which the answer is written
+    hold         the request waits, in flight, until released
+    task         an asynchronous task or agent ends as failed
+
+The rule: an unknown key or a wrong kind is an error when the document is read, never ignored.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from visionpipe.errors import ConfigurationError
+
+Seconds: TypeAlias = Annotated[float, Field(ge=0, le=86_400)]
+Pace: TypeAlias = Annotated[float, Field(gt=0)]
+
+
+class Entry(BaseModel):
+    """Frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ErrorFault(Entry):
+    kind: Literal["error"]
+    code: str
+    status: Annotated[int, Field(ge=400, le=599)] | None = None
+    message: str | None = None
+    retry_after: str | None = None
+
+
+class LatencyFault(Entry):
+    kind: Literal["latency"]
+    seconds: Seconds | None = None
+    low: Seconds | None = None
+    high: Seconds | None = None
+    median: Pace | None = None
+    sigma: Annotated[float, Field(ge=0)] = 0.5
+    mean: Pace | None = None
+
+    @model_validator(mode="after")
+    def one_distribution(self) -> LatencyFault:
+        uniform = self.low is not None and self.high is not None
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high come together")
+        if sum((self.seconds is not None, uniform, self.median is not None, self.mean is not None)) != 1:
+            raise ValueError("give seconds, or low and high, or median, or mean")
+        return self
+
+
+class ResetFault(Entry):
+    kind: Literal["reset"]
+    when: Literal["request", "first_byte", "body", "frame"] = "first_byte"
+
+
+class StreamFault(Entry):
+    kind: Literal["stream"]
+    form: Literal["endless", "stall", "no_done", "no_blank_lines", "cut"]
+    every: Annotated[float, Field(gt=0)] = 0.05
+
+
+class BodyFault(Entry):
+    kind: Literal["body"]
+    form: Literal["invalid_json", "html", "empty_choices", "error_frame", "oversized", "no_usage"]
+    status: Annotated[int, Field(ge=200, le=599)] = 502
+    code: str = "1234"
+    bytes: Annotated[int, Field(gt=0)] = 64 * 1024 * 1024
+
+
+class FinishFault(Entry):
+    kind: Literal["finish"]
+    reason: str
+    text: str = ""
+
+
+class MarkupFault(Entry):
+    kind: Literal["markup"]
+    form: Literal["box", "think", "answer", "parts"]
+
+
+class SlowReaderFault(Entry):
+    kind: Literal["slow_reader"]
+    bytes_per_second: Pace
+
+
+class SlowWriterFault(Entry):
+    kind: Literal["slow_writer"]
+    bytes_per_second: Pace
+
+
+class HoldFault(Entry):
+    kind: Literal["hold"]
+
+
+class TaskFault(Entry):
+    kind: Literal["task"]
+
+
+Fault: TypeAlias = Annotated[
+    ErrorFault
+    | LatencyFault
+    | ResetFault
+    | StreamFault
+    | BodyFault
+    | FinishFault
+    | MarkupFault
+    | SlowReaderFault
+    | SlowWriterFault
+    | HoldFault
+    | TaskFault,
+    Field(discriminator="kind"),
+]
+
+
+class Rule(Entry):
+    """When a fault strikes; see the module's docstring."""
+
+    fault: Fault
+    path: str = "*"
+    model: str | None = None
+    stream: bool | None = None
+    rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    after: Annotated[int, Field(ge=0)] = 0
+    count: Annotated[int, Field(gt=0)] | None = None
+    every: Annotated[int, Field(gt=0)] = 1
+    burst: Annotated[int, Field(gt=0)] = 1
+
+    @property
+    def early(self) -> bool:
+        """Whether it strikes before the body is read, when only the path is known."""
+        fault = self.fault
+        return isinstance(fault, SlowReaderFault) or (
+            isinstance(fault, ResetFault) and fault.when == "request"
+        )
+
+    @model_validator(mode="after")
+    def early_rules_know_the_path_only(self) -> Rule:
+        if self.early and (self.model is not None or self.stream is not None):
+            raise ValueError("this fault strikes before the body is read: it can go by path only")
+        return self
+
+
+class ScriptedAnswer(Entry):
+    """One text to answer with."""
+
+    text: str
+    reasoning: str = ""
+    contains: str | None = None
+    sha256: str | None = None
+
+
+class Scenario(Entry):
+    """The whole document."""
+
+    seed: int = 0
+    answer: tuple[ScriptedAnswer, ...] = ()
+    rule: tuple[Rule, ...] = ()
+
+
+def parse_scenario(text: str | bytes, *, name: str = "scenario") -> Scenario:
+    """Read a scenario from TOML or JSON text (JSON where it begins with a brace).
+
+    Raises:
+        ConfigurationError: the text is neither, or holds a key or value that a scenario does not know.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "replace")
+    try:
+        document = orjson.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        return Scenario.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in first["loc"]) or "the document"
+        reason = f"{place}: {first['msg']}"
+    except (tomllib.TOMLDecodeError, orjson.JSONDecodeError) as error:
+        reason = str(error)
+    raise ConfigurationError(
+        f"the scenario cannot be used: {reason}",
+        subject=name,
+        cure="See the kinds of fault and their keys in visionpipe/sandbox/scenario.py.",
+    )
+
+
+def read_scenario(path: Path) -> Scenario:
+    """Read a scenario file; ConfigurationError where it cannot be read or used."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"the scenario cannot be read: {error.strerror}", subject=str(path), cure="Check the path."
+        ) from error
+    return parse_scenario(text, name=str(path))

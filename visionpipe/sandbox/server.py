@@ -1,0 +1,138 @@
+"""Sockets and threads: the sandbox served by uvicorn, in the foreground or in a thread of its own.
+
+The rule: it binds to loopback unless another host is named, and stopping ends every open connection, however
+long its answer still meant to be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from visionpipe.sandbox.app import build_app
+from visionpipe.sandbox.service import Service
+
+LOOPBACK = "127.0.0.1"
+
+logger = logging.getLogger("visionpipe.sandbox")
+
+
+class SandboxProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, which hands its transport to the application, so that faults can break it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = logger
+        self.access_log = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+def bind(host: str = LOOPBACK, port: int = 0) -> socket.socket:
+    """A listening socket; port 0 takes a free one. OSError where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def address(listener: socket.socket) -> str:
+    """``http://host:port`` of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Server(uvicorn.Server):
+    def end_connections(self) -> None:
+        """Close every connection at once, so that no endless answer holds up the end."""
+        self.should_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _server(service: Service) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            build_app(service),
+            http=SandboxProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+            server_header=False,
+            proxy_headers=False,
+        )
+    )
+
+
+def serve(service: Service, listener: socket.socket) -> None:
+    """Serve in this thread until interrupted."""
+    server = _server(service)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        service.close()
+
+
+class ServerThread:
+    """A sandbox that runs beside the caller's code.
+
+    Args:
+        service: what to serve; closed together with the server.
+        listener: a bound socket.
+    """
+
+    def __init__(self, service: Service, listener: socket.socket) -> None:
+        self._service = service
+        self._listener = listener
+        self._server = _server(service)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="visionpipe-sandbox", daemon=True)
+
+    def _run(self) -> None:
+        async def course() -> None:
+            self._loop = asyncio.get_running_loop()
+            self._running.set()
+            await self._server.serve(sockets=[self._listener])
+
+        asyncio.run(course())
+
+    def start(self) -> None:
+        """Start; connections are taken from now on, the listener's queue holds the first."""
+        self._thread.start()
+        self._running.wait()
+
+    def call(self, function: Any, *args: Any) -> Any:
+        """Run a plain function in the server's event loop, and return what it returns."""
+        assert self._loop is not None, "the server has not been started"
+
+        async def run() -> Any:
+            return function(*args)
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(timeout=10)
+
+    def stop(self) -> None:
+        """Stop, and wait until the thread has ended. A second call does nothing."""
+        if self._loop is not None and self._thread.is_alive():
+            with suppress(RuntimeError):  # the loop may end between the two lines
+                self._loop.call_soon_threadsafe(self._server.end_connections)
+            self._thread.join(timeout=10)
+        self._listener.close()
+        self._service.close()

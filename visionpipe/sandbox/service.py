@@ -1,0 +1,97 @@
+"""Everything a running sandbox holds; made once, passed to all of its work."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any
+
+from visionpipe.registry.lookup import Registry
+from visionpipe.sandbox.answers import Answerer, Script
+from visionpipe.sandbox.keys import KeyRing
+from visionpipe.sandbox.limits import Gate, Limits
+from visionpipe.sandbox.log import RequestLog
+from visionpipe.sandbox.models import ModelShelf
+from visionpipe.sandbox.options import Options
+from visionpipe.sandbox.request_ids import RequestIds
+from visionpipe.sandbox.scenario import Scenario
+from visionpipe.sandbox.store import Store
+from visionpipe.sandbox.strikes import Strikes
+
+
+class Service:
+    """The sandbox apart from its sockets.
+
+    Args:
+        options: how it is set up.
+        clock: seconds since the epoch.
+
+    Raises:
+        ConfigurationError: the overlay cannot be used.
+        ValueError: a key is not of the form ``id.secret``.
+    """
+
+    def __init__(self, options: Options, clock: Callable[[], float] = time.time) -> None:
+        self.options = options
+        self.clock = clock
+        registry = Registry.load([options.overlay] if options.overlay else [])
+        self.shelf = ModelShelf(registry, options.models)
+        self.keys = KeyRing(options.keys, clock)
+        self.gate = Gate(Limits(per_model=options.per_model, total=options.total))
+        self.request_ids = RequestIds()
+        self.log = RequestLog(options.log)
+        self.store = Store(options.state)
+        self.answerer = Answerer(options.answers)
+        self.released = asyncio.Event()
+        self.strikes = Strikes()
+        self._numbers = itertools.count(1)
+        self.set_scenario(options.scenario)
+
+    def set_scenario(self, scenario: Scenario) -> None:
+        """Begin a scenario from its first request; what waits in a hold goes on."""
+        self.release()
+        self.strikes = Strikes(scenario)
+        self.answerer.script = Script(scenario.answer)
+
+    def release(self) -> None:
+        """Let every request that is held go on; later ones are held anew."""
+        self.released.set()
+        self.released = asyncio.Event()
+
+    def reset(self) -> None:
+        """Back to the first scenario and limits, with an empty log; stored files and jobs stay."""
+        self.set_scenario(self.options.scenario)
+        self.gate.limits = Limits(per_model=self.options.per_model, total=self.options.total)
+        self.gate.forget_peaks()
+        self.request_ids.clear()
+        self.log.clear()
+
+    def new_id(self) -> str:
+        """A number that no other answer of this run has, of the service's length."""
+        return f"{int(self.clock() * 1000)}{next(self._numbers) % 1_000_000:06d}"
+
+    def new_head(self, model: str, request_id: str | None) -> dict[str, Any]:
+        """The fields that open every chat answer."""
+        identity = self.new_id()
+        return {
+            "id": identity,
+            "request_id": request_id or identity,
+            "created": int(self.clock()),
+            "model": model,
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """The log's figures with those of the gate."""
+        return {
+            **self.log.figures(),
+            "in_flight": self.gate.now,
+            "in_flight_max": self.gate.most,
+            "in_flight_max_per_model": dict(self.gate.most_per_model),
+        }
+
+    def close(self) -> None:
+        self.answerer.close()
+        self.log.close()
+        self.store.close()
