@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from visionpipe.local.facts import Detection, Guess, Look, Objects, Subject
-from visionpipe.local.names import FAMILIES, FAMILY_OF, LAST_ANIMAL
+from visionpipe.local.names import FAMILIES, FAMILY_OF, KIN, LAST_ANIMAL
 
 SURE = 0.5
 SURE_OF_A_POOR_PICTURE = 0.8
@@ -47,9 +47,16 @@ def subject_of(found: Probabilities, look: Look) -> Subject | None:
     return Subject(best.index, best.label, None, best.probability) if best.probability >= needed else None
 
 
+def kin_of(subject: Subject | None) -> str | None:
+    """The detector's label for the same thing, where it has one."""
+    if subject is None:
+        return None
+    return FAMILY_OF[subject.family].coco if subject.family else KIN.get(subject.index)
+
+
 def objects_of(detections: Sequence[Detection], subject: Subject | None) -> tuple[Objects, ...]:
     """The detections that can be believed beside ``subject``, grouped by label, the largest first."""
-    kin = FAMILY_OF[subject.family].coco if subject and subject.family else None
+    kin = kin_of(subject)
     company = subject is not None or any(_stands_alone(d) for d in detections)
     person = any(d.label == "person" and d.score >= BESIDE for d in detections)
     believed = [

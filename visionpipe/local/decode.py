@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -21,7 +21,22 @@ from visionpipe.local.networks import Pixels
 MOST_PIXELS = 89_478_485
 """Most stored pixels, about 89 MP: where Pillow, too, begins to suspect a decompression bomb."""
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
+"""What is decoded; Pillow's other readers include some that start foreign programs."""
+
 WHITE = (255, 255, 255)
+_REDUCED = ("JPEG", "MPO")
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    EOFError,
+    OverflowError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +60,33 @@ def decode(data: bytes, longest: int) -> Picture:
     if not data:
         raise BadImageError("it holds no bytes", cure="Give an image file that is not empty.", code="empty")
     with _opened(data) as image:
-        width, height = image.size
-        if width * height > MOST_PIXELS:
-            raise _bomb(f"{width}x{height} pixels are too many to decode safely")
-        orientation, notes = _orientation(image)
-        image.draft("RGB", _at_least(width, height, longest))
+        header = image.size
+        if header[0] * header[1] > MOST_PIXELS:
+            raise _bomb(f"{header[0]}x{header[1]} pixels are too many to decode safely")
+        image.draft("RGB", _at_least(*header, longest))
         try:
             image.load()
+            # Only the formats with reduced decoding report another size after it; TIFF turns itself upright.
+            width, height = header if image.format in _REDUCED else image.size
+            orientation, notes = _orientation(image)
             upright = _turn(_rgb(image), orientation)
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
-            broken = "truncated" in str(error).lower()
+        except _BROKEN as error:
+            truncated = "truncated" in str(error).lower()
             raise BadImageError(
                 f"the image data cannot be decoded ({error})",
                 cure="Fetch or export the file again.",
-                code="truncated" if broken else "corrupt",
+                code="truncated" if truncated else "corrupt",
             ) from error
     if orientation >= 5:
         width, height = height, width
-    return Picture(
-        _shrunk(np.asarray(upright)[:, :, ::-1], longest), width, height, (image.format or "").lower(), notes
-    )
+    format = "jpeg" if image.format in _REDUCED else (image.format or "").lower()
+    return Picture(_shrunk(np.asarray(upright)[:, :, ::-1], longest), width, height, format, notes)
 
 
 def _opened(data: bytes) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            return Image.open(io.BytesIO(data))
+        _load_plugins()
+        return Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _bomb(str(error)) from error
     except UnidentifiedImageError as error:
@@ -79,10 +95,16 @@ def _opened(data: bytes) -> Image.Image:
             cure="Give a JPEG, PNG, WebP, GIF, BMP or TIFF file.",
             code="not_an_image",
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error) as error:
+    except _BROKEN as error:
         raise BadImageError(
             f"the image's header is broken ({error})", cure="Fetch or export the file again."
         ) from error
+
+
+@cache
+def _load_plugins() -> None:
+    # Pillow loads most of its readers only when a first one fails, and then the list above meets a gap.
+    Image.init()
 
 
 def _bomb(reason: str) -> BadImageError:
@@ -97,7 +119,7 @@ def _at_least(width: int, height: int, longest: int) -> tuple[int, int]:
 def _orientation(image: Image.Image) -> tuple[int, tuple[str, ...]]:
     try:
         value = image.getexif().get(0x0112, 1)
-    except (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error) as error:
+    except _BROKEN as error:
         return 1, (f"the EXIF data is unreadable ({error}); the image is taken as upright",)
     if value in range(1, 9):
         return int(value), ()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from visionpipe.local.decide import kin_of
 from visionpipe.local.facts import Facts, Objects, Subject
 from visionpipe.local.imagenet import CHINESE, ENGLISH
 from visionpipe.local.names import BY_LABEL, COLOURS, FAMILY_OF, Thing
@@ -14,8 +15,15 @@ from visionpipe.local.names import BY_LABEL, COLOURS, FAMILY_OF, Thing
 Language = Literal["en", "zh"]
 
 LARGE_PERSON = 0.12
-MOST_OTHERS = 3
-MOST_QUOTED = 60
+"""From this share of the image on, a person is what the photo is of."""
+
+MOST_THINGS = 4
+MOST_COLOURS = 2
+LEAST_COLOUR = 0.15
+MOST_QUOTED = 48
+LINES_OF_A_TEXT = 3
+"""So many lines make a page of text; fewer are a sign or a label on something else."""
+
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DIGITS = ("零", "一", "两", "三", "四", "五", "六", "七", "八", "九", "十")
 
@@ -28,39 +36,40 @@ def sentence(facts: Facts, lang: Language = "en") -> str:
 def main_things(facts: Facts) -> tuple[Subject | Objects, ...]:
     """What there is to name, the most important first; a subject and the boxes around it are one."""
     subject, objects = facts.subject, list(facts.objects)
-    kin = FAMILY_OF[subject.family].coco if subject and subject.family else None
-    same = next((group for group in objects if group.label == kin), None)
-    if same is not None:
-        objects.remove(same)
-    named: list[Subject | Objects] = (
-        [] if subject is None else [same if same is not None and same.count > 1 else subject]
-    )
+    named: list[Subject | Objects] = []
+    if subject is not None:
+        boxes = next((group for group in objects if group.label == kin_of(subject)), None)
+        if boxes is not None:
+            objects.remove(boxes)
+        named.append(boxes if boxes is not None and boxes.count > 1 else subject)
     for group in objects:
-        leads = group.label == "person" and max(box.area for box in group.boxes) >= LARGE_PERSON
-        named.insert(0, group) if leads else named.append(group)
-    return tuple(named[: MOST_OTHERS + 1])
+        if group.label == "person" and max(box.area for box in group.boxes) >= LARGE_PERSON:
+            named.insert(0, group)
+        else:
+            named.append(group)
+    return tuple(named[:MOST_THINGS])
 
 
 def _english(facts: Facts) -> str:
-    look = facts.look
-    traits = [
-        word
-        for word, holds in (("dark", look.exposure == "dark" and not look.bilevel), ("blurred", look.blurred))
-        if holds
-    ]
+    look, quoted = facts.look, _quoted(facts)
+    traits = [word for word, holds in zip(("dark", "blurred"), _traits(facts), strict=True) if holds]
     if look.grey:
         traits.append("black-and-white")
-    kind = ", ".join(traits) + (" " if traits else "") + ("picture" if look.bilevel else "photo")
-    first, *others = [_thing_english(thing) for thing in main_things(facts)] or [""]
-    text = f"A {kind} of {first}" if first else f"A {kind} whose subject the local analysis cannot name"
-    if others:
-        text += f" with {_and(others, ' and ')}"
-    colours = [colour.name for colour in look.colours if colour.share >= 0.15][:2]
-    if colours and not look.grey:
+    head = " ".join([*([", ".join(traits)] if traits else []), "picture" if look.bilevel else "photo"])
+    things = [_thing_english(thing) for thing in main_things(facts)]
+    text = f"A {head}"
+    if things:
+        text += f" of {things[0]}"
+        if things[1:]:
+            text += f" with {_and(things[1:], ' and ', ', ')}"
+    elif _is_text(facts):
+        text += " of text"
+    else:
+        text += " whose subject the local analysis cannot name"
+    if colours := _colours(facts):
         text += f", mostly {' and '.join(colours)}"
-    quoted = _quoted(facts)
     if quoted:
-        text += f', with text that begins "{quoted}"'
+        text += f', {"beginning" if not things and _is_text(facts) else "with text that reads"} "{quoted}"'
     return f"{text}."
 
 
@@ -82,31 +91,22 @@ def _article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def _and(words: list[str], last: str, between: str = ", ") -> str:
-    return last.join([between.join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def _chinese(facts: Facts) -> str:
-    look = facts.look
-    traits = [
-        word
-        for word, holds in (("较暗", look.exposure == "dark" and not look.bilevel), ("模糊", look.blurred))
-        if holds
-    ]
-    kind = (
-        "、".join(traits)
-        + ("的" if traits else "")
-        + ("黑白" if look.grey else "")
-        + ("图片" if look.bilevel else "照片")
-    )
+    look, quoted = facts.look, _quoted(facts)
+    traits = [word for word, holds in zip(("较暗", "模糊"), _traits(facts), strict=True) if holds]
+    kind = ("黑白" if look.grey else "") + ("图片" if look.bilevel else "照片")
     things = [_thing_chinese(thing) for thing in main_things(facts)]
-    text = f"一张{kind}，" + (f"画面中有{_and(things, '和', '、')}" if things else "本地分析无法判断其主体")
-    colours = [COLOURS[colour.name] for colour in look.colours if colour.share >= 0.15][:2]
-    if colours and not look.grey:
-        text += f"，以{'和'.join(colours)}为主"
-    quoted = _quoted(facts)
+    text = f"一张{'、'.join(traits)}{'的' if traits else ''}{kind}，"
+    if things:
+        text += f"画面中有{_and(things, '和', '、')}"
+    elif _is_text(facts):
+        text += "内容为文字"
+    else:
+        text += "本地分析无法判断其主体"
+    if colours := _colours(facts):
+        text += f"，以{'和'.join(COLOURS[name] for name in colours)}为主"
     if quoted:
-        text += f"，文字开头为“{quoted}”"
+        text += f"，{'开头为' if not things and _is_text(facts) else '其中的文字为'}“{quoted}”"
     return f"{text}。"
 
 
@@ -122,5 +122,35 @@ def _count_chinese(thing: Thing, count: int) -> str:
     return f"{_DIGITS[count] if count < len(_DIGITS) else count}{thing.measure}{thing.chinese}"
 
 
+def _traits(facts: Facts) -> tuple[bool, bool]:
+    # Ink on paper is neither dark nor light for a reason of exposure.
+    return facts.look.exposure == "dark" and not facts.look.bilevel, facts.look.blurred
+
+
+def _colours(facts: Facts) -> list[str]:
+    if facts.look.grey:
+        return []
+    return [colour.name for colour in facts.look.colours if colour.share >= LEAST_COLOUR][:MOST_COLOURS]
+
+
+def _is_text(facts: Facts) -> bool:
+    return len(facts.text or ()) >= LINES_OF_A_TEXT
+
+
 def _quoted(facts: Facts) -> str:
-    return ""
+    """The first line of text, cut at a word, without quotation marks or an end of its own."""
+    if not facts.text:
+        return ""
+    line = " ".join(facts.text[0].text.translate(_NO_QUOTES).split())
+    if len(line) > MOST_QUOTED:
+        line = line[: MOST_QUOTED - 1].rpartition(" ")[0] or line[: MOST_QUOTED - 1]
+        return f"{line.rstrip(_ENDS)}…"
+    return line.rstrip(_ENDS)
+
+
+_NO_QUOTES = {ord(mark): "'" for mark in '"“”„«»'}
+_ENDS = " .,;:!?。，；：！？…"
+
+
+def _and(words: list[str], last: str, between: str) -> str:
+    return last.join([between.join(words[:-1]), words[-1]] if len(words) > 1 else words)
