@@ -100,7 +100,9 @@ def open_clip(content: Content, name: str, start_pts: int | None = None) -> Iter
         import av
     except ImportError as missing:
         raise ConfigurationError(
-            "reading video needs PyAV, which is not installed", cure="Run: pip install "av>=18"", subject=name
+            "reading video needs PyAV, which is not installed",
+            cure="Run: pip install 'visionpipe[video]'",
+            subject=name,
         ) from missing
     if content.size == 0:
         raise BadVideoError(
