@@ -24,7 +24,6 @@ from visionpipe.reply import Reply
 from visionpipe.stages.merge import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport.connect import connect_async
-from visionpipe.transport.fetch import fetch_bytes
 from visionpipe.transport.sender import AsyncSender
 from visionpipe.wire.http import Timeouts
 
@@ -48,7 +47,7 @@ class AsyncClient:
         timeouts: Timeouts | None = None,
         defaults: CallOptions | None = None,
         sender: AsyncSender | None = None,
-        fetch: Fetch = fetch_bytes,
+        fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

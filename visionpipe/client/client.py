@@ -20,7 +20,6 @@ from visionpipe.reply import Reply
 from visionpipe.stages.merge import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport.connect import connect
-from visionpipe.transport.fetch import fetch_bytes
 from visionpipe.transport.sender import Sender
 from visionpipe.wire.http import Timeouts
 
@@ -62,7 +61,7 @@ class Client:
         timeouts: Timeouts | None = None,
         defaults: CallOptions | None = None,
         sender: Sender | None = None,
-        fetch: Fetch = fetch_bytes,
+        fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:

@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeAlias
 from visionpipe.client.options import CallOptions, parameters_of
 from visionpipe.client.settings import Settings
 from visionpipe.errors import UnsupportedError
-from visionpipe.loaders.contact_sheet import contact_sheet
 from visionpipe.loaders.image import load_image
 from visionpipe.loaders.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Image, LinkedImage, Media
@@ -82,7 +81,7 @@ class Prepared:
 class Preparer:
     """Prepares calls for one endpoint. Safe to use from several threads at once."""
 
-    def __init__(self, settings: Settings, fetch: Fetch) -> None:
+    def __init__(self, settings: Settings, fetch: Fetch | None = None) -> None:
         self._settings = settings
         self._fetch = fetch
 
@@ -155,7 +154,8 @@ class Preparer:
         rules = model.images
         # A picture over the limit can be repaired, so more is let in than the model would take.
         ceiling = 8 * rules.max_bytes if rules is not None and rules.max_bytes is not None else 64 * 1024**2
-        fetched = self._fetch(link.url, max_bytes=ceiling, allow_private=options.get("allow_private", False))
+        fetch = self._fetch or _default_fetch()
+        fetched = fetch(link.url, max_bytes=ceiling, allow_private=options.get("allow_private", False))
         loaded = load_image(fetched.data, name=link.url)
         if not isinstance(loaded, Image):
             raise TypeError("bytes load as an image")
@@ -174,6 +174,8 @@ class Preparer:
             check_image_count(len(images), model, self._settings.registry)
         if way == "split":
             return [images[run] for run in portions(len(images), most)]
+        from visionpipe.loaders.contact_sheet import contact_sheet
+
         drawn = [
             self._fetched(image, model, options) if isinstance(image, LinkedImage) else image
             for image in images
@@ -181,6 +183,12 @@ class Preparer:
         sheet = contact_sheet(drawn)
         changes = tuple(a for image in drawn for a in image.adjustments)
         return [[replace(sheet, adjustments=(*changes, *sheet.adjustments))]]
+
+
+def _default_fetch() -> Fetch:
+    from visionpipe.transport.fetch import fetch_bytes
+
+    return fetch_bytes
 
 
 def _added(one: Estimate, other: Estimate) -> Estimate:
