@@ -139,7 +139,12 @@ currency = "EUR"
         ),
         ("[[model]]\nid = 'x'\ncontext = 5\n", "[[model]] x: context is not a field"),
         ("[[model]]\nid = 'x'\nimages = { max_cuont = 5 }\n", "Did you mean 'max_count'?"),
-        ("[[model]]\nid = 'x'\nprices = [{ in = 5, output = 1 }]\n", "[[model]] x: prices.0"),
+        (
+            "[[model]]\nid = 'x'\nprices = [{ in = 5, output = 1 }]\n",
+            "[[model]] x: prices.0.input is missing",
+        ),
+        ("[[model]]\nid = 'x'\nprices = [{ input = 5, output = 1, outptu = 2 }]\n", "Did you mean 'output'?"),
+        ("[[model]]\nid = 'x'\nprices = [5]\n", "prices.0 = 5 does not fit"),
         ("[[model]]\nid = 'x'\ncontext_tokens = -1\n", "greater than 0"),
         ("[[model]]\nid = 'x'\nimages = { max_count = 'many' }\n", "images.max_count = 'many' does not fit"),
         ("[[model]]\nid = 'x'\nstate = 'new'\n", "'current', 'legacy'"),
