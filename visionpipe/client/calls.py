@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from visionpipe.client.settings import Settings
 from visionpipe.errors import ServiceError
@@ -20,6 +20,8 @@ from visionpipe.stages.read_stream import StreamReader
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.wire.chat import CHAT_PATH, encode_chat
 from visionpipe.wire.http import HttpRequest, HttpResponse, Timeouts
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,26 @@ class Calls:
 
         return self._exchange(lambda id_: Open(self._http(request, id_, stream=True)), read)
 
+    def service(
+        self,
+        make: Callable[[str], HttpRequest],
+        read: Callable[[HttpResponse, Answered], T],
+        *,
+        policy: RetryPolicy | None = None,
+    ) -> Generator[Effect, Any, T]:
+        """Any other call of the service: ``make`` gives the request for a request id, ``read`` its value."""
+        return exchange(
+            lambda id_: Send(make(id_)),
+            read,
+            self._refusal,
+            policy=policy or self.policy,
+            clock=self.clock,
+            request_id=self.request_id,
+        )
+
     def _exchange(
-        self, make: Callable[[str], Effect], read: Callable[[Any, Answered], Any]
-    ) -> Generator[Effect, Any, Any]:
+        self, make: Callable[[str], Effect], read: Callable[[Any, Answered], T]
+    ) -> Generator[Effect, Any, T]:
         return exchange(
             make,
             read,
