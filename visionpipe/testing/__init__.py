@@ -1,5 +1,2 @@
-"""What this package offers for tests of code that uses it.
-
-``visionpipe.testing.sandbox``: a running sandbox as a context manager. ``visionpipe.testing.pytest_plugin``: the
-same as a pytest fixture.
-"""
+"""Helpers for the tests of programs that use visionpipe, and for its own: nothing here is used by the
+package itself."""
