@@ -33,7 +33,7 @@ LAYERS = {
     "__main__": 8,
 }
 
-PIXEL_HOMES = ("loaders/", "local/", "sinks/html.py", "sinks/webdataset.py", "testing.py")
+PIXEL_HOMES = ("loaders/", "local/", "sinks/html.py", "sinks/webdataset.py", "testing/")
 HOMES = {
     "httpx": ("transport/",),
     "PIL": PIXEL_HOMES,
