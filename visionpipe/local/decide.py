@@ -1,7 +1,7 @@
 """What is sure enough to be said.
 
-The rule: better to say less than to say something false. The thresholds were found on 57 photos with known
-content; every false answer met there is named beside the clause that stops it.
+The rule: better to say less than to say something false. The thresholds were found on photos with known
+content; a false answer that was met is named beside the figure or clause that stops it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,23 @@ from typing import Protocol
 from visionpipe.local.facts import Detection, Guess, Look, Objects, Subject
 from visionpipe.local.names import FAMILIES, FAMILY_OF, KIN, LAST_ANIMAL
 
+CLASSES = 1000
 SURE = 0.5
 SURE_OF_A_POOR_PICTURE = 0.8
-"""A blurred or two-toned picture is unlike what the classifier has learnt from: it took a moving clock for
-a bubble at 0.55."""
+"""A blurred, grey or two-toned picture is unlike what the classifier has learnt from: it took a moving clock
+for a bubble at 0.55, and a speck on a retina for a worm at 0.76."""
+
+SURE_WITHOUT_BOX = 0.9
+AGREEING_BOX = 0.5
+"""Where the detector knows the family too, it has to agree: a cartoon rabbit was a bird at 0.85, unboxed."""
 
 PERSON_ALONE = 0.55
 ALONE = 0.65
 """A detection that nothing else supports: below, a plate of coins passed for a clock."""
+
+ANIMAL_ALONE = 0.8
+AGREEING_SHARE = 0.2
+"""An animal that the classifier knows, too, needs some support from it: a quokka was a cat at 0.65."""
 
 BESIDE = 0.55
 """A detection beside something that is sure already."""
@@ -35,13 +44,17 @@ class Probabilities(Protocol):
     def share(self, indices: Iterable[int]) -> float: ...
 
 
-def subject_of(found: Probabilities, look: Look) -> Subject | None:
-    """The subject of the whole image, or None where the classifier is not sure."""
-    needed = SURE_OF_A_POOR_PICTURE if look.blurred or look.bilevel else SURE
+def subject_of(found: Probabilities, look: Look, detections: Sequence[Detection]) -> Subject | None:
+    """The subject of the whole image, or None where the networks are not sure."""
+    poor = look.blurred or look.bilevel or look.grey
+    needed = SURE_OF_A_POOR_PICTURE if poor else SURE
     family = max(FAMILIES, key=lambda family: found.share(family.indices))
     share = found.share(family.indices)
     if share >= needed:
-        likeliest = max(found.top(1000), key=lambda g: g.probability if g.index in family.indices else -1.0)
+        agreed = any(d.label == family.coco and d.score >= AGREEING_BOX for d in detections)
+        if family.coco and not agreed and share < SURE_WITHOUT_BOX:
+            return None
+        likeliest = next(guess for guess in found.top(CLASSES) if guess.index in family.indices)
         return Subject(likeliest.index, likeliest.label, family.thing.english, share)
     best = found.top(1)[0]
     return Subject(best.index, best.label, None, best.probability) if best.probability >= needed else None
@@ -54,39 +67,42 @@ def kin_of(subject: Subject | None) -> str | None:
     return FAMILY_OF[subject.family].coco if subject.family else KIN.get(subject.index)
 
 
-def objects_of(detections: Sequence[Detection], subject: Subject | None) -> tuple[Objects, ...]:
+def objects_of(
+    detections: Sequence[Detection], subject: Subject | None, found: Probabilities
+) -> tuple[Objects, ...]:
     """The detections that can be believed beside ``subject``, grouped by label, the largest first."""
-    kin = kin_of(subject)
-    company = subject is not None or any(_stands_alone(d) for d in detections)
+    company = subject is not None or any(_stands_alone(d, found) for d in detections)
     person = any(d.label == "person" and d.score >= BESIDE for d in detections)
     believed = [
         d
         for d in detections
-        if d.score >= (BESIDE if company else PERSON_ALONE)
-        and (company or _stands_alone(d))
-        and not (d.label in ANIMALS and _contradicts(d, subject, kin))
+        if company
+        and d.score >= BESIDE
+        and not (d.label in ANIMALS and _contradicts(d, subject, found))
         and not (d.label in WORN and not person)  # a tie was seen on a baboon
     ]
     groups: dict[str, list[Detection]] = {}
     for detection in believed:
         groups.setdefault(detection.label, []).append(detection)
-    return tuple(
-        sorted(
-            (
-                Objects(name, max(d.score for d in group), tuple(d.box for d in group))
-                for name, group in groups.items()
-            ),
-            key=lambda group: -max(box.area for box in group.boxes),
-        )
-    )
+    objects = [
+        Objects(label, max(d.score for d in group), tuple(d.box for d in group))
+        for label, group in groups.items()
+    ]
+    return tuple(sorted(objects, key=lambda group: -max(box.area for box in group.boxes)))
 
 
-def _stands_alone(detection: Detection) -> bool:
-    return detection.score >= (PERSON_ALONE if detection.label == "person" else ALONE)
+def _stands_alone(detection: Detection, found: Probabilities) -> bool:
+    if detection.label == "person":
+        return detection.score >= PERSON_ALONE
+    if detection.score < ALONE:
+        return False
+    family = next((f for f in FAMILIES if f.animal and f.coco == detection.label), None)
+    return family is None or detection.score >= ANIMAL_ALONE or found.share(family.indices) >= AGREEING_SHARE
 
 
-def _contradicts(detection: Detection, subject: Subject | None, kin: str | None) -> bool:
-    if subject is None or detection.label == kin:
+def _contradicts(detection: Detection, subject: Subject | None, found: Probabilities) -> bool:
+    if detection.label == kin_of(subject):
         return False
     # Beside a sure animal another one is a misreading of it; beside a thing it needs to be sure by itself.
-    return subject.index <= LAST_ANIMAL or detection.score < ALONE
+    animal = subject is not None and subject.index <= LAST_ANIMAL
+    return animal or not _stands_alone(detection, found)

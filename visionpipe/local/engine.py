@@ -56,7 +56,7 @@ class LocalEngine:
         with self._pool.borrow() as networks:
             classes = classify(networks.classifier, picture.pixels)
             detections = detect(networks.detector, picture.pixels)
-        subject = subject_of(classes, look)
+        subject = subject_of(classes, look, detections)
         text, hindrance = self._reader.read(picture.pixels) if self._reader else (None, None)
         return Facts(
             sha256=hashlib.sha256(data).hexdigest(),
@@ -65,7 +65,7 @@ class LocalEngine:
             height=picture.height,
             subject=subject,
             guesses=classes.top(GUESSES),
-            objects=objects_of(detections, subject),
+            objects=objects_of(detections, subject, classes),
             look=look,
             text=text,
             notes=(*picture.notes, hindrance) if hindrance else picture.notes,

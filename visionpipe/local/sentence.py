@@ -17,6 +17,7 @@ Language = Literal["en", "zh"]
 LARGE_PERSON = 0.12
 """From this share of the image on, a person is what the photo is of."""
 
+SURE_OF_THE_CLASS = 0.8
 MOST_THINGS = 4
 MOST_COLOURS = 2
 LEAST_COLOUR = 0.15
@@ -41,7 +42,9 @@ def main_things(facts: Facts) -> tuple[Subject | Objects, ...]:
         boxes = next((group for group in objects if group.label == kin_of(subject)), None)
         if boxes is not None:
             objects.remove(boxes)
-        named.append(boxes if boxes is not None and boxes.count > 1 else subject)
+        # The detector's word is the wider one ("motorcycle" for "moped"), and it can count.
+        wider = boxes is not None and (boxes.count > 1 or subject.probability < SURE_OF_THE_CLASS)
+        named.append(boxes if boxes is not None and wider else subject)
     for group in objects:
         if group.label == "person" and max(box.area for box in group.boxes) >= LARGE_PERSON:
             named.insert(0, group)
