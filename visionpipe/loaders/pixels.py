@@ -54,8 +54,9 @@ def has_transparency(picture: Picture) -> bool:
     if picture.mode not in _WITH_ALPHA and "transparency" not in picture.info:
         return False
     if picture.mode.startswith("I"):
-        low, high = _extrema(picture)
-        return low <= picture.info["transparency"] <= high
+        import numpy as np
+
+        return bool((np.asarray(picture) == picture.info["transparency"]).any())
     lowest, _ = _extrema(_rgba(picture).getchannel("A"))
     return lowest < 255
 
