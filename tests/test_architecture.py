@@ -64,7 +64,8 @@ def imported(path: Path) -> list[tuple[str, bool]]:
             assert node.level == 0, f"{path}: imports are written in full"
             module = node.module or ""
             if module == "visionpipe":
-                found.extend((f"visionpipe.{alias.name}", typing_only) for alias in node.names)
+                rooms = (alias.name for alias in node.names if alias.name in LAYERS)
+                found.extend((f"visionpipe.{name}", typing_only) for name in rooms)
             else:
                 found.append((module, typing_only))
         for child in ast.iter_child_nodes(node):
