@@ -1,1 +1,1 @@
-"""sinks."""
+"""Where results go. Sinks know results and files, and nothing of the pipeline that makes them."""

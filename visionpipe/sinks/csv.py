@@ -1,0 +1,63 @@
+"""CSV: the columns of :mod:`visionpipe.sinks.columns` under a header line, in UTF-8.
+
+The rule: the file is written beside its target and takes its place when it is whole. A null is an empty cell,
+a boolean is true or false, a list is JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from visionpipe.results import ItemResult
+from visionpipe.sinks.columns import COLUMNS, Value, to_row
+from visionpipe.sinks.files import ReplacingFile
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class CsvSink:
+    """Writes one row a result.
+
+    Args:
+        path: the file to make or replace at ``close``.
+        spreadsheet: write it for Excel and its kin: with a byte order mark, so that Chinese is read right,
+            and with an apostrophe before a text that a spreadsheet would run as a formula.
+    """
+
+    keeps_previous = False
+
+    def __init__(self, path: str | Path, *, spreadsheet: bool = False) -> None:
+        self.path = Path(path)
+        self._spreadsheet = spreadsheet
+        self._file = ReplacingFile(self.path)
+        header = _line(tuple(column.name for column in COLUMNS))
+        self._file.add((b"\xef\xbb\xbf" if spreadsheet else b"") + header)
+
+    def write(self, result: ItemResult) -> None:
+        row = to_row(result)
+        if self._spreadsheet:
+            row = tuple(_unarmed(value) for value in row)
+        self._file.add(_line(row))
+
+    def flush(self) -> None:
+        self._file.sync()
+
+    def close(self) -> None:
+        self._file.finish()
+
+    def abort(self) -> None:
+        if not self._file.closed:
+            self._file.discard()
+
+
+def _line(values: tuple[Value, ...]) -> bytes:
+    text = io.StringIO()
+    cells = [("true" if value else "false") if isinstance(value, bool) else value for value in values]
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue().encode()
+
+
+def _unarmed(value: Value) -> Value:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,190 @@
+"""Writes bytes to files so that a kill or a full disk leaves no half-written result behind.
+
+The rule: a file is either appended to, and cut back when a write fails, or written under a temporary name in
+its own folder and renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from visionpipe.errors import OutputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def output_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError met while writing ``path`` into an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise output_error(path, error) from error
+
+
+def output_error(path: Path, error: OSError) -> OutputError:
+    """The OutputError that says what an OSError means for the output."""
+    if error.errno in _FULL:
+        return disk_full(path)
+    return OutputError(
+        f"cannot be written ({error.strerror or error})",
+        cure="Check the folder and its permissions, then run the same command again.",
+        subject=str(path),
+    )
+
+
+def disk_full(path: Path) -> OutputError:
+    """The disk or the quota is used up."""
+    return OutputError(
+        "the disk is full",
+        cure="Make space, then run the same command again; nothing accepted so far is lost.",
+        subject=str(path),
+        code="disk_full",
+    )
+
+
+def partial_path(path: Path) -> Path:
+    """Where ``path`` is written until it is whole: beside it, always under the same name, so that a killed
+    run leaves one file that the next run takes over."""
+    return path.with_name(f".{path.name}.part")
+
+
+class GrowingFile:
+    """A file that bytes are added to, whole or not at all.
+
+    Args:
+        path: the file; its folder is made.
+        keep: add to what is there; else start empty.
+        sync_every: how many additions may be lost when the machine (not the process) goes down; 0 leaves
+            it to the operating system.
+    """
+
+    def __init__(self, path: Path, *, keep: bool = False, sync_every: int = 0) -> None:
+        self.path = path
+        self._sync_every = sync_every
+        self._unsynced = 0
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | (0 if keep else os.O_TRUNC)
+            self._fd: int | None = os.open(path, flags, 0o666)
+            self.size = os.lseek(self._fd, 0, os.SEEK_END)
+
+    def add(self, data: bytes | bytearray | memoryview) -> None:
+        """Write all of ``data`` at the end.
+
+        Raises:
+            OutputError: it could not be; the file is as long as before.
+        """
+        self.add_pieces((data,))
+
+    def add_pieces(self, pieces: Iterator[bytes] | tuple[bytes | bytearray | memoryview, ...]) -> int:
+        """Write all pieces at the end, or none; returns their bytes.
+
+        Raises:
+            OutputError: a piece could not be written; the file is as long as before.
+        """
+        fd = self._open_fd()
+        before = self.size
+        try:
+            with output_errors(self.path):
+                for piece in pieces:
+                    self.size += _write_all(fd, piece)
+        except BaseException:
+            self.cut(before)
+            raise
+        self._unsynced += 1
+        if self._sync_every and self._unsynced >= self._sync_every:
+            self.sync()
+        return self.size - before
+
+    def cut(self, size: int) -> None:
+        """Shorten the file to ``size`` bytes."""
+        fd = self._open_fd()
+        with output_errors(self.path):
+            os.ftruncate(fd, size)
+            self.size = os.lseek(fd, size, os.SEEK_SET)
+
+    def read_tail(self, most: int) -> bytes:
+        """The last bytes, at most ``most``."""
+        fd = self._open_fd()
+        with output_errors(self.path):
+            os.lseek(fd, max(0, self.size - most), os.SEEK_SET)
+            tail = os.read(fd, most)
+            os.lseek(fd, self.size, os.SEEK_SET)
+        return tail
+
+    def sync(self) -> None:
+        """Have the operating system put everything on the disk."""
+        if self._fd is not None and self._unsynced:
+            with output_errors(self.path):
+                os.fsync(self._fd)
+            self._unsynced = 0
+
+    @property
+    def closed(self) -> bool:
+        return self._fd is None
+
+    def close(self) -> None:
+        """Put everything on the disk and let go of the file."""
+        if self._fd is not None:
+            self.sync()
+            fd, self._fd = self._fd, None
+            with output_errors(self.path):
+                os.close(fd)
+
+    def discard(self) -> None:
+        """Let go of the file and delete it."""
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            with suppress(OSError):  # what counts is that it is gone
+                os.close(fd)
+        with suppress(FileNotFoundError):
+            self.path.unlink()
+
+    def _open_fd(self) -> int:
+        if self._fd is None:
+            raise ValueError(f"{self.path} is closed")
+        return self._fd
+
+
+class ReplacingFile(GrowingFile):
+    """A file written beside ``target`` that takes its place on :meth:`finish`."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        super().__init__(partial_path(target))
+        self._unsynced = 1  # even an empty file is put on the disk before it replaces another
+
+    def finish(self) -> None:
+        """Put the file in its place."""
+        if not self.closed:
+            self.close()
+            with output_errors(self.target):
+                self.path.replace(self.target)
+
+
+def replace_file(target: Path, data: bytes) -> None:
+    """Write a small file in one step: afterwards it is there whole, or the old one is untouched.
+
+    Raises:
+        OutputError: it could not be written.
+    """
+    file = ReplacingFile(target)
+    try:
+        file.add(data)
+        file.finish()
+    except BaseException:
+        file.discard()
+        raise
+
+
+def _write_all(fd: int, data: bytes | bytearray | memoryview) -> int:
+    view = memoryview(data)
+    done = 0
+    while done < len(view):
+        done += os.write(fd, view[done:])
+    return done

@@ -1,0 +1,148 @@
+"""An HTML gallery in one file: thumbnails, captions, notes, filters and search, without a server.
+
+The rules: what a file name or a model says never becomes markup (it lies in a JSON block with ``<`` escaped
+and is shown as text, and a content security policy allows nothing but the page's own script, by its hash).
+Memory holds one item, whatever the count, and the file takes its target's place when it is whole.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import os
+import warnings
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TypeAlias
+from urllib.parse import quote
+
+from visionpipe.results import ItemResult
+from visionpipe.sinks.files import ReplacingFile
+from visionpipe.sinks.records import dump, encodable
+from visionpipe.sinks.sink import Locate
+from visionpipe.values import JSON
+
+Thumbnailer: TypeAlias = Callable[[Path, int], bytes | None]
+"""From an image file and a side in pixels to a WebP no larger than that; None where there is no picture."""
+
+_LARGEST_DECODED = 60_000_000  # pixels; above, a thumbnail would take more memory than it is worth
+
+
+class HtmlSink:
+    """Writes the gallery.
+
+    Args:
+        path: the file to make or replace at ``close``.
+        locate: from a source to its image; None: the source is a path. Without a file: no thumbnail.
+        title: the page's heading.
+        thumbnail_pixels: longest side of a thumbnail; 256 take about 8 KB an item.
+        thumbnailer: how a thumbnail is made.
+    """
+
+    keeps_previous = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        locate: Locate | None = None,
+        title: str = "Captions",
+        thumbnail_pixels: int = 256,
+        thumbnailer: Thumbnailer | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._locate: Locate = locate or Path
+        self._pixels = thumbnail_pixels
+        self._thumbnailer = thumbnailer or thumbnail
+        self._file = ReplacingFile(self.path)
+        style, self._script = _asset("gallery.css"), _asset("gallery.js")
+        head = Template(_asset("gallery.html")).substitute(
+            title=html.escape(encodable(title)),
+            style=style,
+            style_hash=_hash(style),
+            script_hash=_hash(self._script),
+        )
+        self._file.add(head.encode())
+        self._ended = False
+
+    def write(self, result: ItemResult) -> None:
+        image = self._locate(result.source)
+        picture = self._thumbnailer(image, self._pixels) if image is not None and image.is_file() else None
+        item = _item(result)
+        if image is not None and image.is_file():
+            item["link"] = quote(Path(os.path.relpath(image, self.path.parent)).as_posix())
+        if picture:
+            item["thumbnail"] = f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
+        self._file.add(dump(item).replace(b"<", b"\\u003c") + b"\n")
+
+    def flush(self) -> None:
+        self._file.sync()
+
+    def close(self) -> None:
+        if self._file.closed:
+            return
+        if not self._ended:
+            self._file.add(f"</script>\n<script>{self._script}</script>\n</body>\n</html>\n".encode())
+            self._ended = True
+        self._file.finish()
+
+    def abort(self) -> None:
+        if not self._file.closed:
+            self._file.discard()
+
+
+def thumbnail(path: Path, pixels: int) -> bytes | None:
+    """A WebP of the image, upright, its longest side ``pixels``; None where it cannot be read."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are held below
+            image = Image.open(path)
+        with image:
+            image.draft("RGB", (pixels, pixels))  # JPEG alone: decodes at a fraction of its size
+            if image.width * image.height > _LARGEST_DECODED:
+                return None
+            upright = ImageOps.exif_transpose(image)
+            upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS, reducing_gap=2.0)
+            if upright.mode not in ("RGB", "RGBA"):
+                upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+            encoded = io.BytesIO()
+            upright.save(encoded, "WEBP", quality=68, method=4)
+            return encoded.getvalue()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None  # shown as "no preview"; why the item failed stands in its result
+
+
+def _item(result: ItemResult) -> dict[str, JSON]:
+    item: dict[str, JSON] = {
+        "path": encodable(result.source),
+        "outcome": result.outcome.value,
+        "notes": [[note.kind, note.detail] for note in result.notes],
+        "local": result.local,
+    }
+    caption = result.caption
+    if result.data is not None and not caption:
+        caption = dump(result.data).decode()
+    reason = f"{result.failure.error}: {result.failure.reason}" if result.failure else result.reason
+    optional = {
+        "caption": caption,
+        "reason": reason,
+        "cure": result.failure.cure if result.failure else None,
+        "model": result.model,
+        "duplicate_of": result.duplicate_of,
+    }
+    item.update({name: encodable(value) for name, value in optional.items() if value})
+    return item
+
+
+def _asset(name: str) -> str:
+    return files("visionpipe.sinks").joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,129 @@
+"""Chooses a sink by what the user wrote after ``-o``.
+
+The rule: a file's suffix says its kind; ``KIND:PLACE`` says it outright, and is the way to sidecars, whose
+place may be empty (beside the images).
+
+    out.jsonl  out.csv  out.parquet  out.sqlite  out.html  shards/out.tar
+    txt:  json:  xmp:  txt:captions/  html:report.htm
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from visionpipe.errors import ParameterError
+from visionpipe.sinks.csv import CsvSink
+from visionpipe.sinks.html import HtmlSink
+from visionpipe.sinks.jsonl import JsonlSink
+from visionpipe.sinks.parquet import ParquetSink
+from visionpipe.sinks.sidecar import JsonSidecarSink, TextSidecarSink
+from visionpipe.sinks.sink import Locate, Sink
+from visionpipe.sinks.sqlite import SqliteSink
+from visionpipe.sinks.webdataset import WebDatasetSink
+from visionpipe.sinks.xmp import XmpSidecarSink
+
+
+@dataclass(frozen=True, slots=True)
+class SinkOptions:
+    """What some sinks need to know; the others leave it alone.
+
+    Attributes:
+        locate: from a result's source to its file; None: the source is a path.
+        root: the folder that sidecars in a folder of their own leave out of their paths.
+        naming: the sidecars' file name, with ``{stem}`` or ``{name}``; None: the kind's own rule.
+        overwrite: XMP only: replace descriptions that somebody else wrote.
+        title: HTML only: the page's heading.
+    """
+
+    locate: Locate | None = None
+    root: Path | None = None
+    naming: str | None = None
+    overwrite: bool = False
+    title: str = "Captions"
+
+
+def _text(place: str, options: SinkOptions) -> Sink:
+    pattern = options.naming or "{stem}.txt"
+    return TextSidecarSink(place or None, pattern=pattern, root=options.root, locate=options.locate)
+
+
+def _json(place: str, options: SinkOptions) -> Sink:
+    pattern = options.naming or "{stem}.json"
+    return JsonSidecarSink(place or None, pattern=pattern, root=options.root, locate=options.locate)
+
+
+def _xmp(place: str, options: SinkOptions) -> Sink:
+    return XmpSidecarSink(
+        place or None,
+        pattern=options.naming or "{stem}.xmp",
+        root=options.root,
+        locate=options.locate,
+        overwrite=options.overwrite,
+    )
+
+
+KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
+    "jsonl": lambda place, _: JsonlSink(place),
+    "csv": lambda place, _: CsvSink(place),
+    "parquet": lambda place, _: ParquetSink(place),
+    "sqlite": lambda place, _: SqliteSink(place),
+    "html": lambda place, options: HtmlSink(place, locate=options.locate, title=options.title),
+    "webdataset": lambda place, options: WebDatasetSink(place, locate=options.locate),
+    "txt": _text,
+    "json": _json,
+    "xmp": _xmp,
+}
+SIDECARS = ("txt", "json", "xmp")
+SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+    ".db": "sqlite",
+    ".html": "html",
+    ".htm": "html",
+    ".tar": "webdataset",
+}
+
+
+def sink_kind(spec: str | Path) -> tuple[str, str]:
+    """The kind of sink and its place.
+
+    Raises:
+        ParameterError: neither suffix nor prefix tells the kind.
+    """
+    text = str(spec)
+    kind, colon, place = text.partition(":")
+    if colon and kind in KINDS:
+        if not place and kind not in SIDECARS:
+            raise ParameterError("no file is named", cure=f"Such as {kind}:out.{kind}.", subject=text)
+        return kind, place
+    suffix = Path(text).suffix.lower()
+    if suffix in SUFFIXES:
+        return SUFFIXES[suffix], text
+    raise ParameterError(
+        "the output's kind cannot be told",
+        cure=f"Use one of the suffixes {', '.join(SUFFIXES)}, or KIND: before it, where KIND is one of "
+        f"{', '.join(KINDS)}.",
+        subject=text or "output",
+    )
+
+
+def open_sink(spec: str | Path, options: SinkOptions | None = None) -> Sink:
+    """The sink for an output.
+
+    Args:
+        spec: a file name whose suffix tells the kind, or ``KIND:PLACE``.
+        options: what the kinds that deal with images need.
+
+    Raises:
+        ParameterError: the kind cannot be told.
+        OutputError: it cannot be opened.
+        ConfigurationError: it needs an extra that is not installed.
+    """
+    kind, place = sink_kind(spec)
+    return KINDS[kind](place, options or SinkOptions())
