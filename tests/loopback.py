@@ -160,6 +160,9 @@ class Loopback:
         line = incoming.readline()
         if not line:
             return False
+        if not line.rstrip().endswith(b"HTTP/1.1"):
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            return False
         method, path, _ = line.decode("latin-1").split()
         headers: dict[str, str] = {}
         while header := incoming.readline().decode("latin-1").strip():

@@ -100,8 +100,7 @@ class SocketTransport(httpx.BaseTransport):
         except OSError as error:
             raise httpx.ConnectError(str(error)) from error
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A server may think for minutes; routers on the way forget connections that are silent that long.
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        keep_alive(plain)
         if self._ssl_context is None:
             return plain
         try:
@@ -129,7 +128,7 @@ class _Connection:
 
     def readable(self) -> bool:
         """Whether anything, a close included, has arrived unasked."""
-        return _wait(self._socket, False, 0)[0]
+        return wait_for_socket(self._socket, False, 0)[0]
 
     def close(self) -> None:
         self._socket.close()
@@ -205,7 +204,7 @@ class _Connection:
                 pass
             except OSError:
                 return False  # what the server said before it hung up is still there to be read
-            readable, writable = _wait(self._socket, True, timeout)
+            readable, writable = wait_for_socket(self._socket, True, timeout)
             if readable and self._answered():
                 return False
             if not readable and not writable:
@@ -257,7 +256,12 @@ class _Answer(httpx.SyncByteStream):
             self._transport.give_back(connection)
 
 
-def _wait(sock: socket.socket, write: bool, timeout: float) -> tuple[bool, bool]:
+def keep_alive(sock: socket.socket) -> None:
+    """A server may think for minutes; routers on the way forget connections that are silent that long."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def wait_for_socket(sock: socket.socket, write: bool, timeout: float) -> tuple[bool, bool]:
     """(readable, writable) within ``timeout`` seconds; closed and failed sockets count as readable."""
     if hasattr(select, "poll"):
         poll = select.poll()

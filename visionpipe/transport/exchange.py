@@ -17,6 +17,9 @@ MAX_HEAD = 100 * 1024
 """Bytes an answer's head may have."""
 
 
+_GREETING = b"HTTP/"
+
+
 class Step(Enum):
     """What an exchange wants next, where it has no bytes to give."""
 
@@ -29,8 +32,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self._h11 = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
-        self.started = False
-        """Whether a byte of the answer has come."""
+        self._first = b""
 
     def request(self, method: bytes, target: bytes, headers: RawHeaders) -> bytes:
         """The request's head."""
@@ -46,12 +48,19 @@ class Exchange:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the server; empty at the end of its stream."""
-        if data:
-            self.started = True
+        if len(self._first) < len(_GREETING):
+            self._first += data[: len(_GREETING)]
         self._h11.receive_data(data)
+
+    @property
+    def started(self) -> bool:
+        """Whether a byte of the answer has come."""
+        return bool(self._first)
 
     def head(self) -> tuple[int, RawHeaders] | None:
         """The answer's status and headers; None until they are complete. 1xx answers are passed over."""
+        if not (self._first.startswith(_GREETING) or _GREETING.startswith(self._first)):
+            raise h11.RemoteProtocolError(f"it begins with {self._first!r}")
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
@@ -75,8 +84,9 @@ class Exchange:
 
     @property
     def reusable(self) -> bool:
-        """Whether both sides are done and neither wants to close."""
-        return self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+        """Whether both sides are done, neither wants to close, and nothing came after the answer."""
+        done = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
+        return done and not self._h11.trailing_data[0]
 
     def _sent(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> bytes:
         return self._h11.send(event) or b""

@@ -7,17 +7,16 @@ socket without ever being whole in memory.
 from __future__ import annotations
 
 import ssl
-from collections import deque
 from collections.abc import Iterator, Mapping
 
 import httpx
 
-from visionpipe.errors import VisionPipeError
 from visionpipe.transport.auth import Auth, NoAuth
 from visionpipe.transport.body import check_files, iterate
 from visionpipe.transport.direct_sync import SocketTransport
 from visionpipe.transport.errors import before_answer, in_answer, too_long
-from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, proxy_for, proxy_settings
+from visionpipe.transport.proxied import ProxyTransport
+from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
 from visionpipe.wire.http import Body, HttpRequest, HttpResponse
 
 
@@ -53,16 +52,14 @@ class HttpSender:
         self._auth = auth or NoAuth()
         self._endpoint = endpoint(base_url, self._auth, headers)
         self._max_answer_bytes = max_answer_bytes
-        base = self._endpoint.base
-        if proxy is None and trust_env:
-            proxy = proxy_for(base)
-        if ssl_context is None and (base.scheme == "https" or proxy):
-            ssl_context = httpx.create_ssl_context(trust_env=trust_env)
+        way = route(self._endpoint.base, ssl_context=ssl_context, proxy=proxy, trust_env=trust_env)
         self._transport: httpx.BaseTransport
-        if proxy is None:
-            self._transport = SocketTransport(base, ssl_context=ssl_context, keep=connections)
+        if way.proxy is None or way.ssl_context is None:
+            self._transport = SocketTransport(
+                self._endpoint.base, ssl_context=way.ssl_context, keep=connections
+            )
         else:
-            self._transport = _ProxyTransport(proxy_settings(proxy), ssl_context, connections)
+            self._transport = ProxyTransport(way.proxy, way.ssl_context, connections)
 
     def __repr__(self) -> str:
         return f"HttpSender({str(self._endpoint.base)!r})"
@@ -107,8 +104,6 @@ class HttpSender:
         built = self._endpoint.build(request, _BodyStream(request.body))
         try:
             response = self._transport.handle_request(built)
-        except VisionPipeError:
-            raise
         except httpx.HTTPError as error:
             raise before_answer(error, self._endpoint.host, self._auth.secrets()) from error
         response.request = built
@@ -151,58 +146,3 @@ class _BodyStream(httpx.SyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         if self._body is not None:
             yield from iterate(self._body)
-
-
-class _ProxyTransport(httpx.BaseTransport):
-    """httpx's own transports, one connection each, so that no pool grows."""
-
-    def __init__(self, proxy: httpx.Proxy, ssl_context: ssl.SSLContext | None, keep: int) -> None:
-        self._proxy = proxy
-        self._ssl_context = ssl_context or True
-        self._keep = keep
-        self._idle: deque[httpx.HTTPTransport] = deque()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        try:
-            lane = self._idle.pop()
-        except IndexError:
-            lane = httpx.HTTPTransport(
-                verify=self._ssl_context, proxy=self._proxy, limits=httpx.Limits(max_connections=1)
-            )
-        try:
-            response = lane.handle_request(request)
-        except BaseException:
-            lane.close()
-            raise
-        stream = response.stream
-        if isinstance(stream, httpx.SyncByteStream):
-            response.stream = _LaneAnswer(stream, lane, self)
-        return response
-
-    def give_back(self, lane: httpx.HTTPTransport) -> None:
-        if len(self._idle) < self._keep:
-            self._idle.append(lane)
-        else:
-            lane.close()
-
-    def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
-
-
-class _LaneAnswer(httpx.SyncByteStream):
-    def __init__(
-        self, stream: httpx.SyncByteStream, lane: httpx.HTTPTransport, home: _ProxyTransport
-    ) -> None:
-        self._stream = stream
-        self._lane: httpx.HTTPTransport | None = lane
-        self._home = home
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._stream
-
-    def close(self) -> None:
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            self._stream.close()
-            self._home.give_back(lane)

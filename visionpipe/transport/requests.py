@@ -6,6 +6,7 @@ The rule: a request goes to the endpoint's own host or nowhere, because the key 
 from __future__ import annotations
 
 import importlib.util
+import ssl
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -121,6 +122,29 @@ def endpoint(base_url: str, auth: Auth, headers: Mapping[str, str] | None) -> En
     return Endpoint(base, auth, dict(headers or {}))
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How to get there: directly or through ``proxy`` (which always has an ``ssl_context`` with it)."""
+
+    ssl_context: ssl.SSLContext | None
+    proxy: httpx.Proxy | None
+
+
+def route(
+    base: httpx.URL, *, ssl_context: ssl.SSLContext | None, proxy: str | None, trust_env: bool
+) -> Route:
+    """The way to ``base``: one TLS context for all connections, and the proxy given or the environment's.
+
+    Raises:
+        ConfigurationError: the proxy's address cannot be used.
+    """
+    if proxy is None and trust_env:
+        proxy = proxy_for(base)
+    if ssl_context is None and (base.scheme == "https" or proxy is not None):
+        ssl_context = httpx.create_ssl_context(trust_env=trust_env)
+    return Route(ssl_context, None if proxy is None else proxy_settings(proxy))
+
+
 def proxy_for(
     base: httpx.URL,
     *,
@@ -135,7 +159,9 @@ def proxy_for(
     return address if "://" in address else f"http://{address}"
 
 
-def proxy_settings(proxy: str) -> httpx.Proxy:
+def proxy_settings(
+    proxy: str, *, installed: Callable[[str], object] = importlib.util.find_spec
+) -> httpx.Proxy:
     """The proxy as httpx wants it.
 
     Raises:
@@ -150,7 +176,7 @@ def proxy_settings(proxy: str) -> httpx.Proxy:
             subject=redact(proxy),
             code="proxy",
         ) from error
-    if settings.url.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+    if settings.url.scheme.startswith("socks") and not installed("socksio"):
         raise ConfigurationError(
             "a SOCKS proxy needs an extra package",
             cure="Run `pip install httpx[socks]`.",

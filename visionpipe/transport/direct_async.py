@@ -1,0 +1,289 @@
+"""An httpx transport of our own: connections kept open on an asyncio loop.
+
+The rules are those of ``direct_sync``: a connection is used again only when nothing has arrived on it since
+its last answer, and a server that answers while the body is still going out is heard. Cancelling a request
+closes its connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+
+import h11
+import httpx
+
+from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
+from visionpipe.transport.errors import AnswerCutError
+from visionpipe.transport.exchange import Exchange, Step
+
+
+class AsyncioTransport(httpx.AsyncBaseTransport):
+    """Connections to one origin, the last used first; for tasks of one loop at a time.
+
+    Args: as ``SocketTransport``.
+    """
+
+    def __init__(
+        self,
+        url: httpx.URL,
+        *,
+        ssl_context: ssl.SSLContext | None,
+        keep: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._host = url.raw_host.decode("ascii").strip("[]")
+        self._port = url.port or (443 if url.scheme == "https" else 80)
+        self._ssl_context = ssl_context if url.scheme == "https" else None
+        self._clock = clock
+        self._idle: deque[_Connection] = deque()
+        self._keep = keep
+        self._closed = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        timeouts: dict[str, float] = request.extensions["timeout"]
+        connection = await self._take(timeouts["connect"])
+        try:
+            status, headers = await connection.exchange(request, timeouts)
+        except BaseException:
+            connection.close()
+            raise
+        return httpx.Response(status, headers=headers, stream=_Answer(self, connection, timeouts))
+
+    def give_back(self, connection: _Connection) -> None:
+        """After an answer has been read to its end, or given up."""
+        if not connection.reusable or self._closed or len(self._idle) >= self._keep:
+            connection.close()
+        else:
+            connection.idle_since = self._clock()
+            self._idle.append(connection)
+
+    async def aclose(self) -> None:
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+        await asyncio.sleep(0)  # the loop closes sockets at its next turn
+
+    async def _take(self, seconds: float) -> _Connection:
+        loop = asyncio.get_running_loop()
+        while self._idle:
+            connection = self._idle.pop()
+            fresh = self._clock() - connection.idle_since < KEPT_IDLE_S
+            if connection.loop is loop and fresh and not connection.readable():
+                return connection
+            connection.close()
+        try:
+            async with asyncio.timeout(seconds):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(loop),
+                    self._host,
+                    self._port,
+                    ssl=self._ssl_context,
+                    server_hostname=self._host if self._ssl_context else None,
+                )
+        except TimeoutError as error:
+            raise httpx.ConnectTimeout(str(error)) from error
+        except (OSError, ValueError) as error:
+            raise httpx.ConnectError(str(error)) from error
+        return connection
+
+
+class _Connection(asyncio.Protocol):
+    """One socket as the loop serves it, and the exchange on it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.idle_since = 0.0
+        self._transport: asyncio.Transport | None = None
+        self._exchange = Exchange()
+        self._arrived: deque[bytes] = deque()
+        self._arrived_bytes = 0
+        self._over = False
+        self._error: Exception | None = None
+        self._paused = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        keep_alive(transport.get_extra_info("socket"))
+
+    def data_received(self, data: bytes) -> None:
+        self._arrived.append(bytes(data))
+        self._arrived_bytes += len(data)
+        if self._arrived_bytes > 4 * READ_BYTES and self._transport is not None:
+            self._transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> None:
+        self._over = True
+        self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if error is not None and not self._arrived:
+            self._rescue()
+        self._over = True
+        self._error = self._error or error
+        self._paused = False
+        self._wake()
+
+    def _rescue(self) -> None:
+        """Read what the loop has not: it gives a socket up when a write fails, though the answer that the
+        server sent before it hung up is still in there. Not so under TLS, where a failed write ends all."""
+        if self._transport is None or self._transport.get_extra_info("ssl_object") is not None:
+            return
+        try:
+            with self._transport.get_extra_info("socket").dup() as left:
+                left.setblocking(False)
+                while data := left.recv(READ_BYTES):
+                    self._arrived.append(data)
+                    self._arrived_bytes += len(data)
+        except OSError:
+            return  # all is read, or there was nothing
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # What the transport calls.
+
+    @property
+    def reusable(self) -> bool:
+        return self._exchange.reusable and not self._over
+
+    def readable(self) -> bool:
+        """Whether anything, a close included, has arrived unasked."""
+        if self._arrived or self._over or self._transport is None:
+            return True
+        return wait_for_socket(self._transport.get_extra_info("socket"), False, 0)[0]
+
+    def close(self) -> None:
+        if self._transport is not None and not self.loop.is_closed():
+            self._transport.abort()
+
+    async def exchange(
+        self, request: httpx.Request, timeouts: dict[str, float]
+    ) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Send the request and read the answer's head."""
+        exchange = self._exchange = Exchange()
+        if not isinstance(request.stream, AsyncIterable):
+            raise TypeError("an asynchronous transport needs an asynchronous body")
+        try:
+            head = exchange.request(request.method.encode("ascii"), request.url.raw_path, request.headers.raw)
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error)) from error
+        if await self._send(head, request.stream, timeouts["write"]):
+            exchange.end()
+        while True:
+            try:
+                answer = exchange.head()
+            except h11.RemoteProtocolError as error:
+                raise httpx.RemoteProtocolError(str(error)) from error
+            if answer is not None:
+                return answer[0], list(answer[1])
+            try:
+                data = await self._receive(timeouts["read"])
+            except httpx.ReadError as error:
+                if exchange.started:
+                    raise AnswerCutError(str(error)) from error
+                raise
+            if not data:
+                if exchange.started:
+                    raise AnswerCutError("the connection was closed inside the answer's head")
+                raise httpx.ReadError("the connection was closed without an answer")
+            exchange.receive(data)
+
+    async def body(self, timeouts: dict[str, float]) -> AsyncIterator[bytes]:
+        """The answer's body as it arrives, with at most ``read`` seconds between two pieces."""
+        exchange = self._exchange
+        while True:
+            try:
+                piece = exchange.body()
+                if piece is Step.END:
+                    return
+                if piece is Step.MORE:
+                    exchange.receive(await self._receive(timeouts["read"]))
+                elif isinstance(piece, bytes):
+                    yield piece
+            except h11.RemoteProtocolError as error:
+                raise httpx.RemoteProtocolError(str(error)) from error
+
+    async def _send(self, head: bytes, chunks: AsyncIterable[bytes], seconds: float) -> bool:
+        """Whether all of it was sent: not where the server has answered or hung up before."""
+        if not await self._write(head, seconds):
+            return False
+        async for chunk in chunks:
+            if not await self._write(self._exchange.data(chunk), seconds):
+                return False
+        return True
+
+    async def _write(self, data: bytes, seconds: float) -> bool:
+        if self._arrived or self._over or self._transport is None:
+            return False
+        self._transport.write(data)
+        # Even where the socket takes it all, the loop gets a turn to see what has arrived.
+        await asyncio.sleep(0)
+        while self._paused and not self._arrived and not self._over:
+            await self._wait(seconds, httpx.WriteTimeout("the server stopped reading"))
+        return True
+
+    async def _receive(self, seconds: float) -> bytes:
+        while not self._arrived:
+            if self._error is not None:
+                raise httpx.ReadError(str(self._error)) from self._error
+            if self._over:
+                return b""
+            await self._wait(seconds, httpx.ReadTimeout(f"nothing came for {seconds:g} s"))
+        data = self._arrived.popleft()
+        self._arrived_bytes -= len(data)
+        if not self._arrived and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+        return data
+
+    async def _wait(self, seconds: float, error: httpx.TimeoutException) -> None:
+        """Until the loop has news."""
+        self._waiter = self.loop.create_future()
+        timer = self.loop.call_later(seconds, self._expire, self._waiter, error)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    @staticmethod
+    def _expire(waiter: asyncio.Future[None], error: httpx.TimeoutException) -> None:
+        if not waiter.done():
+            waiter.set_exception(error)
+
+
+class _Answer(httpx.AsyncByteStream):
+    """The body of an answer; closing it frees its connection, or closes it where the body is not done."""
+
+    def __init__(
+        self, transport: AsyncioTransport, connection: _Connection, timeouts: dict[str, float]
+    ) -> None:
+        self._transport = transport
+        self._connection: _Connection | None = connection
+        self._timeouts = timeouts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._connection is not None:
+            async for piece in self._connection.body(self._timeouts):
+                yield piece
+
+    async def aclose(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._transport.give_back(connection)

@@ -1,0 +1,131 @@
+"""The asynchronous sender: as the blocking one, awaited.
+
+The rule is the same: what leaves here is bytes, statuses and the library's own errors. A body's file is read
+in the loop, a step at a time: each read takes less time than handing it to a thread would.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+
+import httpx
+
+from visionpipe.transport.auth import Auth, NoAuth
+from visionpipe.transport.body import check_files, iterate
+from visionpipe.transport.direct_async import AsyncioTransport
+from visionpipe.transport.errors import before_answer, in_answer, too_long
+from visionpipe.transport.proxied import AsyncProxyTransport
+from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
+from visionpipe.wire.http import Body, HttpRequest, HttpResponse
+
+
+class AsyncHttpSender:
+    """Sends requests to one endpoint from any number of tasks of a loop; an ``AsyncSender``.
+
+    Arguments and errors are those of ``HttpSender``. Cancelling a call closes its connection. A sender may
+    be used in one loop after another; close it in the last one.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        auth: Auth | None = None,
+        headers: Mapping[str, str] | None = None,
+        connections: int = 64,
+        ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        trust_env: bool = True,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        self._auth = auth or NoAuth()
+        self._endpoint = endpoint(base_url, self._auth, headers)
+        self._max_answer_bytes = max_answer_bytes
+        way = route(self._endpoint.base, ssl_context=ssl_context, proxy=proxy, trust_env=trust_env)
+        self._transport: httpx.AsyncBaseTransport
+        if way.proxy is None or way.ssl_context is None:
+            self._transport = AsyncioTransport(
+                self._endpoint.base, ssl_context=way.ssl_context, keep=connections
+            )
+        else:
+            self._transport = AsyncProxyTransport(way.proxy, way.ssl_context, connections)
+
+    def __repr__(self) -> str:
+        return f"AsyncHttpSender({str(self._endpoint.base)!r})"
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send, and read the whole answer, whatever its status. Raises as ``HttpSender.send``."""
+        response = await self._begin(request)
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async for part in response.aiter_bytes():
+                size += len(part)
+                if size > self._max_answer_bytes:
+                    raise too_long(self._endpoint.host, self._max_answer_bytes)
+                parts.append(part)
+        except httpx.HTTPError as error:
+            raise in_answer(error, self._endpoint.host, self._auth.secrets()) from error
+        finally:
+            await response.aclose()
+        return HttpResponse(response.status_code, dict(response.headers), b"".join(parts))
+
+    async def open(self, request: HttpRequest) -> AsyncHttpByteStream:
+        """Send, and return as soon as the answer's head is there."""
+        return AsyncHttpByteStream(await self._begin(request), self._endpoint.host, self._auth.secrets())
+
+    async def close(self) -> None:
+        """Close idle connections; those in use close when they are done. May be called again."""
+        await self._transport.aclose()
+
+    async def _begin(self, request: HttpRequest) -> httpx.Response:
+        if request.body is not None:
+            check_files(request.body)
+        built = self._endpoint.build(request, _BodyStream(request.body))
+        try:
+            response = await self._transport.handle_async_request(built)
+        except httpx.HTTPError as error:
+            raise before_answer(error, self._endpoint.host, self._auth.secrets()) from error
+        response.request = built
+        timeouts = built.extensions["timeout"]
+        timeouts["read"] = timeouts["idle"]
+        return response
+
+
+class AsyncHttpByteStream:
+    """An answer read as it arrives; an ``AsyncByteStream``."""
+
+    def __init__(self, response: httpx.Response, host: str, secrets: tuple[str, ...]) -> None:
+        self._response = response
+        self._host = host
+        self._secrets = secrets
+        self._closed = False
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = dict(response.headers)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._closed:
+            return
+        try:
+            async for piece in self._response.aiter_bytes():
+                yield piece
+        except httpx.HTTPError as error:
+            raise in_answer(error, self._host, self._secrets) from error
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Free the connection, or close it where the answer is not read to its end."""
+        self._closed = True
+        await self._response.aclose()
+
+
+class _BodyStream(httpx.AsyncByteStream):
+    def __init__(self, body: Body | None) -> None:
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._body is not None:
+            for chunk in iterate(self._body):
+                yield chunk
