@@ -188,6 +188,13 @@ def test_an_error_frame_before_any_text_is_the_services_error() -> None:
         streamed(b'data: {"error":{"code":"1302","message":"slow"}}\n\n')
 
 
+def test_markup_is_not_shown_while_streaming() -> None:
+    data = frame(content="<think>hm") + frame(content="m</thi") + frame("stop", content="nk>A cat.") + DONE
+    text, reply = streamed(data)
+    assert text == reply.text == "A cat."
+    assert reply.reasoning == "hmm"
+
+
 def test_a_page_instead_of_a_stream() -> None:
     with pytest.raises(errors.UnreadableAnswerError, match="no stream of events"):
         streamed(b"<html><body>Bad gateway</body></html>")

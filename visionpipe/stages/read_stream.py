@@ -15,6 +15,7 @@ from visionpipe.errors import AnswerError, InterruptedAnswerError, UnreadableAns
 from visionpipe.reply import Reply
 from visionpipe.request import ToolCall
 from visionpipe.stages.exchange import Answered
+from visionpipe.stages.markup_stream import MarkupFilter
 from visionpipe.stages.read import ReadingContext, content_text, finish_reply, read_usage
 from visionpipe.stages.read_error import service_error
 from visionpipe.wire.sse import SseParser
@@ -37,6 +38,7 @@ class StreamReader:
         self._answered = answered
         self._events = SseParser()
         self._text: list[str] = []
+        self._filter = MarkupFilter()
         self._reasoning: list[str] = []
         self._calls: dict[int, _CallInProgress] = {}
         self._finish_reason = ""
@@ -74,7 +76,8 @@ class StreamReader:
             )
         if not self._finish_reason and not self._done:
             raise self.interrupted("the stream ended before the answer did")
-        return pieces, self._reply()
+        held = self._filter.finish()
+        return [*pieces, held] if held else pieces, self._reply()
 
     def interrupted(self, reason: str) -> InterruptedAnswerError:
         """The error for a stream that breaks here, with the partial reply."""
@@ -123,9 +126,9 @@ class StreamReader:
             return ""
         self._reasoning.append(content_text(delta.get("reasoning_content")))
         self._take_calls(delta.get("tool_calls"))
-        piece = content_text(delta.get("content"))
-        self._text.append(piece)
-        return piece
+        text = content_text(delta.get("content"))
+        self._text.append(text)
+        return self._filter.feed(text)
 
     def _take_calls(self, calls: Any) -> None:
         for position, call in enumerate(calls if isinstance(calls, list) else []):
