@@ -8,11 +8,10 @@ Where each rule of the protocol lives:
     received.py        base64, bytes, pixels, formats          1210
     tools.py           function > retrieval > web_search       1210 1214
     call.py            the model and the context               1211 1212 1261
-    request_ids.py     ids used before                         1231
-    limits.py          requests in flight                      1302
-    answers.py         what the model says; wording.py, the ways of saying it
-    chat.py, sse.py    whole and streamed answers
-    tasks.py, files.py, batches.py, tuning.py, tokenizer.py, agents.py, applications.py, openai_face.py
+    limits.py          requests in flight, ids used before     1302 1231
+    answers.py         what the model says; wording.py, the texts made here
+    chat.py            whole and streamed answers; openai_face.py, the same in OpenAI's form
+    tasks.py, files.py, batches.py, tuning.py, tokenizer.py, agents.py, applications.py
     scenario.py        the file of faults; strikes.py decides when, damage.py and delivery.py carry them out
     app.py             the routes; course.py, what happens to every request on its way
     server.py          sockets and threads

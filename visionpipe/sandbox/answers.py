@@ -17,9 +17,9 @@ from visionpipe.sandbox.call import Call
 from visionpipe.sandbox.options import AnswerMode
 from visionpipe.sandbox.refusals import Refusal
 from visionpipe.sandbox.scenario import ScriptedAnswer
+from visionpipe.sandbox.tokens import text_tokens
 from visionpipe.sandbox.tools import function_call, search_results
 from visionpipe.sandbox.wording import cut, saw_json, saw_sentence
-from visionpipe.sandbox.words import text_tokens
 
 if TYPE_CHECKING:
     from visionpipe.local.engine import LocalEngine

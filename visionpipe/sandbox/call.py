@@ -18,7 +18,7 @@ from visionpipe.sandbox.options import Options
 from visionpipe.sandbox.parameters import Parameters, read_parameters
 from visionpipe.sandbox.received import MediaForms
 from visionpipe.sandbox.refusals import Dialect, Refusal
-from visionpipe.sandbox.tokens import prompt_tokens
+from visionpipe.sandbox.tokens import media_tokens
 from visionpipe.sandbox.tools import Tools, read_tools
 
 
@@ -77,7 +77,7 @@ def read_call(
     )
     strict_keys = not (openai or options.lenient)
     conversation = Reader(record, forms, strict_keys).read(body.get("messages"))
-    tokens = prompt_tokens(conversation, record)
+    tokens = conversation.text_tokens + sum(media_tokens(conversation.media, record))
     if record.context_tokens is not None:
         room = record.context_tokens - (parameters.max_tokens or record.default_output_tokens or 0)
         if tokens > room:

@@ -1,7 +1,7 @@
 """A chat answer as the wire has it: whole, or as the events of a stream.
 
-Where GLM and OpenAI differ: OpenAI's form names its ``object``, and puts usage into an event of its own with
-empty choices, only where it was asked for; GLM's carries ``request_id``, and usage in its last event.
+The rule: whatever way a request comes (whole, streamed, in OpenAI's form, as a task), it goes through
+``ask``, so the same checks, limits and faults hold for all.
 """
 
 from __future__ import annotations
@@ -22,21 +22,36 @@ PIECE = 12
 
 async def complete(exchange: Exchange) -> Reply:
     """``POST /chat/completions``, whole or streamed."""
-    service, dialect = exchange.service, exchange.dialect
-    body = read_object(exchange.body)
-    call = read_call(body, service.shelf, dialect, service.options)
+    head, call, answer = await ask(exchange, Dialect.GLM)
+    if call.parameters.stream:
+        return StreamReply(tuple(events(head, call, answer)))
+    return JsonReply(whole(head, call, answer))
+
+
+async def ask(
+    exchange: Exchange, dialect: Dialect, *, task: bool = False
+) -> tuple[dict[str, Any], Call, Answer]:
+    """Check one chat request, let it in, and have it answered; the head of its answer, itself, the answer.
+
+    Args:
+        exchange: the request.
+        dialect: the forms of media and parameters that are taken.
+        task: whether it is an asynchronous call.
+
+    Raises:
+        Refusal: whatever the service would refuse.
+    """
+    service = exchange.service
+    call = read_call(read_object(exchange.body), service.shelf, dialect, service.options, task=task)
     exchange.note(call)
-    head = service.new_head(call.model, call.parameters.request_id)
+    request_id = call.parameters.request_id
+    head = service.new_head(call.model, request_id)
     exchange.record.request_id = head["request_id"]
-    if call.parameters.request_id is not None:
-        service.request_ids.claim(exchange.record.key, call.parameters.request_id)
+    if request_id is not None:
+        service.request_ids.claim(exchange.record.key, request_id)
     await exchange.admit(call.model, call.parameters.stream, limited=True)
     answer = alter(await service.answerer.answer(call), exchange.strike.fault)
-    if dialect is Dialect.OPENAI:
-        del head["request_id"]
-    if call.parameters.stream:
-        return StreamReply(tuple(events(head, call, answer, dialect)))
-    return JsonReply(whole(head, call, answer, dialect))
+    return head, call, answer
 
 
 def usage(call: Call, answer: Answer) -> dict[str, Any]:
@@ -50,7 +65,7 @@ def usage(call: Call, answer: Answer) -> dict[str, Any]:
     }
 
 
-def whole(head: Mapping[str, Any], call: Call, answer: Answer, dialect: Dialect) -> dict[str, Any]:
+def whole(head: Mapping[str, Any], call: Call, answer: Answer) -> dict[str, Any]:
     """The answer as one document."""
     content: Any = [{"type": "text", "text": answer.text}] if answer.as_parts else answer.text
     message: dict[str, Any] = {"role": "assistant", "content": content}
@@ -59,26 +74,19 @@ def whole(head: Mapping[str, Any], call: Call, answer: Answer, dialect: Dialect)
     if answer.tool_call:
         message["content"] = None
         message["tool_calls"] = [{"index": 0, **answer.tool_call}]
-    document = {
-        **head,
-        "choices": [{"index": 0, "finish_reason": answer.finish_reason, "message": message}],
-        "usage": usage(call, answer),
-    }
-    if dialect is Dialect.OPENAI:
-        document["object"] = "chat.completion"
-    elif answer.web_search:
+    choice = {"index": 0, "finish_reason": answer.finish_reason, "message": message}
+    document = {**head, "choices": [choice], "usage": usage(call, answer)}
+    if answer.web_search:
         document["web_search"] = list(answer.web_search)
     return document
 
 
-def events(head: Mapping[str, Any], call: Call, answer: Answer, dialect: Dialect) -> Iterator[dict[str, Any]]:
-    """The answer in pieces: thinking, text or a function call, then the finish_reason."""
-    openai = dialect is Dialect.OPENAI
-    shared = {**head, "object": "chat.completion.chunk"} if openai else dict(head)
+def events(head: Mapping[str, Any], call: Call, answer: Answer) -> Iterator[dict[str, Any]]:
+    """The answer in pieces: thinking, text or a function call; the last has finish_reason and usage."""
 
     def event(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": {"role": "assistant", **delta}, "finish_reason": finish_reason}
-        return {**shared, "choices": [choice]}
+        return {**head, "choices": [choice]}
 
     for piece in pieces(answer.reasoning):
         yield event({"reasoning_content": piece})
@@ -86,16 +94,13 @@ def events(head: Mapping[str, Any], call: Call, answer: Answer, dialect: Dialect
         yield event({"content": piece})
     if answer.tool_call:
         yield event({"tool_calls": [{"index": 0, **answer.tool_call}]})
-    last = event({"content": ""}, answer.finish_reason)
-    if not openai:
-        last["usage"] = usage(call, answer)
-        if answer.web_search:
-            last["web_search"] = list(answer.web_search)
+    last = {**event({"content": ""}, answer.finish_reason), "usage": usage(call, answer)}
+    if answer.web_search:
+        last["web_search"] = list(answer.web_search)
     yield last
-    if openai and call.parameters.stream_usage:
-        yield {**shared, "choices": [], "usage": usage(call, answer)}
 
 
 def pieces(text: str) -> Iterator[str]:
+    """A text in the portions of a stream."""
     for start in range(0, len(text), PIECE):
         yield text[start : start + PIECE]

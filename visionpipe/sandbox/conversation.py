@@ -15,12 +15,13 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.sandbox.received import (
     MediaForms,
     Received,
+    receive_document,
     receive_file,
     receive_image,
     receive_video,
 )
 from visionpipe.sandbox.refusals import Refusal
-from visionpipe.sandbox.words import text_tokens
+from visionpipe.sandbox.tokens import text_tokens
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
 
@@ -125,10 +126,15 @@ class Reader:
                     raise Refusal("1210", "the video must be the first part of content")
                 self._take(receive_video(self._url(part, kind), rules.video, self._forms))
                 self._count("video", rules.video.max_count)
-            case "file_url":
+            case "file_url" | "file":
                 if rules.files is None:
                     raise Refusal("1210", "this model takes no files")
-                self._take(receive_file(self._url(part, kind), rules.files))
+                if kind == "file_url":
+                    self._take(receive_file(self._url(part, kind), rules.files))
+                elif isinstance(part.get("file"), dict):
+                    self._take(receive_document(part["file"], rules.files))
+                else:
+                    raise Refusal("1214", "file must be an object")
                 self._count("file", rules.files.max_count)
             case _:
                 raise Refusal("1214", "messages.content.type is not legal")

@@ -26,6 +26,11 @@ Work: TypeAlias = Callable[[Exchange], Awaitable[Reply]]
 logger = logging.getLogger("visionpipe.sandbox")
 
 
+async def refuse_method(exchange: Exchange) -> Reply:
+    """A method that the address does not know: 405."""
+    raise Refusal("405", exchange.record.method)
+
+
 class Course:
     """One address of the API: an ASGI application.
 
@@ -33,7 +38,7 @@ class Course:
         service: the sandbox.
         works: what is done, by HTTP method.
         dialect: the form of errors and of chat requests.
-        unknown: the code for a method that is not there.
+        otherwise: what is done for any other method.
     """
 
     def __init__(
@@ -41,8 +46,10 @@ class Course:
         service: Service,
         works: Mapping[str, Work],
         dialect: Dialect = Dialect.GLM,
+        otherwise: Work = refuse_method,
     ) -> None:
         self._service = service
+        self._otherwise = otherwise
         self._works = works
         self._dialect = dialect
 
@@ -88,9 +95,7 @@ class Course:
 
     async def _work(self, exchange: Exchange) -> Reply:
         connection, service = exchange.connection, self._service
-        work = self._works.get(exchange.record.method)
-        if work is None:
-            raise Refusal("405", exchange.record.method)
+        work = self._works.get(exchange.record.method, self._otherwise)
         exchange.record.key = service.keys.identify(connection.headers)
         pace: float | None = None
         strike = service.strikes.early(exchange.record.path)

@@ -1,12 +1,13 @@
-"""How many requests may be in flight at once: per key and model, per model by name, and in all.
+"""What one key may do: so many requests at once (1302 beyond), and each request id once (1231).
 
 The service limits concurrency, not a rate; whoever comes beyond is refused at once with 1302 (the platform's
 FAQ). The rule: a refused request never counts as in flight, and limits may change while requests are.
+How long the service remembers a request id is not documented; here it is the newest hundred thousand.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -64,3 +65,22 @@ class Gate:
         """Start the figures for the most in flight anew."""
         self.most = self.now
         self.most_per_model = dict(self._per_model)
+
+
+class RequestIds:
+    """The ids each key has used."""
+
+    def __init__(self, remembered: int = 100_000) -> None:
+        self._used: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._remembered = remembered
+
+    def claim(self, key: str, request_id: str) -> None:
+        """Take the id for this request; Refusal 1231 where it was taken before."""
+        if (key, request_id) in self._used:
+            raise Refusal("1231", request_id)
+        self._used[(key, request_id)] = None
+        if len(self._used) > self._remembered:
+            self._used.popitem(last=False)
+
+    def clear(self) -> None:
+        self._used.clear()

@@ -25,6 +25,11 @@ class ModelShelf:
         self._extra = frozenset(extra)
         self._tuned: dict[str, str] = {}
 
+    @property
+    def default(self) -> str:
+        """The model that answers where a request names none (agents)."""
+        return next(e.default_model for e in self._registry.endpoints() if e.default_model)
+
     def find(self, name: str) -> ModelRecord:
         """The record of a model; Refusal 1211 where it does not exist."""
         tuned_on = self._tuned.get(name)

@@ -32,8 +32,10 @@ class Options:
         models: further model ids that exist here, on the registry's soft limits.
         max_body_bytes: a larger request body is refused unread. The service's own limit is not documented;
             the default holds fifty images of 5 MiB as base64.
-        task_polls: how often an asynchronous task, batch step or tuning job is asked for before it moves on.
-        task_seconds: if above 0, they move on by the clock instead, each step after this many seconds.
+        task_polls: how often an asynchronous task, batch or tuning job is asked for before it goes one step
+            on; 0: it is through at once.
+        task_seconds: if above 0, they go on by the clock instead, one step after so many seconds.
+        async_agents: ids of agents that answer asynchronously, with an ``async_id``.
         scenario: faults and scripted answers at the start.
         state: SQLite file for files, batches, tasks and jobs; None keeps them in memory.
         log: JSONL file that every request is appended to.
@@ -51,6 +53,7 @@ class Options:
     max_body_bytes: int = 384 * 1024 * 1024
     task_polls: int = 1
     task_seconds: float = 0.0
+    async_agents: tuple[str, ...] = ("async_agent",)
     scenario: Scenario = field(default_factory=Scenario)
     state: Path | None = None
     log: Path | None = None

@@ -7,15 +7,21 @@ bytes say, so that an answer or the log can prove what was sent. What is only a 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pybase64
 
+from visionpipe.errors import BadImageError
+from visionpipe.loaders.headers.window import Header
+from visionpipe.loaders.sniff import read_header
 from visionpipe.registry.records import FileRules, ImageRules, VideoRules
-from visionpipe.sandbox.pictures import look_at
 from visionpipe.sandbox.refusals import Refusal
+
+MOST_FILE_BYTES = 50 * 1024 * 1024
+"""Bytes of one document; docs.bigmodel.cn, chat completion, 2026-09."""
 
 BAD_IMAGE = "image input format or parse error"
 
@@ -69,7 +75,7 @@ def receive_image(value: str, rules: ImageRules, forms: MediaForms) -> Received:
     form, data = _decode(value, forms, BAD_IMAGE)
     if rules.max_bytes is not None and len(data) > rules.max_bytes:
         raise Refusal("1210", f"the image has {len(data)} bytes, over {rules.max_bytes}")
-    header = look_at(data, decode=forms.decode)
+    header = _look_at(data, decode=forms.decode)
     if header is None or header.format not in rules.formats:
         raise Refusal("1210", BAD_IMAGE)
     if rules.max_side_px is not None and max(header.width, header.height) > rules.max_side_px:
@@ -112,6 +118,24 @@ def receive_file(value: str, rules: FileRules) -> Received:
     return Received("file", "url", format=suffix, link=_link(value))
 
 
+def receive_document(holder: Mapping[str, Any], rules: FileRules) -> Received:
+    """Take one document of the newer form: by ``file_id``, ``file_url``, or ``file_data`` with a data URI.
+    Refusal 1210 or 1213."""
+    identity, url, inline = (holder.get(name) for name in ("file_id", "file_url", "file_data"))
+    if isinstance(identity, str) and identity:
+        return Received("file", "file_id", link=identity)
+    if isinstance(url, str) and url:
+        return receive_file(url, rules)
+    if not isinstance(inline, str) or not inline:
+        raise Refusal("1213", "file.file_id, file.file_url or file.file_data")
+    form, data = _decode(inline, MediaForms(bare=False, data_uri=True), "file input format or parse error")
+    if len(data) > MOST_FILE_BYTES:
+        raise Refusal("1210", f"the file has {len(data)} bytes, over {MOST_FILE_BYTES}")
+    suffix = str(holder.get("filename") or "").rpartition(".")[2].lower()
+    digest = hashlib.sha256(data).hexdigest()
+    return Received("file", form, format=suffix, size=len(data), sha256=digest, data=data)
+
+
 def _is_link(value: str) -> bool:
     return value[:8].lower().startswith(("http://", "https://"))
 
@@ -146,6 +170,24 @@ def _decode(value: str, forms: MediaForms, fault: str) -> tuple[str, bytes]:
     if not data:
         raise Refusal("1210", f"{fault}: empty")
     return form, data
+
+
+def _look_at(data: bytes, *, decode: bool = False) -> Header | None:
+    """The facts in an image's header; None where it is no JPEG, PNG, GIF or WebP, or is broken.
+
+    Args:
+        data: the whole file.
+        decode: decode the pixels too, and answer None where they cannot be.
+    """
+    try:
+        header = read_header(data)
+        if header is not None and decode:
+            from visionpipe.loaders.decode import decode_bytes
+
+            decode_bytes(data, header.format, "image")
+    except BadImageError:
+        return None
+    return header
 
 
 def _container(data: bytes) -> str:

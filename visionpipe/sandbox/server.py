@@ -32,7 +32,9 @@ class SandboxProtocol(H11Protocol):
         self.logger = logger
         self.access_log = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+    def connection_made(  # type: ignore[override]  # narrower, as in uvicorn's own
+        self, transport: asyncio.Transport
+    ) -> None:
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
 

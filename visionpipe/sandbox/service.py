@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from visionpipe.registry.lookup import Registry
 from visionpipe.sandbox.answers import Answerer, Script
 from visionpipe.sandbox.keys import KeyRing
-from visionpipe.sandbox.limits import Gate, Limits
+from visionpipe.sandbox.limits import Gate, Limits, RequestIds
 from visionpipe.sandbox.log import RequestLog
 from visionpipe.sandbox.models import ModelShelf
 from visionpipe.sandbox.options import Options
-from visionpipe.sandbox.request_ids import RequestIds
 from visionpipe.sandbox.scenario import Scenario
 from visionpipe.sandbox.store import Store
 from visionpipe.sandbox.strikes import Strikes
+
+logger = logging.getLogger("visionpipe.sandbox")
 
 
 class Service:
@@ -42,10 +44,11 @@ class Service:
         self.gate = Gate(Limits(per_model=options.per_model, total=options.total))
         self.request_ids = RequestIds()
         self.log = RequestLog(options.log)
-        self.store = Store(options.state)
+        self.store = Store(options, clock)
         self.answerer = Answerer(options.answers)
         self.released = asyncio.Event()
         self.strikes = Strikes()
+        self._works: dict[str, asyncio.Task[None]] = {}
         self._numbers = itertools.count(1)
         self.set_scenario(options.scenario)
 
@@ -81,6 +84,29 @@ class Service:
             "created": int(self.clock()),
             "model": model,
         }
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Begin work that goes on beside the requests; one at a time of each name."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._works[name] = task
+        task.add_done_callback(lambda done: self._ended(name, done))
+
+    def _ended(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._works.get(name) is task:
+            del self._works[name]
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("the sandbox failed at %s", name, exc_info=task.exception())
+            self.log.internal_errors += 1
+
+    def runs(self, name: str) -> bool:
+        """Whether work of this name goes on."""
+        return name in self._works
+
+    def stop(self, name: str) -> None:
+        """Break off work; nothing where none goes on."""
+        task = self._works.pop(name, None)
+        if task is not None:
+            task.cancel()
 
     def figures(self) -> dict[str, Any]:
         """The log's figures with those of the gate."""

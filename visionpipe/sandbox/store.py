@@ -1,16 +1,23 @@
-"""Files, batches, tasks and jobs: JSON documents and contents in SQLite, in memory unless a path is given.
+"""Files, batches, tasks and jobs: kept in SQLite (in memory unless a path is given), listed in pages, and
+moved on step by step.
 
-The rule: used from the server's one thread; a document is written whole.
+The rule: used from the server's one thread, a document is written whole, and by default nothing goes on by
+the clock, so that a test sees every state exactly once.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
+
+from visionpipe.sandbox.options import Options
+from visionpipe.sandbox.refusals import Refusal
+
+NO_END = 1_000_000
+MOST_ON_A_PAGE = 100
 
 _TABLES = """
 create table if not exists document (
@@ -22,10 +29,20 @@ create table if not exists content (id text primary key, data blob not null);
 
 
 class Store:
-    """Documents by kind and id, in the order they were made; contents by id."""
+    """Documents by kind and id, in the order they were made; contents by id.
 
-    def __init__(self, path: Path | None) -> None:
-        self._base = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
+    Args:
+        options: where the state is kept, and how things go on.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, options: Options, clock: Callable[[], float]) -> None:
+        self._polls = options.task_polls
+        self._seconds = options.task_seconds
+        self._clock = clock
+        self._base = sqlite3.connect(
+            options.state or ":memory:", check_same_thread=False, isolation_level=None
+        )
         self._base.execute("pragma journal_mode = wal")
         self._base.execute("pragma synchronous = normal")
         self._base.executescript(_TABLES)
@@ -63,5 +80,35 @@ class Store:
     def delete_content(self, identity: str) -> None:
         self._base.execute("delete from content where id = ?", (identity,))
 
+    def ask(self, document: dict[str, Any]) -> int:
+        """Count one question for a stored thing, in its ``polls``; how many steps it has gone, by the
+        questions before this one or by the time since its ``created`` (seconds since the epoch)."""
+        before = int(document["polls"])
+        document["polls"] = before + 1
+        if self._seconds > 0:
+            return int((self._clock() - document["created"]) / self._seconds)
+        return before // self._polls if self._polls else NO_END
+
     def close(self) -> None:
         self._base.close()
+
+
+def page(items: Iterable[dict[str, Any]], query: Mapping[str, str], default: int = 20) -> dict[str, Any]:
+    """One page of items, by ``after`` and ``limit`` in the query; Refusal 1214 where ``limit`` is no number
+    from 1 to 100."""
+    wanted = query.get("limit", str(default))
+    if not (wanted.isascii() and wanted.isdigit() and 1 <= int(wanted) <= MOST_ON_A_PAGE):
+        raise Refusal("1214", f"limit must be a number from 1 to {MOST_ON_A_PAGE}")
+    rows = list(items)
+    after = query.get("after")
+    if after:
+        start = next((place for place, item in enumerate(rows, 1) if item["id"] == after), len(rows))
+        rows = rows[start:]
+    shown = rows[: int(wanted)]
+    return {
+        "object": "list",
+        "data": shown,
+        "first_id": shown[0]["id"] if shown else None,
+        "last_id": shown[-1]["id"] if shown else None,
+        "has_more": len(rows) > len(shown),
+    }

@@ -8,7 +8,7 @@ import orjson
 
 from visionpipe.sandbox.conversation import Conversation
 from visionpipe.sandbox.received import Received
-from visionpipe.sandbox.words import text_tokens
+from visionpipe.sandbox.tokens import text_tokens
 
 
 def saw_sentence(conversation: Conversation) -> str:

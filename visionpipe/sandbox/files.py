@@ -1,0 +1,111 @@
+"""Files: uploaded for a purpose, listed, read and deleted.
+
+Purposes and sizes: docs.bigmodel.cn, file and batch pages, 2026; an older page answers 435 beyond 100 MB.
+Only a batch's files can be read back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from visionpipe.sandbox.exchange import Exchange
+from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.replies import BytesReply, JsonReply, Reply
+from visionpipe.sandbox.service import Service
+from visionpipe.sandbox.store import page
+from visionpipe.sandbox.uploads import read_form
+
+KIND = "file"
+MB = 1_000_000
+PURPOSES: dict[str, tuple[int, tuple[str, ...]]] = {
+    "batch": (100 * MB, (".jsonl",)),
+    "code-interpreter": (20 * MB, ()),
+    "agent": (20 * MB, ()),
+    "user_data": (50 * MB, ()),
+    "voice-clone-input": (20 * MB, ()),
+    "fine-tune": (100 * MB, (".jsonl",)),
+    "retrieval": (50 * MB, ()),
+}
+"""Most bytes, and how the name must end (empty: any)."""
+
+
+async def upload(exchange: Exchange) -> Reply:
+    """``POST /files``: a multipart form of ``purpose`` and ``file``."""
+    fields, uploads = await read_form(exchange)
+    purpose = fields.get("purpose")
+    if purpose is None:
+        raise Refusal("1213", "purpose")
+    if purpose not in PURPOSES:
+        raise Refusal("1214", f"purpose must be one of {', '.join(PURPOSES)}")
+    if len(uploads) != 1:
+        raise Refusal("1213", "file")
+    most, suffixes = PURPOSES[purpose]
+    file = uploads[0]
+    if suffixes and not file.filename.lower().endswith(suffixes):
+        raise Refusal("1214", f"a file for {purpose} must end in {' or '.join(suffixes)}")
+    if len(file.data) > most:
+        raise Refusal("1214", f"a file for {purpose} has at most {most} bytes", status=435)
+    await exchange.admit()
+    return JsonReply(add(exchange.service, file.filename, purpose, file.data))
+
+
+def add(service: Service, filename: str, purpose: str, data: bytes) -> dict[str, Any]:
+    """Store a file; its record."""
+    record: dict[str, Any] = {
+        "id": f"file_{service.new_id()}",
+        "object": "file",
+        "bytes": len(data),
+        "created_at": int(service.clock()),
+        "filename": filename,
+        "purpose": purpose,
+    }
+    service.store.put(KIND, record)
+    service.store.put_content(record["id"], data)
+    return record
+
+
+async def listed(exchange: Exchange) -> Reply:
+    """``GET /files``, by ``purpose`` where it is given; the newest first, with ``order=asc`` the oldest."""
+    await exchange.admit()
+    purpose = exchange.query.get("purpose")
+    rows = [row for row in exchange.service.store.all(KIND) if purpose in (None, row["purpose"])]
+    if exchange.query.get("order") == "asc":
+        rows.reverse()
+    return JsonReply(page(rows, exchange.query))
+
+
+async def retrieve(exchange: Exchange) -> Reply:
+    """``GET /files/{id}``."""
+    await exchange.admit()
+    return JsonReply(find(exchange.service, exchange.path_values["id"]))
+
+
+async def delete(exchange: Exchange) -> Reply:
+    """``DELETE /files/{id}``."""
+    await exchange.admit()
+    record = find(exchange.service, exchange.path_values["id"])
+    remove(exchange.service, record["id"])
+    return JsonReply({"id": record["id"], "object": "file", "deleted": True})
+
+
+async def content(exchange: Exchange) -> Reply:
+    """``GET /files/{id}/content``: a batch's input, output or errors."""
+    await exchange.admit()
+    record = find(exchange.service, exchange.path_values["id"])
+    if record["purpose"] != "batch":
+        raise Refusal("1210", "only a batch's files can be read")
+    return BytesReply(exchange.service.store.content(record["id"]) or b"")
+
+
+def find(service: Service, identity: object) -> dict[str, Any]:
+    """The file's record; Refusal 1214 where there is none."""
+    record = service.store.get(KIND, identity) if isinstance(identity, str) else None
+    if record is None:
+        raise Refusal("1214", "there is no file with this id")
+    return record
+
+
+def remove(service: Service, identity: str) -> None:
+    """Delete a file's record and content."""
+    service.store.delete(KIND, identity)
+    service.store.delete_content(identity)
