@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from visionpipe.loaders.clip import OpenClip, packets, translated
@@ -67,32 +68,36 @@ def _from_key(clip: OpenClip, stamp: int) -> Iterator[Packet]:
             yield packet
 
 
-def _group(clip: OpenClip, stamps: Sequence[int], key: int, moments: list[int]) -> Iterator[VideoFrame]:
+def _before(clip: OpenClip, stamps: Sequence[int], key: int, moment: int) -> tuple[Iterator[Packet], int]:
+    """The packets from the last key frame that is not shown after ``moment``, and that frame's stamp.
+
+    A stamp may be a decoding time; the key frame's own moment can then lie after the one wanted.
+    """
     while True:
         source = _from_key(clip, stamps[key])
         first = next(source, None)
-        # A stamp may be a decoding time; the key frame's own moment can then lie after the one wanted.
-        if key == 0 or (first is not None and first.pts is not None and first.pts <= moments[0]):
-            break
+        if key == 0 or (first is not None and first.pts is not None and first.pts <= moment):
+            return chain([first] if first is not None else [], source), stamps[key]
         key -= 1
-    if first is None:
-        return
+
+
+def _group(clip: OpenClip, stamps: Sequence[int], key: int, moments: list[int]) -> Iterator[VideoFrame]:
+    source, stamp = _before(clip, stamps, key, moments[0])
     delivered: set[int] = set()
-    ahead = _Lookahead(first, source, moments)
+    ahead = _Lookahead(source, moments)
     if not ahead.timeless:
         for picture in ahead.decode(clip):
             delivered.add(picture.pts or 0)
             yield picture
         if ahead.wanted() <= delivered:
             return
-    found = [p for p in _plain(clip, stamps[key], moments) if p.pts not in delivered]
-    yield from found
+    yield from (p for p in _plain(clip, stamp, moments) if p.pts not in delivered)
 
 
 class _Lookahead:
     """Feeds one group's packets to the decoder, knowing the moments of the next ones."""
 
-    def __init__(self, first: Packet, source: Iterator[Packet], moments: Sequence[int]) -> None:
+    def __init__(self, source: Iterator[Packet], moments: Sequence[int]) -> None:
         self._source = source
         self._moments = moments
         self._queue: deque[Packet] = deque()
@@ -100,7 +105,6 @@ class _Lookahead:
         self._fed: set[int] = set()
         self._ended = False
         self.timeless = False
-        self._take(first)
         self._fill()
 
     def wanted(self) -> set[int]:
@@ -127,14 +131,8 @@ class _Lookahead:
             codec.skip_frame = "DEFAULT"
 
     def _decoded(self, clip: OpenClip, packet: Packet | None, wanted: set[int]) -> list[VideoFrame]:
-        import av
-
-        try:
-            pictures = clip.stream.decode(packet)
-        except av.error.InvalidDataError:
-            # One damaged picture is no reason to lose the others; the plain pass looks for its neighbour.
-            return []
-        return [p for p in pictures if p.pts in wanted]
+        # One damaged picture is no reason to lose the others; the plain pass looks for its neighbour.
+        return [p for p in tolerant(clip, packet) if p.pts in wanted]
 
     def _settled(self) -> bool:
         later = len(self._known) - bisect_right(self._known, self._moments[-1])
@@ -164,7 +162,7 @@ def _plain(clip: OpenClip, stamp: int, moments: Sequence[int]) -> list[VideoFram
     found: list[VideoFrame] = []
     before: VideoFrame | None = None
     for packet in [*_until(clip, moments[-1]), None]:
-        for picture in _tolerant(clip, packet):
+        for picture in tolerant(clip, packet):
             if picture.pts is None:
                 continue
             while waiting and picture.pts > waiting[0]:
@@ -176,7 +174,8 @@ def _plain(clip: OpenClip, stamp: int, moments: Sequence[int]) -> list[VideoFram
     return found
 
 
-def _tolerant(clip: OpenClip, packet: Packet | None) -> list[VideoFrame]:
+def tolerant(clip: OpenClip, packet: Packet | None) -> list[VideoFrame]:
+    """What the decoder gives for ``packet`` (None: what it still holds); nothing where it is damaged."""
     import av
 
     try:
