@@ -2,38 +2,325 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import orjson
+import pybase64
+import pytest
+
+from visionpipe.errors import BadImageError, UnreadableSourceError
+from visionpipe.local.facts import Facts, LocalAnswer, Look
+from visionpipe.local.sentence import Language
+from visionpipe.media import FileContent, MemoryContent
+from visionpipe.transport.embedded import AsyncEmbeddedSender, EmbeddedSender
+from visionpipe.transport.sender import AsyncSender, Sender
+from visionpipe.wire.http import Base64Piece, Body, HttpRequest, HttpResponse
+
+SAMPLES = Path(__file__).parent.parent.parent / "samples"
+LOOK = Look(colours=(), grey=False, bilevel=False, sharpness=None, brightness=1.0, exposure="normal")
+
+
+class Echo:
+    """An engine that says which images it was given, and in which language."""
+
+    def describe(self, images: Sequence[bytes], *, lang: Language) -> LocalAnswer:
+        for number, data in enumerate(images, 1):
+            if data == b"bad":
+                raise BadImageError("it is no image", cure="Give another.", subject=f"image {number}")
+        facts = tuple(Facts("0", "png", 1, 1, None, (), (), LOOK) for _ in images)
+        names = " ".join(data.decode() for data in images)
+        return LocalAnswer({"en": f"I see {names}.", "zh": f"我看到{names}。"}[lang], facts)
+
+
+def image(data: bytes, prefix: str = "") -> dict[str, Any]:
+    url = prefix + pybase64.b64encode(data).decode()
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def text(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words}
+
+
+def user(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "content": list(parts)}
+
+
+def post(*messages: Any, url: str = "/chat/completions", **fields: Any) -> HttpRequest:
+    return HttpRequest(
+        "POST", url, Body((orjson.dumps({"model": "m", "messages": list(messages), **fields}),))
+    )
+
+
+def ask(*messages: Any, **fields: Any) -> HttpResponse:
+    return EmbeddedSender(Echo(), clock=lambda: 1_700_000_000.9).send(post(*messages, **fields))
+
+
+def said(response: HttpResponse) -> str:
+    assert response.status == 200, response.body
+    content = json.loads(response.body)["choices"][0]["message"]["content"]
+    assert isinstance(content, str)
+    return content
+
+
+def refused(response: HttpResponse, code: str = "1210", status: int = 400) -> str:
+    assert response.status == status
+    error = json.loads(response.body)["error"]
+    assert error["code"] == code
+    assert isinstance(error["message"], str)
+    return error["message"]
+
+
+def test_one_photo_one_sentence() -> None:
+    head, tail = orjson.dumps(
+        {
+            "model": "m",
+            "messages": [user({"type": "image_url", "image_url": {"url": "@"}}, text("Describe it."))],
+        }
+    ).split(b"@")
+    cat = SAMPLES / "chelsea.png"
+    content = FileContent(str(cat), cat.stat().st_size, cat.stat().st_mtime_ns)
+    sender: Sender = EmbeddedSender()
+    response = sender.send(HttpRequest("POST", "/chat/completions", Body((head, Base64Piece(content), tail))))
+    assert said(response) == "A photo of a cat, mostly brown."
+    (facts,) = json.loads(response.body)["local"]["facts"]
+    assert facts["subject"]["family"] == "cat"
+    sender.close()
+
+
+def test_the_answer_has_the_services_form() -> None:
+    response = ask(user(image(b"a"), text("Describe it.")), request_id="r-123456")
+    assert response.headers["content-type"].startswith("application/json")
+    reply = json.loads(response.body)
+    assert reply.pop("id").startswith("local-")
+    assert reply.pop("local") == {
+        "engine": "visionpipe-local",
+        "facts": [Echo().describe([b"a"], lang="en").facts[0].to_json()],
+    }
+    assert reply == {
+        "request_id": "r-123456",
+        "created": 1_700_000_000,
+        "model": "visionpipe-local",
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "I see a."}}
+        ],
+        "usage": {
+            "prompt_tokens": 2,
+            "completion_tokens": 3,
+            "total_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        },
+    }
+
+
+def test_without_a_request_id_the_answers_id_is_it() -> None:
+    reply = json.loads(ask(user(image(b"a"))).body)
+    assert reply["request_id"] == reply["id"]
+
+
+@pytest.mark.parametrize("prefix", ["", "data:image/png;base64,", "data:image/jpeg;base64,"])
+def test_bare_base64_and_data_uris(prefix: str) -> None:
+    assert said(ask(user(image(b"a", prefix), image(b"b")))) == "I see a b."
+
+
+def test_pieces_reach_the_engine_as_they_are() -> None:
+    large = b"x" * 5000
+    body = Body(
+        (
+            b'{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"',
+            Base64Piece(MemoryContent(large)),
+            b'"}}]}]}',
+        )
+    )
+    response = EmbeddedSender(Echo()).send(HttpRequest("POST", "/chat/completions", body))
+    assert said(response) == f"I see {large.decode()}."
+
+
+def test_the_latest_images_are_described() -> None:
+    turns = [user(image(b"old")), {"role": "assistant", "content": "An old one."}, user(image(b"new"))]
+    assert said(ask(*turns)) == "I see new."
+    assert said(ask(*turns, {"role": "assistant", "content": None}, user(text("Go on.")))) == "I see new."
+
+
+def test_chinese_prompts_get_chinese_answers() -> None:
+    assert said(ask(user(image(b"a"), text("请描述这张图片。")))) == "我看到a。"
+    assert said(ask(user(text("描述"), image(b"a")), user(text("And in English.")))) == "I see a."
+
+
+def test_a_question_is_not_answered_and_it_says_so() -> None:
+    english = said(ask(user(image(b"a"), text("Who is it? "))))
+    assert english == "The embedded engine cannot answer questions and only describes: I see a."
+    assert said(ask(user(image(b"a"), text("这是谁？")))) == "内置引擎不能回答问题，只作描述：我看到a。"
+
+
+def test_max_tokens_cuts_the_answer() -> None:
+    reply = json.loads(ask(user(image(b"a")), max_tokens=2).body)
+    assert reply["choices"][0]["message"]["content"] == "I see "
+    assert reply["choices"][0]["finish_reason"] == "length"
+    assert reply["usage"]["completion_tokens"] == 2
+    assert (
+        json.loads(ask(user(image(b"a")), max_completion_tokens=3).body)["choices"][0]["finish_reason"]
+        == "stop"
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [("Describe.", "I see a."), ("这是谁？", "内置引擎不能回答问题，只作描述：我看到a。")],
+)
+def test_a_stream_says_the_same_word_by_word(prompt: str, answer: str) -> None:
+    request = post(user(image(b"a"), text(prompt)), stream=True, request_id="r-123456")
+    stream = EmbeddedSender(Echo()).open(request)
+    assert stream.status == 200
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    events = list(stream)
+    assert all(event.startswith(b"data: ") and event.endswith(b"\n\n") for event in events)
+    assert events[-1] == b"data: [DONE]\n\n"
+    *chunks, last = [json.loads(event[6:]) for event in events[:-1]]
+    words = [chunk["choices"][0]["delta"]["content"] for chunk in chunks]
+    assert "".join(words) == answer
+    assert len(words) >= 3
+    assert all(chunk["choices"][0]["finish_reason"] is None and "usage" not in chunk for chunk in chunks)
+    assert last["choices"] == [
+        {"index": 0, "finish_reason": "stop", "delta": {"role": "assistant", "content": ""}}
+    ]
+    assert last["usage"]["completion_tokens"] == len(words)
+    assert len(last["local"]["facts"]) == 1
+    assert {chunk["request_id"] for chunk in [*chunks, last]} == {"r-123456"}
+
+
+def test_a_closed_stream_ends() -> None:
+    stream = EmbeddedSender(Echo()).open(post(user(image(b"a")), stream=True))
+    chunks = iter(stream)
+    assert next(chunks)
+    stream.close()
+    assert list(chunks) == []
+
+
+def test_send_and_open_take_both_kinds() -> None:
+    sender = EmbeddedSender(Echo())
+    assert sender.send(post(user(image(b"a")), stream=True)).body.endswith(b"data: [DONE]\n\n")
+    assert json.loads(b"".join(sender.open(post(user(image(b"a"))))))["choices"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "word"),
+    [
+        ([user(text("Hello."))], "1210", "no image"),
+        ([{"role": "user", "content": "Hello."}], "1210", "no image"),
+        ([user(image(b"a"), image(b"bad"))], "1210", "image 2: it is no image"),
+        ([user({"type": "image_url", "image_url": {"url": "https://host/a.png"}})], "1210", "reads no links"),
+        ([user({"type": "image_url", "image_url": {"url": "HTTP://host/a.png"}})], "1210", "reads no links"),
+        ([user({"type": "image_url", "image_url": {"url": "@@@"}})], "1210", "image 1: neither base64"),
+        ([user({"type": "image_url", "image_url": {"url": "data:image/png,abc"}})], "1210", "neither base64"),
+        ([user({"type": "video_url", "video_url": {"url": "AAAA"}})], "1210", "video_url"),
+        ([user({"type": "file_url", "file_url": {"url": "https://host/a.pdf"}})], "1210", "file_url"),
+        ([user({"type": "image_url", "image_url": "AAAA"})], "1214", "neither a text nor"),
+        ([{"role": "user", "content": 7}], "1214", "messages.content"),
+        (["hello"], "1214", "object"),
+        ([], "1214", "messages"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_as_the_service_does(messages: list[Any], code: str, word: str) -> None:
+    assert word in refused(ask(*messages), code)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "word"),
+    [
+        ({"max_tokens": 0}, "1214", "max_tokens"),
+        ({"max_tokens": True}, "1214", "max_tokens"),
+        ({"response_format": {"type": "json_object"}}, "1210", "response_format"),
+    ],
+)
+def test_parameters_it_cannot_heed_are_refused(fields: dict[str, Any], code: str, word: str) -> None:
+    assert word in refused(ask(user(image(b"a")), **fields), code)
+    assert said(ask(user(image(b"a")), response_format={"type": "text"})) == "I see a."
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        HttpRequest("GET", "/chat/completions"),
+        HttpRequest("POST", "/async/chat/completions"),
+        HttpRequest("POST", "https://host/api/paas/v4/async/chat/completions"),
+        HttpRequest("GET", "/async-result/1"),
+        HttpRequest("POST", "/files"),
+    ],
+)
+def test_other_paths_are_not_there(request_: HttpRequest) -> None:
+    assert request_.url in refused(EmbeddedSender(Echo()).send(request_), "1222", 404)
+
+
+def test_a_whole_url_is_taken() -> None:
+    request = post(user(image(b"a")), url="https://open.bigmodel.cn/api/paas/v4/chat/completions")
+    assert said(EmbeddedSender(Echo()).send(request)) == "I see a."
+
+
+def test_bodies_that_are_none_or_no_json() -> None:
+    sender = EmbeddedSender(Echo())
+    refused(sender.send(HttpRequest("POST", "/chat/completions")), "1213")
+    assert "no JSON" in refused(sender.send(HttpRequest("POST", "/chat/completions", Body((b"{",)))))
+    refused(sender.send(HttpRequest("POST", "/chat/completions", Body((b"[1]",)))), "1214")
+
+
+def test_a_vanished_file_is_an_input_error(tmp_path: Path) -> None:
+    gone = Base64Piece(FileContent(str(tmp_path / "gone.png"), 3, 0))
+    with pytest.raises(UnreadableSourceError):
+        EmbeddedSender(Echo()).send(HttpRequest("POST", "/chat/completions", Body((b'["', gone, b'"]'))))
+
+
+def test_the_async_sender_says_the_same() -> None:
+    async def both() -> tuple[HttpResponse, list[bytes], int, str]:
+        sender: AsyncSender = AsyncEmbeddedSender(Echo())
+        whole = await sender.send(post(user(image(b"a"))))
+        stream = await sender.open(post(user(image(b"a")), stream=True))
+        events = [event async for event in stream]
+        closed = await sender.open(post(user(image(b"a")), stream=True))
+        await closed.close()
+        assert [event async for event in closed] == []
+        await sender.close()
+        return whole, events, stream.status, stream.headers["content-type"]
+
+    whole, events, status, kind = asyncio.run(both())
+    assert said(whole) == "I see a."
+    assert events[-1] == b"data: [DONE]\n\n"
+    assert status == 200
+    assert kind.startswith("text/event-stream")
+
+
+NO_SOCKETS = """
+import json, sys
+
+OUTWARD = {"socket." + name for name in ("connect", "getaddrinfo", "gethostbyname", "sendto", "sendmsg")}
+
+def refuse(event, arguments):
+    if event in OUTWARD:
+        raise SystemExit(f"{event} {arguments}")
+
+sys.addaudithook(refuse)
 from visionpipe.media import MemoryContent
 from visionpipe.transport.embedded import EmbeddedSender
 from visionpipe.wire.http import Base64Piece, Body, HttpRequest
 
-SAMPLES = Path(__file__).parent.parent.parent / "samples"
+assert not {"cv2", "numpy", "PIL", "httpx"} & set(sys.modules), "heavy imports before the first request"
+head, tail = json.dumps({"messages": [{"role": "user", "content": [
+    {"type": "image_url", "image_url": {"url": "@"}}]}]}).encode().split(b"@")
+page = Base64Piece(MemoryContent(open(sys.argv[1], "rb").read()))
+response = EmbeddedSender().send(HttpRequest("POST", "/chat/completions", Body((head, page, tail))))
+sys.stdout.buffer.write(response.body)
+"""
 
 
-def test_one_photo_one_sentence() -> None:
-    head, tail = (
-        json.dumps(
-            {
-                "model": "glm-4.6v",
-                "messages": [
-                    {
-                        "role": "user",
-                        "content": [
-                            {"type": "image_url", "image_url": {"url": "@"}},
-                            {"type": "text", "text": "Describe it."},
-                        ],
-                    }
-                ],
-            }
-        )
-        .encode()
-        .split(b"@")
+def test_nothing_opens_a_socket() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", NO_SOCKETS, str(SAMPLES / "page.png")], capture_output=True, timeout=120
     )
-    photo = Base64Piece(MemoryContent((SAMPLES / "chelsea.png").read_bytes()))
-    response = EmbeddedSender().send(HttpRequest("POST", "/chat/completions", Body((head, photo, tail))))
-    assert response.status == 200
-    reply = json.loads(response.body)
-    assert reply["choices"][0]["message"]["content"] == "A photo of a cat, mostly brown."
-    assert reply["local"]["facts"][0]["subject"]["family"] == "cat"
+    assert run.returncode == 0, run.stderr
+    (facts,) = json.loads(run.stdout)["local"]["facts"]
+    assert facts["text"][0]["text"] == "Region-based segmentation"

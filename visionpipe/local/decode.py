@@ -36,6 +36,7 @@ _BROKEN = (
     EOFError,
     OverflowError,
     struct.error,
+    Warning,  # where the program has turned Pillow's warnings into errors
 )
 
 
