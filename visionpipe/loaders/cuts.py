@@ -15,6 +15,7 @@ CutKind: TypeAlias = Literal["hard", "fade"]
 
 _DARK, _WHITE = 12.0, 243.0
 _NEIGHBOURS = 2
+_SLIDE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,10 @@ class SceneRules:
 
 def decide_cuts(measures: Sequence[Measure], time_base: Fraction, rules: SceneRules) -> tuple[Cut, ...]:
     """The cuts among ``measures`` (every picture of the clip, in order)."""
-    hard = _hard(measures, rules)
-    real = _without_flashes(hard, measures, _ticks(rules, time_base))
-    cuts = [Cut(measures[i].pts, "hard", measures[i].change) for i in real]
+    hard = _without_flashes(_hard(measures, rules), measures, _ticks(rules, time_base))
+    cuts = [Cut(measures[i].pts, "hard", measures[i].change) for i in hard]
     if rules.fades:
-        cuts += _fades(measures, set(hard))
+        cuts += _fades(measures)
     return _spaced(cuts, measures, _ticks(rules, time_base))
 
 
@@ -99,21 +99,32 @@ def _apart(a: bytes, b: bytes) -> float:
     return sum(abs(x - y) for x, y in zip(a, b, strict=True)) / max(1, len(a))
 
 
-def _fades(measures: Sequence[Measure], hard: set[int]) -> list[Cut]:
+def _fades(measures: Sequence[Measure]) -> list[Cut]:
+    levels = [m.brightness for m in measures]
     cuts = []
     start: int | None = None
-    for i, measure in enumerate([*measures, None]):
-        flat = measure is not None and not _DARK < measure.brightness < _WHITE
+    for i in range(len(levels) + 1):
+        flat = i < len(levels) and not _DARK < levels[i] < _WHITE
         if flat and start is None:
             start = i
         elif not flat and start is not None:
             # Black at the clip's very beginning or end parts no two scenes.
-            if start > 0 and i < len(measures) and not hard & set(range(start, i + 1)):
+            before, after = levels[max(0, start - _SLIDE) : start], levels[i : i + _SLIDE]
+            if (
+                before
+                and after
+                and _slides([*before, levels[start]][::-1])
+                and _slides([levels[i - 1], *after])
+            ):
                 middle = measures[(start + i) // 2]
-                span = abs(measures[start - 1].brightness - middle.brightness)
-                cuts.append(Cut(middle.pts, "fade", span))
+                cuts.append(Cut(middle.pts, "fade", max(abs(b - middle.brightness) for b in before)))
             start = None
     return cuts
+
+
+def _slides(levels: Sequence[float]) -> bool:
+    """Whether the brightness leaves ``levels[0]`` by degrees: no more than half of its way in one step."""
+    return abs(levels[1] - levels[0]) <= max(abs(level - levels[0]) for level in levels) / 2
 
 
 def _spaced(cuts: Sequence[Cut], measures: Sequence[Measure], shortest: int) -> tuple[Cut, ...]:
