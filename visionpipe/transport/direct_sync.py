@@ -14,6 +14,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 import h11
 import httpx
@@ -26,6 +27,9 @@ KEPT_IDLE_S = 30.0
 
 READ_BYTES = 64 * 1024
 
+Dial: TypeAlias = Callable[[tuple[str, int], float], socket.socket]
+"""Takes (host or address, port) and seconds, gives a connected socket."""
+
 
 class SocketTransport(httpx.BaseTransport):
     """Connections to one origin, the last used first; thread-safe.
@@ -35,6 +39,11 @@ class SocketTransport(httpx.BaseTransport):
         ssl_context: for https; shared by all connections.
         keep: how many idle connections are kept. How many are open at once is the caller's matter.
         clock: seconds, monotonic.
+        address: the IP address to connect to, where it is not to be looked up.
+        dial: makes the connection.
+
+    A request's ``timeouts`` may hold a ``deadline`` (of ``clock``) beside the usual seconds: no wait for
+    the answer goes beyond it.
     """
 
     def __init__(
@@ -44,11 +53,15 @@ class SocketTransport(httpx.BaseTransport):
         ssl_context: ssl.SSLContext | None,
         keep: int,
         clock: Callable[[], float] = time.monotonic,
+        address: str | None = None,
+        dial: Dial = socket.create_connection,
     ) -> None:
         self._host = url.raw_host.decode("ascii").strip("[]")
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._ssl_context = ssl_context if url.scheme == "https" else None
         self._clock = clock
+        self._address = address or self._host
+        self._dial = dial
         self._idle: deque[_Connection] = deque()
         self._keep = keep
         self._closed = False
@@ -90,11 +103,11 @@ class SocketTransport(httpx.BaseTransport):
             if self._clock() - connection.idle_since < KEPT_IDLE_S and not connection.readable():
                 return connection
             connection.close()
-        return _Connection(self._connect(timeout))
+        return _Connection(self._connect(timeout), self._clock)
 
     def _connect(self, timeout: float) -> socket.socket:
         try:
-            plain = socket.create_connection((self._host, self._port), timeout)
+            plain = self._dial((self._address, self._port), timeout)
         except TimeoutError as error:
             raise httpx.ConnectTimeout(str(error)) from error
         except OSError as error:
@@ -116,8 +129,9 @@ class SocketTransport(httpx.BaseTransport):
 class _Connection:
     """One socket and the exchange on it."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, clock: Callable[[], float]) -> None:
         self._socket = sock
+        self._clock = clock
         self._exchange = Exchange()
         self._early: list[bytes] = []
         self.idle_since = 0.0
@@ -154,7 +168,7 @@ class _Connection:
             if answer is not None:
                 return answer[0], list(answer[1])
             try:
-                data = self._receive(timeouts["read"])
+                data = self._receive(timeouts)
             except httpx.ReadError as error:
                 if exchange.started:
                     raise AnswerCutError(str(error)) from error
@@ -165,8 +179,8 @@ class _Connection:
                 raise httpx.ReadError("the connection was closed without an answer")
             exchange.receive(data)
 
-    def body(self, idle: float) -> Iterator[bytes]:
-        """The answer's body as it arrives, with at most ``idle`` seconds between two pieces."""
+    def body(self, timeouts: dict[str, float]) -> Iterator[bytes]:
+        """The answer's body as it arrives, with at most ``read`` seconds between two pieces."""
         exchange = self._exchange
         while True:
             try:
@@ -174,7 +188,7 @@ class _Connection:
                 if piece is Step.END:
                     return
                 if piece is Step.MORE:
-                    exchange.receive(self._receive(idle))
+                    exchange.receive(self._receive(timeouts))
                 elif isinstance(piece, bytes):
                     yield piece
             except h11.RemoteProtocolError as error:
@@ -224,9 +238,14 @@ class _Connection:
         self._early.append(data)
         return True
 
-    def _receive(self, timeout: float) -> bytes:
+    def _receive(self, timeouts: dict[str, float]) -> bytes:
         if self._early:
             return self._early.pop()
+        timeout = timeouts["read"]
+        if "deadline" in timeouts:
+            timeout = min(timeout, timeouts["deadline"] - self._clock())
+            if timeout <= 0:
+                raise httpx.ReadTimeout("the time is up")
         self._socket.settimeout(timeout)
         try:
             return self._socket.recv(READ_BYTES)
@@ -248,7 +267,7 @@ class _Answer(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         if self._connection is not None:
-            yield from self._connection.body(self._timeouts["read"])
+            yield from self._connection.body(self._timeouts)
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

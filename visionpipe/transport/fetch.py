@@ -1,0 +1,208 @@
+"""Fetches a file from a URL that somebody else wrote.
+
+The rules: the name is resolved here, all its addresses are vetted, and the connection goes to a vetted one
+(so that a name cannot change its mind in between), while the certificate is checked against the name; each
+redirect begins anew; bytes and seconds are limited; nothing is decoded; no key is sent.
+
+It blocks; from asyncio, run it in a thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import ssl
+import time
+from collections.abc import Callable
+
+import httpx
+
+from visionpipe.errors import FetchError
+from visionpipe.loaders.fetch import FetchedFile, Resolver, check_url, resolve, vet
+from visionpipe.transport.direct_sync import Dial, SocketTransport
+from visionpipe.transport.redaction import redact
+
+MAX_REDIRECTS = 5
+
+_HEADERS = {
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "connection": "close",
+    "user-agent": "visionpipe",
+}
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_LATER = frozenset((408, 425, 429, 500, 502, 503, 504))
+
+
+def fetch_bytes(
+    url: str,
+    *,
+    max_bytes: int,
+    timeout_s: float,
+    allow_private: bool = False,
+    resolver: Resolver = resolve,
+    ssl_context: ssl.SSLContext | None = None,
+    dial: Dial = socket.create_connection,
+    clock: Callable[[], float] = time.monotonic,
+) -> FetchedFile:
+    """The file at ``url``.
+
+    Args:
+        url: http or https, without credentials.
+        max_bytes: the longest file taken.
+        timeout_s: seconds for all of it, redirects included.
+        allow_private: whether addresses that are not on the public internet may be connected to.
+        resolver: names to addresses.
+        ssl_context: for https; by default one that trusts the public authorities.
+        dial: makes a connection to a vetted (address, port).
+        clock: seconds, monotonic.
+
+    Raises:
+        FetchError: with ``code`` refused_address, too_large, timeout, status or network.
+    """
+    deadline = clock() + timeout_s
+    here = _parse(url, redact(url))
+    for _ in range(MAX_REDIRECTS + 1):
+        shown = redact(str(here))
+        response = _get(here, shown, deadline, allow_private, resolver, ssl_context, dial, clock)
+        try:
+            if response.status_code not in _REDIRECTS:
+                return _read(response, shown, here, max_bytes)
+            location = response.headers.get("location", "")
+        finally:
+            response.close()
+        if not location:
+            raise FetchError(
+                f"the server answers {response.status_code} without saying where to",
+                cure="Check the URL.",
+                subject=shown,
+                code="status",
+            )
+        here = _parse(location, shown, base=here)
+    raise FetchError(
+        f"more than {MAX_REDIRECTS} redirects", cure="Check the URL.", subject=redact(url), code="status"
+    )
+
+
+def _parse(url: str, shown: str, base: httpx.URL | None = None) -> httpx.URL:
+    try:
+        parsed = httpx.URL(url) if base is None else base.join(url)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise FetchError(
+            "this is not a URL", cure="Check the URL.", subject=shown, code="refused_address"
+        ) from error
+    return parsed.copy_with(fragment=None)
+
+
+def _get(
+    url: httpx.URL,
+    shown: str,
+    deadline: float,
+    allow_private: bool,
+    resolver: Resolver,
+    ssl_context: ssl.SSLContext | None,
+    dial: Dial,
+    clock: Callable[[], float],
+) -> httpx.Response:
+    """One answer, from the first vetted address that takes the connection."""
+    check_url(shown, scheme=url.scheme, host=url.host, credentials=bool(url.userinfo))
+    host = url.raw_host.decode("ascii").strip("[]")
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        addresses = resolver(host, port)
+    except (OSError, UnicodeError) as error:
+        raise _network(shown, "the host's name could not be resolved") from error
+    if not addresses:
+        raise _network(shown, "the host's name has no address")
+    vet(shown, addresses, allow_private=allow_private)
+    if url.scheme == "https" and ssl_context is None:
+        ssl_context = _public_authorities()
+    failure: httpx.HTTPError | None = None
+    for address in addresses:
+        left = deadline - clock()
+        if left <= 0:
+            break
+        transport = SocketTransport(
+            url, ssl_context=ssl_context, keep=0, clock=clock, address=address, dial=dial
+        )
+        request = httpx.Request(
+            "GET",
+            url,
+            headers={"host": url.netloc.decode("ascii"), **_HEADERS},
+            stream=httpx.ByteStream(b""),
+            extensions={"timeout": {"connect": left, "write": left, "read": left, "deadline": deadline}},
+        )
+        try:
+            response = transport.handle_request(request)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            failure = error
+            continue
+        except httpx.HTTPError as error:
+            raise _failed(shown, error) from error
+        response.request = request
+        return response
+    raise _failed(shown, failure or httpx.ConnectTimeout("no time is left")) from failure
+
+
+def _read(response: httpx.Response, shown: str, url: httpx.URL, max_bytes: int) -> FetchedFile:
+    status = response.status_code
+    if status != 200:
+        raise FetchError(
+            f"the server answers {status}",
+            cure="Try again in a moment."
+            if status in _LATER
+            else "Check the URL, and that it needs no login.",
+            subject=shown,
+            code="status",
+            retryable=status in _LATER,
+        )
+    stated = response.headers.get("content-length", "")
+    if stated.isdigit() and int(stated) > max_bytes:
+        raise _too_large(shown, max_bytes)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for part in response.iter_raw():
+            size += len(part)
+            if size > max_bytes:
+                raise _too_large(shown, max_bytes)
+            parts.append(part)
+    except httpx.HTTPError as error:
+        raise _failed(shown, error) from error
+    return FetchedFile(b"".join(parts), str(url), response.headers.get("content-type", ""))
+
+
+@functools.cache
+def _public_authorities() -> ssl.SSLContext:
+    return httpx.create_ssl_context()  # reads every authority's certificate: tens of milliseconds
+
+
+def _failed(shown: str, error: httpx.HTTPError) -> FetchError:
+    if isinstance(error, httpx.TimeoutException):
+        return FetchError(
+            "the file did not come in time",
+            cure="Allow more time, or download it first.",
+            subject=shown,
+            code="timeout",
+            retryable=True,
+        )
+    return _network(shown, f"the connection failed ({redact(str(error)) or type(error).__name__})")
+
+
+def _network(shown: str, reason: str) -> FetchError:
+    return FetchError(
+        reason,
+        cure="Check the URL and the network, or try again in a moment.",
+        subject=shown,
+        code="network",
+        retryable=True,
+    )
+
+
+def _too_large(shown: str, max_bytes: int) -> FetchError:
+    return FetchError(
+        f"the file is larger than {max_bytes} bytes",
+        cure="Allow larger files, or download it and make it smaller.",
+        subject=shown,
+        code="too_large",
+    )
