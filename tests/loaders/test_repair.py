@@ -100,7 +100,7 @@ def test_exact_fractions_of_a_jpeg_look_like_a_full_resize(scale: int, width: in
     repaired = apply_repair(loaded(out.getvalue()), Repair("png", *size))
     reference = smooth.resize(size, pillow.Resampling.LANCZOS)
     off = np.abs(np.asarray(shown(repaired), np.int16) - np.asarray(reference, np.int16))
-    assert off.mean() < 2
+    assert off.mean() < 3
 
 
 def test_the_details_carry_figures() -> None:
