@@ -11,7 +11,7 @@ from visionpipe.errors import ConfigurationError
 
 
 def resolved(folder: Path, env: dict[str, str] | None = None, **arguments: str) -> Settings:
-    return resolve_settings(environ=env or {}, folder=folder, **arguments)  # type: ignore[arg-type]  # by name
+    return resolve_settings(environ=env or {}, folder=folder, **arguments)
 
 
 def test_without_a_key_the_embedded_engine_answers(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_a_model_without_a_key_is_not_answered_by_another(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="glm-4.6v: no API key for it. Set BIGMODEL_API_KEY"):
+    with pytest.raises(ConfigurationError, match=r"glm-4\.6v: no API key for it\. Set BIGMODEL_API_KEY"):
         resolved(tmp_path, model="glm-4.6v")
 
 

@@ -10,22 +10,26 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
 from visionpipe.client.drive import drive_async
+from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
 from visionpipe.client.options import CallOptions, merged
 from visionpipe.client.preparation import Fetch, Prepared, Preparer
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.stream import AsyncStream
 from visionpipe.prompts.presets import describe as describe_preset
 from visionpipe.reply import Reply
+from visionpipe.stages.extraction import Extraction, Schema
 from visionpipe.stages.merge import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport.connect import connect_async
 from visionpipe.transport.sender import AsyncSender
 from visionpipe.wire.http import Timeouts
+
+T = TypeVar("T")
 
 
 class AsyncClient:
@@ -76,6 +80,27 @@ class AsyncClient:
         call = self._calls.streamed(request, prepared.model)
         source, reader = await drive_async(call, self._sender, self._sleep)
         return AsyncStream(source, reader)
+
+    async def extract(
+        self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> Extraction[T]:
+        """Structured data about images.
+
+        Args:
+            schema: a pydantic model, a type pydantic can validate, or a JSON Schema as a mapping.
+            images: as for :meth:`ask`.
+            prompt: what to extract; the default asks for what the schema names.
+            options: as for :meth:`ask`.
+
+        Raises:
+            UnreadableAnswerError: the answer did not fit, nor did the second one.
+            VisionPipeError: as for :meth:`ask`.
+        """
+        wanted: Schema[T] = Schema(schema)
+        question = prompt or EXTRACTION_PROMPT[self.settings.lang]
+        prepared = await self.prepare(question, *images, **options)
+        call = extract_call(self._calls, prepared.single("extraction"), prepared.model, wanted)
+        return await drive_async(call, self._sender, self._sleep)
 
     async def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:
         """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""

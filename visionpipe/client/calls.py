@@ -8,6 +8,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from tenacity import stop_after_delay
+
 from visionpipe.client.settings import Settings
 from visionpipe.errors import ServiceError
 from visionpipe.registry.records import ModelRecord
@@ -45,6 +47,13 @@ class Calls:
     def without_rate_limit_retries(self) -> Calls:
         """The same calls, for a caller whose own limiter must see every 429."""
         return replace(self, policy=replace(self.policy, rate_limits=False))
+
+    def within(self, seconds: float) -> Calls:
+        """The same calls with less patience: no answer is awaited, and no further try begun, beyond
+        ``seconds``."""
+        timeouts = replace(self.timeouts, first_byte=min(self.timeouts.first_byte, max(seconds, 0.001)))
+        policy = replace(self.policy, stop=self.policy.stop | stop_after_delay(seconds))
+        return replace(self, timeouts=timeouts, policy=policy)
 
     def whole(self, request: Request, model: ModelRecord) -> Generator[Effect, Any, Reply]:
         """Ask and read the whole answer."""

@@ -6,22 +6,26 @@ import os
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
 from visionpipe.client.drive import drive
+from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
 from visionpipe.client.options import CallOptions, merged
 from visionpipe.client.preparation import Fetch, Prepared, Preparer
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.stream import Stream
 from visionpipe.prompts.presets import describe as describe_preset
 from visionpipe.reply import Reply
+from visionpipe.stages.extraction import Extraction, Schema
 from visionpipe.stages.merge import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport.connect import connect
 from visionpipe.transport.sender import Sender
 from visionpipe.wire.http import Timeouts
+
+T = TypeVar("T")
 
 
 class Client:
@@ -99,18 +103,45 @@ class Client:
         source, reader = drive(self._calls.streamed(request, prepared.model), self._sender, self._sleep)
         return Stream(source, reader)
 
+    def extract(
+        self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> Extraction[T]:
+        """Structured data about images.
+
+        Args:
+            schema: a pydantic model, a type pydantic can validate, or a JSON Schema as a mapping.
+            images: as for :meth:`ask`.
+            prompt: what to extract; the default asks for what the schema names.
+            options: as for :meth:`ask`.
+
+        Raises:
+            UnreadableAnswerError: the answer did not fit, nor did the second one.
+            VisionPipeError: as for :meth:`ask`.
+        """
+        wanted: Schema[T] = Schema(schema)
+        question = prompt or EXTRACTION_PROMPT[self.settings.lang]
+        prepared = self.prepare(question, *images, **options)
+        call = extract_call(self._calls, prepared.single("extraction"), prepared.model, wanted)
+        return drive(call, self._sender, self._sleep)
+
     def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:
         """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
         return self._preparer.prepare(prompt, images, merged(self._defaults, options))
 
-    def send(self, prepared: Prepared, *, retry_rate_limits: bool = True) -> Reply:
+    def send(
+        self, prepared: Prepared, *, retry_rate_limits: bool = True, seconds: float | None = None
+    ) -> Reply:
         """Send what was prepared; several requests one after the other, merged into one reply.
 
         Args:
             prepared: from :meth:`prepare`.
             retry_rate_limits: False raises RateLimitError at once, for callers with a limiter.
+            seconds: the longest to wait for an answer, and the last moment to try again; None: as the
+                client was told.
         """
         calls = self._calls if retry_rate_limits else self._calls.without_rate_limit_retries()
+        if seconds is not None:
+            calls = calls.within(seconds)
         return merge_replies(
             [
                 drive(calls.whole(request, prepared.model), self._sender, self._sleep)

@@ -1,0 +1,77 @@
+"""Structured data as a call: ask, read, ask once more with what was wrong, or fail with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from visionpipe.client.calls import Calls
+from visionpipe.errors import AnswerError
+from visionpipe.registry.records import ModelRecord
+from visionpipe.reply import Reply
+from visionpipe.request import Request
+from visionpipe.stages.exchange import Effect
+from visionpipe.stages.extraction import (
+    Extraction,
+    MisfitError,
+    Schema,
+    ask_again,
+    does_not_fit,
+    with_schema,
+)
+from visionpipe.values import Note
+
+T = TypeVar("T")
+
+EXTRACTION_PROMPT = {
+    "en": "Extract from what you see exactly the data asked for.",
+    "zh": "请从画面中准确提取所要求的数据。",
+}
+
+
+def extract_call(
+    calls: Calls, request: Request, model: ModelRecord, schema: Schema[T]
+) -> Generator[Effect, Any, Extraction[T]]:
+    """Ask for ``schema`` about the media of ``request``.
+
+    Raises:
+        UnreadableAnswerError: the second answer does not fit either; ``reply`` holds it.
+        VisionPipeError: as for any call.
+    """
+    lang = calls.settings.lang
+    asked = with_schema(request, schema, model, lang)
+    reply = yield from calls.whole(asked, model)
+    try:
+        return Extraction(*schema.read(reply.text), reply)
+    except MisfitError as misfit:
+        first, again = reply, ask_again(asked, reply.text, misfit, lang)
+        note = Note("reasked", f"the first answer did not fit the schema: {misfit}")
+    try:
+        second = yield from calls.whole(again, model)
+    except AnswerError as error:
+        raise replace_reply(error, first, note) from error.__cause__
+    both = _together(first, second, note)
+    try:
+        return Extraction(*schema.read(second.text), both)
+    except MisfitError as misfit:
+        raise does_not_fit(misfit, both) from misfit
+
+
+def replace_reply(error: AnswerError, first: Reply, note: Note) -> AnswerError:
+    """The second answer's error, with what the first one cost."""
+    if error.reply is not None:
+        error.reply = _together(first, error.reply, note)
+    return error
+
+
+def _together(first: Reply, second: Reply, note: Note) -> Reply:
+    usage = first.usage + second.usage if first.usage and second.usage else None
+    cost = first.cost + second.cost if first.cost and second.cost else None
+    return replace(
+        second,
+        usage=usage,
+        cost=cost,
+        notes=(note, *second.notes),
+        attempts=(*first.attempts, *second.attempts),
+    )
