@@ -11,6 +11,7 @@ import logging
 import socket
 import threading
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
@@ -60,17 +61,18 @@ def address(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    def end_connections(self) -> None:
-        """Close every connection at once, so that no endless answer holds up the end."""
-        self.should_exit = True
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End every connection at once, so that no endless answer holds up the end."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
+        await super().shutdown(sockets)
 
 
-def _server(service: Service) -> _Server:
+def _server(service: Service, listener: socket.socket) -> _Server:
+    local = ip_address(listener.getsockname()[0]).is_loopback
     return _Server(
         uvicorn.Config(
-            build_app(service),
+            build_app(service, keyed_control=not local),
             http=SandboxProtocol,
             ws="none",
             lifespan="off",
@@ -84,10 +86,10 @@ def _server(service: Service) -> _Server:
 
 
 def serve(service: Service, listener: socket.socket) -> None:
-    """Serve in this thread until interrupted."""
-    server = _server(service)
+    """Serve in this thread until interrupted (SIGINT or SIGTERM)."""
     try:
-        server.run(sockets=[listener])
+        with suppress(KeyboardInterrupt):
+            _server(service, listener).run(sockets=[listener])
     finally:
         service.close()
 
@@ -103,7 +105,7 @@ class ServerThread:
     def __init__(self, service: Service, listener: socket.socket) -> None:
         self._service = service
         self._listener = listener
-        self._server = _server(service)
+        self._server = _server(service, listener)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running = threading.Event()
         self._thread = threading.Thread(target=self._run, name="visionpipe-sandbox", daemon=True)
@@ -132,9 +134,8 @@ class ServerThread:
 
     def stop(self) -> None:
         """Stop, and wait until the thread has ended. A second call does nothing."""
-        if self._loop is not None and self._thread.is_alive():
-            with suppress(RuntimeError):  # the loop may end between the two lines
-                self._loop.call_soon_threadsafe(self._server.end_connections)
+        self._server.should_exit = True
+        if self._loop is not None:
             self._thread.join(timeout=10)
         self._listener.close()
         self._service.close()

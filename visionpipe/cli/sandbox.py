@@ -1,0 +1,123 @@
+"""``visionpipe sandbox``: the GLM-protocol server on loopback, with faults on demand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from visionpipe.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import socket
+
+    from visionpipe.sandbox.service import Service
+
+
+def sandbox(
+    host: Annotated[
+        str, typer.Option(help="Address to bind to; another than loopback needs --key.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8011,
+    key: Annotated[list[str] | None, typer.Option(help="A key to take (id.secret); may be repeated.")] = None,
+    answers: Annotated[
+        Literal["engine", "saw", "saw_json", "script"],
+        typer.Option(help="Who answers: the embedded engine, a report of what arrived, or the scenario."),
+    ] = "engine",
+    scenario: Annotated[
+        Path | None, typer.Option(help="File of faults and scripted answers (TOML, JSON).")
+    ] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(help="Most requests in flight per key and model.")
+    ] = None,
+    total: Annotated[int | None, typer.Option(help="Most requests in flight in all.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A further model id; may be repeated.")] = None,
+    lenient: Annotated[
+        bool, typer.Option(help="Take data URIs, base64 videos and unknown keys too.")
+    ] = False,
+    url_only: Annotated[bool, typer.Option(help="Refuse base64 where the model's own page does.")] = False,
+    decode: Annotated[bool, typer.Option(help="Decode every image's pixels, not only its header.")] = False,
+    max_body_mb: Annotated[int, typer.Option(help="Refuse larger request bodies, in MiB.")] = 384,
+    state: Annotated[
+        Path | None, typer.Option(help="SQLite file for files, batches, tasks and jobs.")
+    ] = None,
+    log: Annotated[Path | None, typer.Option(help="Append one JSON line a request to this file.")] = None,
+    catalog: Annotated[Path | None, typer.Option(help="Registry overlay file.")] = None,
+) -> None:
+    """Serve the GLM protocol on loopback, strictly, with faults on demand."""
+    try:
+        from visionpipe.sandbox.server import address, serve
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the sandbox needs {error.name}, which is not installed",
+            cure="Install it: pip install 'visionpipe[sandbox]'",
+            code="missing_extra",
+        ) from error
+    from visionpipe.sandbox.options import DEFAULT_KEY, Options
+    from visionpipe.sandbox.scenario import Scenario, read_scenario
+    from visionpipe.sandbox.service import Service
+
+    options = Options(
+        keys=tuple(key or [DEFAULT_KEY]),
+        answers=answers,
+        lenient=lenient,
+        url_only=url_only,
+        decode=decode,
+        per_model=concurrency,
+        total=total,
+        models=tuple(model or ()),
+        max_body_bytes=max_body_mb * 1024 * 1024,
+        scenario=read_scenario(scenario) if scenario else Scenario(),
+        state=state,
+        log=log,
+        overlay=catalog,
+    )
+    listener = _listen(host, port, own_key=bool(key))
+    try:
+        service = Service(options)
+    except BaseException:
+        listener.close()
+        raise
+    url = address(listener)
+    typer.echo(f"GLM     {url}/api/paas/v4", err=True)
+    typer.echo(f"OpenAI  {url}/v1", err=True)
+    typer.echo(f"key     {options.keys[0]}", err=True)
+    typer.echo(f"stats   {url}/stats   (Ctrl+C stops)", err=True)
+    serve(service, listener)
+    typer.echo(_last_line(service), err=True)
+
+
+def _listen(host: str, port: int, *, own_key: bool) -> socket.socket:
+    from ipaddress import ip_address
+
+    from visionpipe.sandbox.server import bind
+
+    name = "127.0.0.1" if host == "localhost" else host
+    try:
+        local = ip_address(name).is_loopback
+    except ValueError:
+        raise ConfigurationError(
+            "it is not an IP address", subject=host, cure="Give --host as an address, such as 127.0.0.1."
+        ) from None
+    if not local and not own_key:
+        raise ConfigurationError(
+            "others could reach the sandbox with its published key",
+            subject=host,
+            cure="Give a key of your own with --key id.secret.",
+        )
+    try:
+        return bind(name, port)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the address cannot be had: {error.strerror}",
+            subject=f"{host}:{port}",
+            cure="Choose another --port, or --port 0 for a free one.",
+        ) from error
+
+
+def _last_line(service: Service) -> str:
+    figures = service.figures()
+    codes = ", ".join(f"{code}: {count}" for code, count in sorted(figures["per_code"].items()))
+    most = figures["in_flight_max"]
+    return f"{figures['requests']} requests, {most} at most in flight, refused: {codes or 'none'}"
