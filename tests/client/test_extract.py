@@ -73,7 +73,7 @@ BAD = [
     GOOD.replace("12.5", '"cheap"'),
     GOOD.replace('"Tea"', "null"),
     GOOD.replace('["green"]', '"green"'),
-    "{" + GOOD,
+    GOOD.replace("12.5", ""),
     "[]",
     "null",
     "```json\n{\n```",

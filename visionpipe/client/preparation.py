@@ -6,14 +6,15 @@ that was changed says so in the request's adjustments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from visionpipe.client.options import CallOptions, parameters_of
 from visionpipe.client.settings import Settings
 from visionpipe.errors import UnsupportedError
+from visionpipe.loaders.fetch import FetchedFile
 from visionpipe.loaders.image import load_image
 from visionpipe.loaders.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Image, LinkedImage, Media
@@ -27,14 +28,13 @@ from visionpipe.stages.merge import portions
 from visionpipe.values import Adjustment
 
 
-class FetchedData(Protocol):
-    """What a download gives."""
+class Fetch(Protocol):
+    """What downloads a linked image; :func:`visionpipe.transport.fetch.fetch_bytes` does."""
 
-    @property
-    def data(self) -> bytes: ...
+    def __call__(self, url: str, *, max_bytes: int, timeout_s: float, allow_private: bool) -> FetchedFile: ...
 
 
-Fetch: TypeAlias = Callable[..., FetchedData]
+_FETCH_SECONDS = 60.0
 _WHITE = (255, 255, 255)
 
 
@@ -155,7 +155,12 @@ class Preparer:
         # A picture over the limit can be repaired, so more is let in than the model would take.
         ceiling = 8 * rules.max_bytes if rules is not None and rules.max_bytes is not None else 64 * 1024**2
         fetch = self._fetch or _default_fetch()
-        fetched = fetch(link.url, max_bytes=ceiling, allow_private=options.get("allow_private", False))
+        fetched = fetch(
+            link.url,
+            max_bytes=ceiling,
+            timeout_s=_FETCH_SECONDS,
+            allow_private=options.get("allow_private", False),
+        )
         loaded = load_image(fetched.data, name=link.url)
         if not isinstance(loaded, Image):
             raise TypeError("bytes load as an image")
