@@ -6,7 +6,7 @@
     │   ├── BadImageError                 empty, truncated, corrupt, not an image, decompression bomb
     │   ├── BadVideoError                 the same for clips
     │   ├── FetchError                    a URL refused, too large, too slow, or not there
-    │   ├── StorageError                  a journal or output that cannot be written or read        (job)
+    │   ├── JournalError                  held by another run, damaged, or not to be written      (job)
     │   ├── ParameterError                an argument out of its range
     │   ├── OutputError                   results cannot be written: a full disk, no permission   (job)
     │   └── ConfigurationError            a missing key or extra, an unreadable overlay           (job)
@@ -130,8 +130,8 @@ class FetchError(InputError):
     default_code = "fetch"
 
 
-class StorageError(InputError):
-    """A journal or an output cannot be written or read; ``code`` is full, locked, unwritable or damaged."""
+class JournalError(InputError):
+    """A run's journal cannot be used; ``code`` is disk_full, locked, unwritable or damaged."""
 
     default_code = "unwritable"
     default_scope = "job"

@@ -128,7 +128,11 @@ def simulate(phases: list[Phase], latency: float, seed: int, settle_s: float) ->
 
 
 def measure(
-    phase: Phase, start: float, sent: list[tuple[float, bool]], under_way: list[tuple[float, int]], settle: float
+    phase: Phase,
+    start: float,
+    sent: list[tuple[float, bool]],
+    under_way: list[tuple[float, int]],
+    settle: float,
 ) -> Measured:
     first, last = start + settle, start + phase.seconds
     spans = [(b - a, v) for (a, v), (b, _) in pairwise(under_way) if first <= a < last]

@@ -1,0 +1,80 @@
+"""The seam to whatever answers: the pipeline knows no HTTP and no images, only these values.
+
+The rule: an answerer raises RateLimitError at once and leaves the waiting to the limiter; failures on the
+service's side (5xx, broken connections) it tries again itself; it works from many threads at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
+
+from visionpipe.loaders.sources import Source
+from visionpipe.reply import Reply
+from visionpipe.values import JSON, Adjustment, Money, Note
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One item ready to be sent.
+
+    Attributes:
+        request: the answerer's own; the pipeline only hands it back.
+        tokens: estimated, of prompt and answer together; None where nobody knows.
+        cost: estimated.
+        size: bytes to send.
+        adjustments: what was changed, ahead of the answer.
+    """
+
+    request: Any
+    tokens: int | None = None
+    cost: Money | None = None
+    size: int = 0
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply, and the structured data in it where a schema was asked for."""
+
+    reply: Reply
+    data: JSON = None
+
+
+class Answerer(Protocol):
+    """Prepares items and has them answered."""
+
+    def prepare(self, source: Source, prompt: str) -> Prepared:
+        """Reads, checks and repairs what ``source`` names; sends nothing. Raises VisionPipeError."""
+        ...
+
+    def answer(self, prepared: Prepared, seconds: float | None) -> Answer:
+        """Sends and waits, for at most ``seconds`` in all (None: no limit of the job's).
+
+        Raises:
+            RateLimitError: at once.
+            VisionPipeError: every other one when it is final; ReplyTimeoutError when the time is up.
+        """
+        ...
+
+
+Action: TypeAlias = Literal["keep", "reask", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What to think of an answer, and what to do about it."""
+
+    notes: tuple[Note, ...] = ()
+    action: Action = "keep"
+
+
+Judge: TypeAlias = Callable[[Answer, bool], Judgement]
+"""Called with an answer and whether it is the second one; "reask" is heard once an item."""
+
+Render: TypeAlias = Callable[[Source], str]
+"""The prompt for one item. Raises VisionPipeError where a field is missing."""
+
+Skip: TypeAlias = Callable[[Source], "str | None"]
+"""Why not to ask about an item at all (``"sidecar present"``); None: ask."""

@@ -1,0 +1,148 @@
+"""One request for one item: turn, journal, answerer and judge, in their order.
+
+The rule: whatever happens the turn is given back, and an attempt is in the journal before anything else is
+done with the item. Errors of scope "job" pass through; the item then has no end, and the next run takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeAlias
+
+from visionpipe.errors import AnswerError, RateLimitError, UnreadableAnswerError, VisionPipeError
+from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Prepared
+from visionpipe.pipeline.budget import Budget
+from visionpipe.pipeline.items import Item, done, failed
+from visionpipe.pipeline.journal import Journal, Sent
+from visionpipe.pipeline.limiter import Limiter, Permit
+from visionpipe.pipeline.turn import Bill, Turn
+from visionpipe.results import ItemResult
+
+
+class Next(Enum):
+    """What to do with an item that has no end yet."""
+
+    AGAIN = auto()
+    OUT_OF_BUDGET = auto()
+
+
+Asked: TypeAlias = ItemResult | Next
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Asks about one item at a time, from any number of threads.
+
+    Attributes:
+        item_seconds: the deadline of an item: seconds of sending, waits for the limiter not counted.
+        on_level: told that the limiter's level changed, and whether by a refusal.
+        stopped: whether the run is over.
+        clock: monotonic seconds.
+    """
+
+    answerer: Answerer
+    limiter: Limiter
+    budget: Budget | None
+    journal: Journal
+    judge: Judge | None
+    item_seconds: float | None
+    on_level: Callable[[bool], None]
+    stopped: Callable[[], bool]
+    clock: Callable[[], float]
+
+    def ask(self, item: Item, prepared: Prepared, permit: Permit) -> Asked:
+        """Sends the item's request with a permit, and gives the permit back.
+
+        Returns:
+            The item's end, recorded; or what to do next with it.
+
+        Raises:
+            VisionPipeError: of scope "job": no other item should be begun.
+        """
+        turn = Turn(self.limiter, self.budget, permit, prepared)
+        if not turn.begin(self.stopped):
+            return Next.OUT_OF_BUDGET
+        try:
+            self.journal.sending(item.key, prepared.tokens, prepared.cost)
+        except BaseException:
+            turn.unused()
+            raise
+        left = None if self.item_seconds is None else max(0.0, self.item_seconds - item.seconds_sending)
+        begun = self.clock()
+        try:
+            answer = self.answerer.answer(prepared, left)
+        except RateLimitError as error:
+            self._tell(turn.refused(error.retry_after), refused=True)
+            item.sends += max(1, error.attempts)
+            sent = Sent(self.clock() - begun, error.request_id, error.code, billable=False, refused=True)
+            return self._again(item, [sent], error)
+        except VisionPipeError as error:
+            bill = Bill.of_error(error, prepared)
+            self._tell(turn.ended(bill))
+            return self._failed(item, error, bill, self.clock() - begun)
+        except BaseException:
+            turn.ended(Bill(None, prepared.tokens, prepared.cost))
+            raise
+        self._tell(turn.ended(Bill.of_reply(answer.reply)))
+        return self._answered(item, answer, self.clock() - begun)
+
+    def _failed(self, item: Item, error: VisionPipeError, bill: Bill | None, seconds: float) -> Asked:
+        item.sends += max(1, error.attempts)
+        item.seconds_sending += seconds
+        sent = [Sent(seconds, error.request_id, error.code, billable=False)]
+        if bill is not None:
+            item.billed(bill.usage, bill.cost if bill.usage else None)
+            sent = [Sent(seconds, error.request_id, error.code, True, bill.tokens, bill.cost)]
+        unusable = isinstance(error, AnswerError) and error.retryable
+        if error.scope == "job" or (unusable and self.judge is not None and not item.reasked):
+            item.reasked = True
+            return self._again(item, sent, error)
+        return self._end(item, failed(item, error, self.clock()), sent)
+
+    def _answered(self, item: Item, answer: Answer, seconds: float) -> Asked:
+        reply = answer.reply
+        item.sends += max(1, len(reply.attempts))
+        item.seconds_sending += seconds
+        item.billed(reply.usage, reply.cost)
+        sent = [
+            Sent(attempt.seconds, attempt.request_id, attempt.failed_with, billable=False)
+            for attempt in reply.attempts
+            if attempt.failed_with is not None
+        ]
+        tokens = reply.usage.total_tokens if reply.usage else None
+        sent.append(Sent(seconds, reply.request_id or None, None, True, tokens, reply.cost))
+        judgement = self.judge(answer, item.reasked) if self.judge is not None else Judgement()
+        if judgement.action == "reask" and not item.reasked:
+            item.reasked = True
+            return self._again(item, sent)
+        item.notes = judgement.notes
+        if judgement.action == "fail":
+            return self._end(item, failed(item, _not_good_enough(judgement, answer), self.clock()), sent)
+        return self._end(item, done(item, answer, self.clock()), sent)
+
+    def _again(self, item: Item, sent: Sequence[Sent], error: VisionPipeError | None = None) -> Next:
+        self.journal.record(item.key, None, sent)
+        if error is not None and error.scope == "job":
+            raise error
+        return Next.AGAIN
+
+    def _end(self, item: Item, result: ItemResult, sent: Sequence[Sent]) -> ItemResult:
+        self.journal.record(item.key, result, sent)
+        return result
+
+    def _tell(self, changed: bool, *, refused: bool = False) -> None:
+        if changed:
+            self.on_level(refused)
+
+
+def _not_good_enough(judgement: Judgement, answer: Answer) -> UnreadableAnswerError:
+    kinds = ", ".join(dict.fromkeys(note.kind for note in judgement.notes)) or "quality"
+    return UnreadableAnswerError(
+        f"the answer is not good enough: {kinds}",
+        cure="See the notes; relax the quality policy, or change the prompt or the model.",
+        code="quality",
+        request_id=answer.reply.request_id or None,
+        reply=answer.reply,
+    )

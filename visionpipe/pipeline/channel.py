@@ -1,0 +1,109 @@
+"""A bounded queue between threads that can be closed, looked into without waiting, and pushed back into.
+
+The rule: whoever waits is woken by a close, so that no thread outlives its run.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The channel is closed, and empty where one wanted to take from it."""
+
+
+class Channel(Generic[T]):
+    """Holds up to ``size`` values.
+
+    Args:
+        size: how many :meth:`put` lets in before it waits.
+        on_change: called (outside the lock) after a value came in and after the close; must not block.
+    """
+
+    def __init__(self, size: int, on_change: Callable[[], None] | None = None) -> None:
+        self._size = size
+        self._values: deque[T] = deque()
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)
+        self._emptied = threading.Condition(self._lock)
+        self._closed = False
+        self.on_change = on_change
+
+    def put(self, value: T) -> None:
+        """Adds at the end, waiting for room. Raises Closed."""
+        with self._lock:
+            while len(self._values) >= self._size and not self._closed:
+                self._emptied.wait()
+            if self._closed:
+                raise Closed
+            self._values.append(value)
+            self._filled.notify()
+        self._tell()
+
+    def force(self, value: T, *, first: bool = False) -> None:
+        """Adds without waiting for room, at the end or in front. Raises Closed."""
+        with self._lock:
+            if self._closed:
+                raise Closed
+            if first:
+                self._values.appendleft(value)
+            else:
+                self._values.append(value)
+            self._filled.notify()
+        self._tell()
+
+    def take(self) -> T:
+        """The first value, waiting for one. Raises Closed once closed and empty."""
+        with self._lock:
+            while not self._values:
+                if self._closed:
+                    raise Closed
+                self._filled.wait()
+            return self._taken()
+
+    def wait(self) -> None:
+        """Returns when there is something to take, though another thread may be faster. Raises Closed."""
+        with self._lock:
+            while not self._values:
+                if self._closed:
+                    raise Closed
+                self._filled.wait()
+
+    def take_now(self) -> T | None:
+        """The first value; None where there is none at the moment. Raises Closed once closed and empty."""
+        with self._lock:
+            if self._values:
+                return self._taken()
+            if self._closed:
+                raise Closed
+            return None
+
+    def close(self) -> None:
+        """No more comes in; what is in can still be taken."""
+        with self._lock:
+            self._closed = True
+            self._filled.notify_all()
+            self._emptied.notify_all()
+        self._tell()
+
+    def drain(self) -> list[T]:
+        """Takes everything out."""
+        with self._lock:
+            values = list(self._values)
+            self._values.clear()
+            self._emptied.notify_all()
+            return values
+
+    def _taken(self) -> T:
+        value = self._values.popleft()
+        self._emptied.notify()
+        return value
+
+    def _tell(self) -> None:
+        if self.on_change is not None:
+            self.on_change()

@@ -1,0 +1,46 @@
+"""The answerer that is a client: what the pipeline asks, a :class:`visionpipe.client.client.Client` sends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from visionpipe.client.client import Client
+from visionpipe.loaders.sources import Source
+from visionpipe.media import Image
+from visionpipe.pipeline.answerer import Answer, Prepared
+from visionpipe.values import JSON
+
+
+class ClientAnswerer:
+    """Prepares and sends through ``client``.
+
+    Args:
+        client: safe to use from several threads at once.
+        options: for every call, see :class:`visionpipe.client.options.CallOptions`.
+        read: from an answer's text to its structured data; raises an AnswerError where it holds none.
+    """
+
+    def __init__(
+        self, client: Client, options: Mapping[str, Any], read: Callable[[str], JSON] | None = None
+    ) -> None:
+        self._client = client
+        self._options = dict(options)
+        self._read = read
+
+    def prepare(self, source: Source, prompt: str) -> Prepared:
+        """Reads, checks and repairs the item's image."""
+        prepared = self._client.prepare(prompt, source.location, **self._options)
+        estimate = prepared.estimate
+        return Prepared(
+            request=prepared,
+            tokens=estimate.prompt_tokens + estimate.output_tokens if estimate.complete else None,
+            cost=estimate.cost,
+            size=sum(-(-part.size // 3) * 4 for part in prepared.media if isinstance(part, Image)),
+            adjustments=prepared.adjustments,
+        )
+
+    def answer(self, prepared: Prepared, seconds: float | None) -> Answer:
+        """Sends; 5xx and broken connections are tried again in here, 429 is not."""
+        reply = self._client.send(prepared.request, retry_rate_limits=False, seconds=seconds)
+        return Answer(reply, self._read(reply.text) if self._read is not None else None)

@@ -1,0 +1,149 @@
+"""Items that need no request of their own, because the same picture is being asked about already.
+
+The rule: identical bytes with the same question are asked once, also when the twin comes while the first is
+under way; the answer is shared and marked. Near duplicates (a perceptual hash within a threshold) are shared
+only on request. Who waits for a twin is bounded, so that a million copies of one file need no memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Generic, TypeVar
+
+from visionpipe.errors import ParameterError
+from visionpipe.pipeline.database import Database
+
+T = TypeVar("T")
+
+MOST_WAITING = 1000
+LARGEST_THRESHOLD = 11
+_BAND_BITS = 16
+
+
+class Twins(Generic[T]):
+    """Items under way, by content and question, and those that wait for their answer."""
+
+    def __init__(self, most_waiting: int = MOST_WAITING) -> None:
+        self._under_way: dict[tuple[str, str], list[T]] = {}
+        self._waiting = 0
+        self._most = most_waiting
+        self._condition = threading.Condition()
+
+    def claim(self, content: str, question: str) -> bool:
+        """Whether the caller is the first and has to see to the answer; then it must :meth:`settle`."""
+        with self._condition:
+            if (content, question) in self._under_way:
+                return False
+            self._under_way[content, question] = []
+            return True
+
+    def join(self, content: str, question: str, item: T, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Waits for the first's answer by leaving ``item`` here; False if nobody is under way (any more)."""
+        with self._condition:
+            while self._waiting >= self._most and (content, question) in self._under_way and not stopped():
+                self._condition.wait()
+            waiting = self._under_way.get((content, question))
+            if waiting is None:
+                return False
+            waiting.append(item)
+            self._waiting += 1
+            return True
+
+    def settle(self, content: str, question: str) -> list[T]:
+        """The first has come to an end; everybody who waited for it."""
+        with self._condition:
+            waiting = self._under_way.pop((content, question), [])
+            self._waiting -= len(waiting)
+            self._condition.notify_all()
+            return waiting
+
+    def wake(self) -> None:
+        """Lets waiting threads look at their ``stopped`` again."""
+        with self._condition:
+            self._condition.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """The first picture that looks alike: its content, its source, and in how many of 64 bits they differ."""
+
+    content: str
+    source: str
+    distance: int
+
+
+class Looks:
+    """Finds pictures that look alike, in the journal's file rather than in memory.
+
+    A hash of 64 bits is kept as four bands of 16. Hashes that differ in at most ``threshold`` bits differ in
+    at most a quarter of that in one band or another, so only rows with such a band need comparing.
+
+    Args:
+        database: the journal's.
+        threshold: bits, 0 to 11. 0 to 3 finds the same picture scaled or re-encoded, 10 a similar one.
+
+    Raises:
+        ParameterError: a threshold out of its range.
+    """
+
+    def __init__(self, database: Database, threshold: int) -> None:
+        if not 0 <= threshold <= LARGEST_THRESHOLD:
+            raise ParameterError(
+                f"{threshold} bits is out of range",
+                cure=f"Give 0 to {LARGEST_THRESHOLD} of 64 bits.",
+                subject="near_duplicates",
+                scope="job",
+            )
+        self._database = database
+        self._threshold = threshold
+        self._flips = tuple(
+            sum(1 << bit for bit in bits)
+            for count in range(threshold // 4 + 1)
+            for bits in combinations(range(_BAND_BITS), count)
+        )
+        self._lock = threading.Lock()
+
+    def first_like(self, content: str, source: str, dhash: int) -> Near | None:
+        """The picture that this one is near to; None, and remembered as a first, where there is none.
+
+        Args:
+            dhash: 64 bits.
+        """
+        with self._lock:
+            found = self.nearest(content, dhash)
+            if found is None:
+                bands = _bands(dhash)
+                self._database.write(
+                    (
+                        "INSERT OR IGNORE INTO looks VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        (content, source, _signed(dhash), *bands),
+                    )
+                )
+            return found
+
+    def nearest(self, content: str, dhash: int) -> Near | None:
+        """The remembered picture that this one is nearest to, within the threshold."""
+        best: Near | None = None
+        for number, band in enumerate(_bands(dhash)):
+            values = [band ^ flip for flip in self._flips]
+            marks = ", ".join("?" * len(values))
+            for row in self._database.all(
+                f"SELECT content, source, dhash FROM looks WHERE band{number} IN ({marks})", values
+            ):
+                if row["content"] == content:
+                    return None
+                distance = ((row["dhash"] ^ _signed(dhash)) & (2**64 - 1)).bit_count()
+                if distance <= self._threshold and (best is None or distance < best.distance):
+                    best = Near(row["content"], row["source"], distance)
+        return best
+
+
+def _bands(dhash: int) -> tuple[int, int, int, int]:
+    return dhash >> 48 & 0xFFFF, dhash >> 32 & 0xFFFF, dhash >> 16 & 0xFFFF, dhash & 0xFFFF
+
+
+def _signed(dhash: int) -> int:
+    return dhash - 2**64 if dhash >= 2**63 else dhash

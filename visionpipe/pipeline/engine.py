@@ -1,0 +1,284 @@
+"""The threads of a run: some prepare, as many as are allowed ask, and every item comes out ended.
+
+The rules: queues are bounded, so memory does not grow with the count of items; an item leaves by exactly one
+door (:meth:`Engine._end`) or, where the run stops before, counts as not started; no thread outlives the run
+except after :meth:`Engine.abort`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from visionpipe.errors import VisionPipeError
+from visionpipe.loaders.sources import SkippedSource, Source
+from visionpipe.pipeline.answerer import Answerer, Judge
+from visionpipe.pipeline.asking import Asking, Next
+from visionpipe.pipeline.budget import Budget
+from visionpipe.pipeline.channel import Channel, Closed
+from visionpipe.pipeline.duplicates import Looks
+from visionpipe.pipeline.events import Event, LevelChanged, RunStopping
+from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
+from visionpipe.pipeline.journal import Journal, Key
+from visionpipe.pipeline.limiter import Limiter
+from visionpipe.pipeline.matching import Matching, Standing
+from visionpipe.pipeline.screen import LISTED_TWICE, Kept, Refused, Screen, Skipped
+from visionpipe.results import ItemResult, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """What the engine works with.
+
+    Attributes:
+        looks, dhash: for near duplicates; None where they are not asked for.
+        workers: threads that ask, at least the limiter's ceiling to make use of it.
+        preparers: threads that read, hash and repair.
+        deadline: monotonic seconds at which no item is begun any more.
+    """
+
+    answerer: Answerer
+    journal: Journal
+    screen: Screen
+    limiter: Limiter
+    budget: Budget | None = None
+    judge: Judge | None = None
+    looks: Looks | None = None
+    dhash: Callable[[Source], int] | None = None
+    workers: int = 8
+    preparers: int = 2
+    item_seconds: float | None = None
+    deadline: float | None = None
+    clock: Callable[[], float] = time.monotonic
+
+
+class Engine:
+    """Works a listing off. Results and events come out of :attr:`output`, which closes at the end."""
+
+    def __init__(self, sources: Iterator[Source | SkippedSource], crew: Crew) -> None:
+        self._crew = crew
+        self._sources = sources
+        self._sources_lock = threading.Lock()
+        self._ready: Channel[Item] = Channel(max(4, crew.workers // 2))
+        self.output: Channel[Ended | Event] = Channel(max(64, 2 * crew.workers))
+        self._matching = Matching(
+            crew.journal, crew.screen.shared_since, crew.looks, crew.dhash, self._is_over
+        )
+        self._asking = Asking(
+            crew.answerer,
+            crew.limiter,
+            crew.budget,
+            crew.journal,
+            crew.judge,
+            crew.item_seconds,
+            self._on_level,
+            self._is_over,
+            crew.clock,
+        )
+        self._lock = threading.Lock()
+        self._over = False
+        self._open_items = 0
+        self._threads = 0
+        self.seen = 0
+        self.listed = False
+        self.stopped: str | None = None
+        self.error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begins."""
+        loops = [self._prepare_all] * self._crew.preparers + [self._ask_all] * self._crew.workers
+        self._threads = len(loops)
+        for loop in loops:
+            # Daemons, because an abort does not wait for requests that hang.
+            threading.Thread(target=self._guarded, args=(loop,), daemon=True).start()
+
+    def stop(self, reason: str, error: BaseException | None = None) -> None:
+        """Begins nothing new; what is being answered is awaited and recorded. The first reason stands."""
+        with self._lock:
+            if self._over:
+                return
+            self._over, self.stopped, self.error = True, reason, error
+        self._turn_off()
+        self._tell(RunStopping(reason, self._crew.limiter.state.busy))
+
+    def abort(self) -> None:
+        """Waits for nothing: requests under way are left to themselves, and asked again by the next run."""
+        with self._lock:
+            if not self._over:
+                self.stopped = "aborted"
+        self._turn_off()
+        self.output.close()
+
+    def count_rest(self) -> None:
+        """After an early stop: reads the rest of the listing, only to know how much is left."""
+        with self._sources_lock:
+            try:
+                self.seen += sum(1 for _ in self._sources)
+                self.listed = True
+            except VisionPipeError:
+                # The listing broke off; the count stays a lower bound, which ``listed`` says.
+                self.listed = False
+
+    def _turn_off(self) -> None:
+        with self._lock:
+            self._over = True
+        self._ready.close()
+        self._ready.drain()
+        self._crew.limiter.wake()
+        self._matching.wake()
+        if self._crew.budget is not None:
+            self._crew.budget.wake()
+
+    def _is_over(self) -> bool:
+        deadline = self._crew.deadline
+        if not self._over and deadline is not None and self._crew.clock() >= deadline:
+            self.stop("deadline")
+        return self._over
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except Closed:
+            # Stopped with an item in hand: it counts as not started.
+            return
+        except BaseException as error:
+            self.stop("error", error)
+        finally:
+            with self._lock:
+                self._threads -= 1
+                last = self._threads == 0
+            if last:
+                self.output.close()
+
+    def _prepare_all(self) -> None:
+        while not self._is_over():
+            with self._sources_lock:
+                source = None if self.listed else next(self._sources, None)
+                if source is None:
+                    self.listed = True
+                else:
+                    self.seen += 1
+                    with self._lock:
+                        self._open_items += 1
+            if source is None:
+                self._finish_if_empty()
+                return
+            self._take_in(source)
+
+    def _take_in(self, source: Source | SkippedSource) -> None:
+        crew = self._crew
+        begun = crew.clock()
+        look = crew.screen.look(source)
+        if isinstance(look, Skipped):
+            result = skipped(look.key, look.reason, look.detail)
+            self._end(result, None if look.again else look.key)
+        elif isinstance(look, Refused):
+            self._end(refused(look.key, look.error), look.key)
+        elif isinstance(look, Kept):
+            crew.journal.adopt(look.key.source, look.key.question)
+            self._out(Ended(look.result, kept=True))
+        elif isinstance(source, Source):
+            if look.read is not None:
+                crew.journal.note_source(source.name, source.location, look.read, look.content)
+            self._place(Item(source, look.key, look.content, look.prompt, begun))
+
+    def _place(self, item: Item, *, from_worker: bool = False) -> None:
+        """Lets the item wait for its twin, share what is recorded, or go to be asked about."""
+        try:
+            standing = self._matching.place(item, patient=not from_worker)
+        except VisionPipeError as error:
+            self._end(failed(item, error, self._crew.clock()), item.key)
+            return
+        if standing is Standing.FIRST:
+            self._prepare(item, from_worker)
+        elif isinstance(standing, ItemResult):
+            self._share(item, standing)
+            self._settle(item, standing)
+
+    def _prepare(self, item: Item, from_worker: bool) -> None:
+        try:
+            item.prepared = self._crew.answerer.prepare(item.source, item.prompt)
+        except VisionPipeError as error:
+            if error.scope == "job":
+                raise
+            result = failed(item, error, self._crew.clock())
+            self._end(result, item.key)
+            self._settle(item, result)
+            return
+        if from_worker:
+            self._ready.force(item, first=True)
+        else:
+            self._ready.put(item)
+
+    def _ask_all(self) -> None:
+        limiter = self._crew.limiter
+        while True:
+            self._ready.wait()
+            permit = limiter.enter(self._is_over)
+            if permit is None:
+                return
+            try:
+                item = self._ready.take_now()
+            except Closed:
+                item = None
+            if item is None or item.prepared is None:
+                limiter.leave_unused(permit)
+                continue
+            asked = self._asking.ask(item, item.prepared, permit)
+            if asked is Next.AGAIN:
+                self._ready.force(item, first=True)
+            elif asked is Next.OUT_OF_BUDGET:
+                self.stop("budget")
+            elif isinstance(asked, ItemResult):
+                self._out(Ended(asked))
+                self._settle(item, asked)
+
+    def _settle(self, item: Item, result: ItemResult) -> None:
+        """The first of some twins came to ``result``: so do the others, unless it may pass."""
+        passing = result.failure is not None and result.failure.retryable
+        for twin in self._matching.settle(item):
+            # Someone waiting for a picture that only looks alike does not share its failure.
+            if passing or (twin.near is not None and result.outcome is not Outcome.DONE):
+                self._place(twin, from_worker=True)
+            else:
+                self._share(twin, result)
+
+    def _share(self, item: Item, original: ItemResult) -> None:
+        found = self._crew.journal.recorded(item.key.source, item.key.question)
+        if found is not None and found.run == self._crew.screen.run:
+            self._out(Ended(skipped(item.key, LISTED_TWICE)))
+        else:
+            self._end(shared(item, original, self._crew.clock()), item.key)
+
+    def _end(self, result: ItemResult, key: Key | None) -> None:
+        """Records the end of an item that was not sent (``key`` None: it has an end already)."""
+        if key is not None:
+            self._crew.journal.record(key, result)
+        self._out(Ended(result))
+
+    def _out(self, ended: Ended) -> None:
+        try:
+            self.output.put(ended)
+        finally:
+            with self._lock:
+                self._open_items -= 1
+            self._finish_if_empty()
+
+    def _finish_if_empty(self) -> None:
+        with self._lock:
+            finished = self.listed and self._open_items == 0 and not self._over
+        if finished:
+            self._turn_off()
+
+    def _on_level(self, refused: bool) -> None:
+        state = self._crew.limiter.state
+        self._tell(LevelChanged(state.level, refused, state.pause_s))
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self.output.force(event)
+        except Closed:
+            # The run was aborted, and nobody listens.
+            return

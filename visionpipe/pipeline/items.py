@@ -1,0 +1,140 @@
+"""One item on its way through a run, and the results it may end with.
+
+The rule: money and tokens stand in the result of the item that was billed; a shared answer costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from visionpipe.errors import VisionPipeError
+from visionpipe.loaders.sources import Source
+from visionpipe.pipeline.answerer import Answer, Prepared
+from visionpipe.pipeline.duplicates import Near
+from visionpipe.pipeline.fingerprint import sha256_of
+from visionpipe.pipeline.journal import Key
+from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.values import Money, Note, Usage
+
+
+@dataclass(slots=True)
+class Item:
+    """What is known of an item that is being asked about. Handed from thread to thread, never shared.
+
+    Attributes:
+        content: the bytes' key, by which twins find one another.
+        begun: monotonic seconds at which it was taken in.
+        sends, seconds_sending: so far, for the record and the item's deadline.
+        usage, cost: billed so far.
+        reasked: its first answer was not good enough.
+        looked_at: its picture was compared with others.
+        near: the picture it looks like, whose answer it waits for.
+        claimed: it is the first of its content, and others may wait for it.
+    """
+
+    source: Source
+    key: Key
+    content: str
+    prompt: str
+    begun: float
+    prepared: Prepared | None = None
+    sends: int = 0
+    seconds_sending: float = 0.0
+    usage: Usage | None = None
+    cost: Money | None = None
+    reasked: bool = False
+    looked_at: bool = False
+    near: Near | None = None
+    claimed: bool = False
+    notes: tuple[Note, ...] = field(default=())
+
+    def billed(self, usage: Usage | None, cost: Money | None) -> None:
+        """Adds one answer's usage and cost."""
+        if usage is not None:
+            self.usage = usage if self.usage is None else self.usage + usage
+        if cost is not None:
+            self.cost = cost if self.cost is None else self.cost + cost
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An item's end on its way to whoever consumes the results. ``kept``: from an earlier run."""
+
+    result: ItemResult
+    kept: bool = False
+
+
+def done(item: Item, answer: Answer, now: float) -> ItemResult:
+    """The result of an answered item."""
+    reply = answer.reply
+    return ItemResult(
+        source=item.source.name,
+        outcome=Outcome.DONE,
+        caption=reply.text,
+        data=answer.data,
+        model=reply.model,
+        local=reply.local,
+        usage=item.usage,
+        cost=item.cost,
+        finish_reason=reply.finish_reason or None,
+        adjustments=reply.adjustments,
+        notes=(*reply.notes, *item.notes),
+        request_id=reply.request_id or None,
+        attempts=item.sends,
+        sha256=sha256_of(item.content),
+        seconds=now - item.begun,
+    )
+
+
+def failed(item: Item, error: VisionPipeError, now: float) -> ItemResult:
+    """The result of an item that was to be asked about, and met an error of its own."""
+    return ItemResult(
+        source=item.source.name,
+        outcome=Outcome.FAILED,
+        usage=item.usage,
+        cost=item.cost,
+        adjustments=item.prepared.adjustments if item.prepared is not None else (),
+        notes=item.notes,
+        request_id=error.request_id,
+        attempts=item.sends,
+        failure=Failure.of(error),
+        sha256=sha256_of(item.content),
+        seconds=now - item.begun,
+    )
+
+
+def refused(key: Key, error: VisionPipeError) -> ItemResult:
+    """The result of an item that never came as far as a request."""
+    return ItemResult(
+        source=key.source,
+        outcome=Outcome.FAILED,
+        failure=Failure.of(error),
+        sha256=sha256_of(key.content),
+    )
+
+
+def skipped(key: Key, reason: str, detail: str = "") -> ItemResult:
+    """The result of an item that was left out."""
+    notes = (Note("skipped", detail),) if detail else ()
+    return ItemResult(
+        source=key.source, outcome=Outcome.SKIPPED, reason=reason, notes=notes, sha256=sha256_of(key.content)
+    )
+
+
+def shared(item: Item, original: ItemResult, now: float) -> ItemResult:
+    """The result of an item that has another's answer (or its final failure)."""
+    notes = original.notes
+    if item.near is not None:
+        words = f"{item.near.distance} of 64 bits from {item.near.source}"
+        notes = (*notes, Note("near_duplicate", words))
+    return replace(
+        original,
+        source=item.source.name,
+        usage=None,
+        cost=None,
+        notes=notes,
+        attempts=0,
+        sha256=sha256_of(item.content),
+        duplicate_of=original.duplicate_of or original.source,
+        seconds=now - item.begun,
+    )

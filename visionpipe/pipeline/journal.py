@@ -1,0 +1,220 @@
+"""The journal: every source, attempt and result of a job, in one file that survives the process.
+
+The rules: a result counts from the moment :meth:`Journal.record` returns, and only then is it handed on; so
+what anybody has seen is in the journal, and at most the requests under way at a kill are sent twice. One
+run at a time. What is recorded is found again by content and question, not by the order of a listing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from visionpipe.pipeline.database import Database, Statement
+from visionpipe.pipeline.fingerprint import Stat
+from visionpipe.pipeline.lock import JournalLock
+from visionpipe.pipeline.reading import JournalView
+from visionpipe.pipeline.recipe import Recipe
+from visionpipe.pipeline.rows import INSERT, result_row, storable
+from visionpipe.results import ItemResult
+from visionpipe.values import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one item asks: which source, which bytes (None: never read), which question."""
+
+    source: str
+    question: str
+    content: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One request as it ended.
+
+    ``failed_with`` None: answered. ``billable``: answered, or maybe billed. ``refused``: a 429.
+    """
+
+    seconds: float
+    request_id: str | None = None
+    failed_with: str | None = None
+    billable: bool = True
+    tokens: int | None = None
+    cost: Money | None = None
+    refused: bool = False
+
+
+class Journal(JournalView):
+    """One run's hold on a journal.
+
+    Args:
+        path: the SQLite file, made if it is not there; None for a private one that is gone after the run.
+        clock: seconds since 1970.
+
+    Raises:
+        JournalError: another run holds it, or it cannot be written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str] | None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = None if path is None else Path(path)
+        self._clock = clock
+        self._lock = (
+            JournalLock(self.path.with_name(self.path.name + ".lock"), clock())
+            if self.path is not None
+            else None
+        )
+        try:
+            super().__init__(Database(self.path))
+        except BaseException:
+            if self._lock is not None:
+                self._lock.close()
+            raise
+        self._run = 0
+        self._job = ""
+
+    def begin(self, recipe: Recipe) -> int:
+        """Opens a run of ``recipe``.
+
+        Returns:
+            How many requests were under way when an earlier run was killed; they may have been billed.
+        """
+        database, now = self.database, self._clock()
+        last = database.one("SELECT max(run) AS run FROM runs")
+        self._run = (last["run"] or 0) + 1 if last is not None else 1
+        self._job = recipe.job
+        killed = database.one("SELECT count(*) AS n FROM sent")
+        schema = None if recipe.schema is None else json.dumps(recipe.schema, ensure_ascii=False, default=str)
+        parameters = json.dumps(dict(recipe.parameters), ensure_ascii=False, sort_keys=True, default=str)
+        database.write(
+            (
+                "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (job) DO UPDATE SET last_run = excluded.last_run",
+                (
+                    self._job,
+                    recipe.model,
+                    recipe.template,
+                    parameters,
+                    schema,
+                    recipe.preparation,
+                    self._run,
+                    self._run,
+                ),
+            ),
+            (
+                "INSERT INTO attempts (run, job, source, question, at, seconds, failed_with, billable, "
+                "refused, tokens, cost, currency) SELECT sent.run, runs.job, source, question, at, 0, "
+                "'killed', 1, 0, tokens, cost, currency FROM sent JOIN runs ON runs.run = sent.run",
+                (),
+            ),
+            ("DELETE FROM sent", ()),
+            (
+                "INSERT INTO runs (run, job, pid, started) VALUES (?, ?, ?, ?)",
+                (self._run, self._job, os.getpid(), now),
+            ),
+        )
+        return killed["n"] if killed is not None else 0
+
+    @property
+    def run(self) -> int:
+        """The number of this run, from 1."""
+        return self._run
+
+    def note_source(self, source: str, location: str, stat: Stat, content: str) -> None:
+        """Remembers what a file's bytes were; written with the next result."""
+        self.database.later(
+            (
+                "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)",
+                (source, storable(location), stat.size, stat.modified_ns, content),
+            )
+        )
+
+    def adopt(self, source: str, question: str) -> None:
+        """Counts an earlier job's result as this job's too, because its question was the same."""
+        self.database.later(
+            (
+                "UPDATE results SET job = ? WHERE source = ? AND question = ? AND job <> ?",
+                (self._job, source, question, self._job),
+            )
+        )
+
+    def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:
+        """Remembers that a request is about to be sent; committed when this returns."""
+        self.database.write(
+            (
+                "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    key.source,
+                    key.question,
+                    key.content or "",
+                    self._run,
+                    self._clock(),
+                    tokens,
+                    str(cost.amount) if cost else None,
+                    cost.currency if cost else None,
+                ),
+            )
+        )
+
+    def record(self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = ()) -> None:
+        """Records attempts and, where there is one, the end of an item; committed when this returns."""
+        now = self._clock()
+        statements: list[Statement] = [self._attempt(key, attempt, now) for attempt in sent]
+        if sent:
+            statements.append(
+                ("DELETE FROM sent WHERE source = ? AND question = ?", (key.source, key.question))
+            )
+        if result is not None:
+            row = result_row(
+                result, question=key.question, job=self._job, run=self._run, recorded=now, content=key.content
+            )
+            statements.append((INSERT, row))
+            if key.question:
+                # An earlier end without a question (its prompt could not be made) is superseded.
+                statements.append(("DELETE FROM results WHERE source = ? AND question = ''", (key.source,)))
+        self.database.write(*statements)
+
+    def end(self, ending: str) -> None:
+        """Notes how the run ended, and closes the journal."""
+        try:
+            self.database.write(
+                ("UPDATE runs SET ended = ?, ending = ? WHERE run = ?", (self._clock(), ending, self._run))
+            )
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Commits what waits and gives the lock back."""
+        try:
+            super().close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+
+    def _attempt(self, key: Key, sent: Sent, now: float) -> Statement:
+        return (
+            "INSERT INTO attempts (run, job, source, question, at, seconds, request_id, failed_with, "
+            "billable, refused, tokens, cost, currency) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._run,
+                self._job,
+                key.source,
+                key.question,
+                now,
+                sent.seconds,
+                sent.request_id,
+                sent.failed_with,
+                int(sent.billable),
+                int(sent.refused),
+                sent.tokens,
+                str(sent.cost.amount) if sent.cost else None,
+                sent.cost.currency if sent.cost else None,
+            ),
+        )

@@ -1,0 +1,30 @@
+"""The judge of a run: notes from the quality stage, and what a policy makes of them."""
+
+from __future__ import annotations
+
+from visionpipe.pipeline.answerer import Answer, Judge, Judgement
+from visionpipe.prompts.presets import Language, Preset
+from visionpipe.stages.quality import QualityPolicy, assess, decide
+
+
+def judge_by(policy: QualityPolicy, preset: Preset | None, lang: Language | None) -> Judge:
+    """A judge that holds answers against ``preset`` (None: a question of the caller's own) and ``policy``.
+
+    Args:
+        lang: the language asked for; None where any will do.
+    """
+
+    def judge(answer: Answer, reasked: bool) -> Judgement:
+        reply = answer.reply
+        notes = assess(
+            reply.text,
+            finish_reason=reply.finish_reason,
+            reasoning=reply.reasoning,
+            preset=preset,
+            lang=lang,
+        )
+        action = decide((*reply.notes, *notes), policy, reasked)
+        told = {note.kind for note in reply.notes}
+        return Judgement(tuple(note for note in notes if note.kind not in told), action)
+
+    return judge

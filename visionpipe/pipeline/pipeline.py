@@ -1,0 +1,325 @@
+"""Many items, one question: plan it, run it, stop it, and go on where it ended.
+
+    for result in Pipeline(presets.alt_text, journal="alt.journal").run("photos/"):
+        print(result.source, result.caption)
+
+The rule: everything a run needs is given here once; the same arguments on the same journal go on with the
+same job.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, Callable
+from decimal import Decimal
+from typing import Any
+
+from visionpipe.client.client import Client
+from visionpipe.client.options import CallOptions
+from visionpipe.errors import ParameterError
+from visionpipe.loaders.sources import Source
+from visionpipe.pipeline.answerer import Answerer, Judge, Skip
+from visionpipe.pipeline.budget import Amount, Budget, Caps
+from visionpipe.pipeline.client_answerer import ClientAnswerer
+from visionpipe.pipeline.database import Database
+from visionpipe.pipeline.duplicates import Looks, Near
+from visionpipe.pipeline.engine import Crew, Engine
+from visionpipe.pipeline.events import Event
+from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.judging import judge_by
+from visionpipe.pipeline.limiter import Limiter
+from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
+from visionpipe.pipeline.prompting import Prompt, prompt_text, renderer
+from visionpipe.pipeline.reading import JournalView, Spent
+from visionpipe.pipeline.recipe import Recipe
+from visionpipe.pipeline.run import Opened, Run
+from visionpipe.pipeline.screen import Fresh, Screen
+from visionpipe.pipeline.sources import Listing, Sources
+from visionpipe.prompts.presets import Language, Preset
+from visionpipe.results import ItemResult
+from visionpipe.stages.quality import QualityPolicy
+
+
+class Pipeline:
+    """A job over many images.
+
+    Args:
+        prompt: words, a :class:`visionpipe.prompts.template.Template` with fields, or a preset.
+        client: what asks; default one made of ``model`` and the environment, and closed after the run.
+        model: with the default client: the model; with ``answerer``: its name in the records.
+        options: for every call, see :class:`visionpipe.client.options.CallOptions`.
+        answerer: asks in the client's place.
+        journal: the SQLite file that keeps the job; None keeps it for the run only.
+        concurrency: most requests at once; fewer where the service bears fewer.
+        rpm, tpm: most requests and tokens a minute, where the account has such limits.
+        limiter: shared with other pipelines on the same endpoint and model, in place of the three above.
+        budget: caps; they count the job, not one run.
+        near_duplicates: bits (0 to 11 of 64) in which two pictures may differ and share one answer; None:
+            only identical files share.
+        quality: what to do about poor answers; None takes them as they come.
+        judge: judges answers in place of ``quality``.
+        skip: says why not to ask about an item (``"sidecar present"``).
+        sidecar: from a source's name to its sidecar's; names that collide are found before anything runs.
+        retry_failed: ask again about recorded failures that may pass.
+        force: ask again about everything.
+        item_seconds: the longest an item may take to answer, waiting for the limiter not counted.
+        job_seconds: after this long nothing new is begun.
+        preparers: threads that read and repair images.
+        lang: the language of a preset's prompt and of its answers; default the client's.
+        on_event: told what happens, in the thread or on the event loop that takes the results.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        prompt: Prompt,
+        *,
+        client: Client | None = None,
+        model: str | None = None,
+        options: CallOptions | None = None,
+        answerer: Answerer | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        concurrency: int = 8,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        limiter: Limiter | None = None,
+        budget: Caps | None = None,
+        near_duplicates: int | None = None,
+        quality: QualityPolicy | None = None,
+        judge: Judge | None = None,
+        skip: Skip | None = None,
+        sidecar: Callable[[str], str] | None = None,
+        retry_failed: bool = False,
+        force: bool = False,
+        item_seconds: float | None = None,
+        job_seconds: float | None = None,
+        preparers: int | None = None,
+        lang: Language | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        _check_positive(concurrency=concurrency, preparers=preparers, rpm=rpm, tpm=tpm)
+        _check_positive(item_seconds=item_seconds, job_seconds=job_seconds)
+        if answerer is not None and (client is not None or model is None):
+            raise ParameterError(
+                "an answerer takes the client's place, and needs a name",
+                cure="Give answerer with model and without client.",
+                subject="answerer",
+                scope="job",
+            )
+        self._prompt = prompt
+        self._client = client
+        self._model = model
+        self._options: CallOptions = options or {}
+        self._answerer = answerer
+        self._journal = journal
+        self._concurrency = concurrency
+        self._rpm, self._tpm = rpm, tpm
+        self._limiter = limiter
+        self._caps = budget
+        self._near = near_duplicates
+        self._quality = quality
+        self._judge = judge
+        self._skip = skip
+        self._sidecar = sidecar
+        self._retry_failed = retry_failed
+        self._force = force
+        self._item_seconds = item_seconds
+        self._job_seconds = job_seconds
+        self._preparers = preparers or max(2, min(4, os.cpu_count() or 2))
+        self._lang = lang
+        self._on_event = on_event
+        self._clock = clock
+
+    def run(self, sources: Listing) -> Run:
+        """A pass over ``sources``: iterate it with ``for`` or ``async for``.
+
+        Every item comes out once, also those that an earlier run has recorded. Nothing is opened before the
+        first result is asked for.
+
+        Args:
+            sources: a folder, glob, file, URL, list of these, or items found already.
+
+        Raises (when iterated):
+            VisionPipeError: of scope "job", what stopped the run; items' own errors are in their results.
+        """
+        return Run(lambda: self._open(Sources(sources)), self._on_event, self._clock)
+
+    def arun(self, sources: Listing) -> AsyncGenerator[ItemResult, None]:
+        """As :meth:`run`, for ``async for``."""
+        return self.run(sources).__aiter__()
+
+    def plan(self, sources: Listing) -> Plan:
+        """What :meth:`run` would do; sends nothing, and writes nothing.
+
+        Raises:
+            OutputError: two items would write to one sidecar.
+            VisionPipeError: of scope "job", what would stop the run.
+        """
+        listing = Sources(sources)
+        if self._sidecar is not None:
+            listing.refuse_collisions(self._sidecar)
+        seat = self._seat()
+        view = JournalView.open(self._journal)
+        private = Database(None)
+        mean = view.mean_seconds()
+        totals = PlanTotals(self._concurrency, mean or ASSUMED_SECONDS, measured=mean is not None)
+
+        def close() -> None:
+            private.close()
+            view.close()
+            seat.close()
+
+        return Plan(
+            iter(listing),
+            self._screen(seat, view, 0),
+            seat.answerer,
+            totals,
+            self._near_in_plan(view, private),
+            close,
+        )
+
+    def _open(self, sources: Sources) -> Opened:
+        if self._sidecar is not None:
+            sources.refuse_collisions(self._sidecar)
+        seat = self._seat()
+        try:
+            journal = Journal(self._journal)
+        except BaseException:
+            seat.close()
+            raise
+        try:
+            killed = journal.begin(seat.recipe)
+            crew = self._crew(seat, journal)
+        except BaseException:
+            journal.close()
+            seat.close()
+            raise
+
+        def close() -> None:
+            journal.close()
+            seat.close()
+
+        return Opened(Engine(iter(sources), crew), crew, journal, sources.repeatable, killed, close)
+
+    def _crew(self, seat: _Seat, journal: Journal) -> Crew:
+        limiter = self._limiter or Limiter(
+            self._concurrency, start=seat.concurrency, rpm=self._rpm, tpm=self._tpm, clock=self._clock
+        )
+        budget = None
+        if self._caps is not None:
+            spent = journal.spent(job=seat.recipe.job)
+            budget = Budget(self._caps, _amount(spent, self._caps))
+        looks = Looks(journal.database, self._near) if self._near is not None else None
+        return Crew(
+            answerer=seat.answerer,
+            journal=journal,
+            screen=self._screen(seat, journal, journal.run),
+            limiter=limiter,
+            budget=budget,
+            judge=self._judge or self._quality_judge(seat),
+            looks=looks,
+            dhash=_dhash if looks is not None else None,
+            workers=self._concurrency,
+            preparers=self._preparers,
+            item_seconds=self._item_seconds,
+            deadline=None if self._job_seconds is None else self._clock() + self._job_seconds,
+            clock=self._clock,
+        )
+
+    def _screen(self, seat: _Seat, journal: JournalView, run: int) -> Screen:
+        return Screen(
+            journal=journal,
+            recipe=seat.recipe,
+            render=renderer(self._prompt, seat.lang),
+            skip=self._skip,
+            run=run,
+            retry_failed=self._retry_failed,
+            force=self._force,
+        )
+
+    def _quality_judge(self, seat: _Seat) -> Judge | None:
+        if self._quality is None:
+            return None
+        preset = self._prompt if isinstance(self._prompt, Preset) else None
+        return judge_by(self._quality, preset, seat.lang if preset is not None else self._lang)
+
+    def _near_in_plan(
+        self, view: JournalView, private: Database
+    ) -> Callable[[Source, Fresh], Near | None] | None:
+        if self._near is None:
+            return None
+        recorded, planned = Looks(view.database, self._near), Looks(private, self._near)
+
+        def near(source: Source, fresh: Fresh) -> Near | None:
+            dhash = _dhash(source)
+            found = recorded.nearest(fresh.content, dhash)
+            return found or planned.first_like(fresh.content, source.name, dhash)
+
+        return near
+
+    def _seat(self) -> _Seat:
+        return _Seat.of(self._prompt, self._client, self._model, self._options, self._answerer, self._lang)
+
+
+class _Seat:
+    """Who answers, under which recipe."""
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        recipe: Recipe,
+        lang: Language,
+        concurrency: int,
+        close: Callable[[], None],
+    ) -> None:
+        self.answerer = answerer
+        self.recipe = recipe
+        self.lang: Language = lang
+        self.concurrency = concurrency
+        self.close = close
+
+    @classmethod
+    def of(
+        cls,
+        prompt: Prompt,
+        client: Client | None,
+        model: str | None,
+        options: CallOptions,
+        answerer: Answerer | None,
+        lang: Language | None,
+    ) -> _Seat:
+        parameters: dict[str, Any] = {name: value for name, value in options.items() if name != "model"}
+        if answerer is not None:
+            language = lang or "en"
+            recipe = Recipe(model or "", prompt_text(prompt, language), parameters)
+            return cls(answerer, recipe, language, 4, lambda: None)
+        owned = Client(model, lang=lang) if client is None else None
+        asks = client or owned
+        if asks is None:
+            raise AssertionError("one of the two was given")
+        settings = asks.settings
+        language = lang or settings.lang
+        recipe = Recipe(options.get("model", settings.model.id), prompt_text(prompt, language), parameters)
+        close = owned.close if owned is not None else lambda: None
+        return cls(ClientAnswerer(asks, options), recipe, language, settings.model.concurrency, close)
+
+
+def _amount(spent: Spent, caps: Caps) -> Amount:
+    money = Decimal(0)
+    if caps.money is not None:
+        money = sum((m.amount for m in spent.money if m.currency == caps.money.currency), Decimal(0))
+    return Amount(spent.requests, spent.tokens, money)
+
+
+def _dhash(source: Source) -> int:
+    from visionpipe.loaders.perceptual import dhash
+
+    return dhash(source.location)
+
+
+def _check_positive(**values: float | None) -> None:
+    for name, value in values.items():
+        if value is not None and value <= 0:
+            raise ParameterError(f"{value} is not more than 0", cure="Give more.", subject=name, scope="job")

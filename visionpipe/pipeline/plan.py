@@ -1,0 +1,216 @@
+"""What a run would do, found without sending anything: per item, and in all.
+
+The rule: the plan looks at an item exactly as the run will (the same screen, the same preparation), so what
+it says is what happens. Time is arithmetic on a stated figure, not a promise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from visionpipe.errors import VisionPipeError
+from visionpipe.loaders.sources import Found, SkippedSource, Source
+from visionpipe.pipeline.answerer import Answerer
+from visionpipe.pipeline.duplicates import Near
+from visionpipe.pipeline.screen import Fresh, Kept, Refused, Screen, Skipped
+from visionpipe.results import Failure
+from visionpipe.values import JSON, Adjustment, Money
+
+Fate: TypeAlias = Literal["send", "keep", "duplicate", "skip", "refuse"]
+
+ASSUMED_SECONDS = 3.0
+"""Seconds an answer is taken to need where the journal has none to go by."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    """One item's fate.
+
+    Attributes:
+        fate: send; keep (recorded by an earlier run); duplicate (shares another's answer); skip; refuse.
+        adjustments: what would be changed before sending.
+        size: bytes to send.
+        tokens: estimated, of prompt and longest answer; ``cost`` likewise.
+        reason: why it is skipped, or whose duplicate it is.
+        failure: why it is refused.
+    """
+
+    source: str
+    fate: Fate
+    adjustments: tuple[Adjustment, ...] = ()
+    size: int = 0
+    tokens: int | None = None
+    cost: Money | None = None
+    reason: str | None = None
+    failure: Failure | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "path": self.source,
+            "fate": self.fate,
+            "adjustments": [a.to_json() for a in self.adjustments],
+            "bytes": self.size,
+            "tokens": self.tokens,
+            "cost": self.cost.to_json() if self.cost else None,
+            "reason": self.reason,
+            "error": self.failure.to_json() if self.failure else None,
+        }
+
+
+@dataclass(slots=True)
+class PlanTotals:
+    """The plan in all, complete once the plan was read to its end.
+
+    Attributes:
+        fates: items by fate; ``adjusted`` of those to send are changed first.
+        size: bytes to send. tokens: estimated; ``uncounted`` items have no estimate.
+        cost: one amount a currency.
+        seconds: items to send x ``seconds_an_answer`` / ``concurrency``.
+    """
+
+    concurrency: int
+    seconds_an_answer: float
+    measured: bool
+    fates: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    adjusted: int = 0
+    size: int = 0
+    tokens: int = 0
+    uncounted: int = 0
+    cost: dict[str, Money] = field(default_factory=dict)
+
+    @property
+    def items(self) -> int:
+        return self.fates.total()
+
+    @property
+    def seconds(self) -> float:
+        return self.fates["send"] * self.seconds_an_answer / self.concurrency
+
+    def add(self, item: PlanItem) -> None:
+        self.fates[item.fate] += 1
+        if item.fate in ("skip", "refuse"):
+            self.reasons[item.failure.code if item.failure else item.reason or ""] += 1
+        if item.fate != "send":
+            return
+        self.adjusted += bool(item.adjustments)
+        self.size += item.size
+        self.tokens += item.tokens or 0
+        self.uncounted += item.tokens is None
+        if item.cost is not None:
+            known = self.cost.get(item.cost.currency)
+            self.cost[item.cost.currency] = item.cost if known is None else known + item.cost
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "items": self.items,
+            **{fate: self.fates[fate] for fate in ("send", "keep", "duplicate", "skip", "refuse")},
+            "adjusted": self.adjusted,
+            "reasons": dict(self.reasons),
+            "bytes": self.size,
+            "tokens": self.tokens,
+            "uncounted": self.uncounted,
+            "cost": [money.to_json() for money in self.cost.values()],
+            "seconds": round(self.seconds, 1),
+            "seconds_an_answer": round(self.seconds_an_answer, 3),
+            "measured": self.measured,
+            "concurrency": self.concurrency,
+        }
+
+
+class Plan:
+    """Iterate it once for the items; :attr:`totals` grows on the way and is whole at the end.
+
+    Args:
+        sources: the listing.
+        screen: how items are looked at.
+        answerer: prepares, and is never asked to send.
+        totals: to be filled.
+        near: finds a picture that looks like an item; None where it is not asked for.
+        close: called at the end.
+    """
+
+    def __init__(
+        self,
+        sources: Iterator[Found],
+        screen: Screen,
+        answerer: Answerer,
+        totals: PlanTotals,
+        near: Callable[[Source, Fresh], Near | None] | None,
+        close: Callable[[], None],
+    ) -> None:
+        self.totals = totals
+        self._sources = sources
+        self._screen = screen
+        self._answerer = answerer
+        self._near = near
+        self._close = close
+        # 16 bytes a content, so that a hundred thousand files cost a few megabytes.
+        self._planned: dict[bytes, str] = {}
+
+    def __iter__(self) -> Iterator[PlanItem]:
+        try:
+            for source in self._sources:
+                item = self._item(source)
+                self.totals.add(item)
+                yield item
+        finally:
+            self._close()
+
+    def _item(self, source: Found) -> PlanItem:
+        look = self._screen.look(source)
+        match look:
+            case Skipped():
+                return PlanItem(source.name, "skip", reason=look.reason)
+            case Kept():
+                return PlanItem(source.name, "keep", reason=look.result.outcome.value)
+            case Refused():
+                return PlanItem(source.name, "refuse", failure=Failure.of(look.error))
+            case Fresh() if isinstance(source, Source):
+                return self._fresh(source, look)
+        raise AssertionError("a listing holds sources and skipped sources")
+
+    def _fresh(self, source: Source, look: Fresh) -> PlanItem:
+        mark = hashlib.sha256(f"{look.content} {look.key.question}".encode()).digest()[:16]
+        twin = self._planned.get(mark)
+        if twin is None:
+            original = self._screen.journal.shared(look.content, look.key.question, self._screen.shared_since)
+            twin = original.source if original is not None and not self._screen.force else None
+        if twin is not None:
+            return PlanItem(source.name, "duplicate", reason=f"same bytes as {twin}")
+        try:
+            near = self._near(source, look) if self._near is not None else None
+            if near is not None:
+                words = f"looks like {near.source} ({near.distance} of 64 bits differ)"
+                return PlanItem(source.name, "duplicate", reason=words)
+            prepared = self._answerer.prepare(source, look.prompt)
+        except VisionPipeError as error:
+            if error.scope == "job":
+                raise
+            return PlanItem(source.name, "refuse", failure=Failure.of(error))
+        self._planned[mark] = source.name
+        return PlanItem(
+            source.name, "send", prepared.adjustments, prepared.size, prepared.tokens, prepared.cost
+        )
+
+
+def collisions(sources: Iterable[Found], sidecar: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """Pairs of sources whose sidecars would have one name (``a.jpg`` beside ``a.png``).
+
+    Args:
+        sources: the listing.
+        sidecar: from a source's name to its sidecar's.
+    """
+    owners: dict[bytes, str] = {}
+    for source in sources:
+        if isinstance(source, SkippedSource):
+            continue
+        mark = hashlib.sha256(sidecar(source.name).encode("utf-8", "surrogatepass")).digest()[:12]
+        if mark in owners:
+            yield owners[mark], source.name
+        else:
+            owners[mark] = source.name

@@ -1,0 +1,131 @@
+"""What a journal can tell: lookups by source and by content, totals, and every result in order.
+
+The rule: nothing here writes, so a plan or an export may look while a run is under way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from visionpipe.pipeline.database import Database
+from visionpipe.pipeline.fingerprint import Stat
+from visionpipe.pipeline.rows import result_of, storable
+from visionpipe.results import ItemResult
+from visionpipe.values import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A result as the journal holds it, and the run that put it there."""
+
+    result: ItemResult
+    content: str | None
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was used up: requests that were or may have been billed, their tokens and money, and 429s."""
+
+    requests: int = 0
+    tokens: int = 0
+    money: tuple[Money, ...] = ()
+    refusals: int = 0
+
+
+class JournalView:
+    """A journal as it stands."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str] | None) -> JournalView:
+        """The journal at ``path`` for reading; an empty one where there is none yet.
+
+        Raises:
+            JournalError: it is no journal, or cannot be read.
+        """
+        there = path is not None and Path(path).exists()
+        return cls(Database(Path(path), read_only=True) if path is not None and there else Database(None))
+
+    def known_content(self, source: str, location: str, stat: Stat) -> str | None:
+        """The content of a file that has not changed since it was last read; None: it has to be read."""
+        row = self.database.one(
+            "SELECT content FROM sources WHERE source = ? AND location = ? AND size = ? AND modified_ns = ?",
+            (source, storable(location), stat.size, stat.modified_ns),
+        )
+        return None if row is None else row["content"]
+
+    def recorded(self, source: str, question: str) -> Recorded | None:
+        """What became of ``source`` when it was last asked ``question``."""
+        row = self.database.one("SELECT * FROM results WHERE source = ? AND question = ?", (source, question))
+        return None if row is None else Recorded(result_of(row), row["content"], row["run"])
+
+    def shared(self, content: str, question: str, since_run: int = 0) -> ItemResult | None:
+        """A final end that these bytes came to under any name: an answer, or a failure that would repeat."""
+        row = self.database.one(
+            "SELECT * FROM results WHERE content = ? AND question = ? AND retryable = 0 AND run >= ? "
+            "AND outcome IN ('done', 'failed') ORDER BY outcome, duplicate_of IS NOT NULL LIMIT 1",
+            (content, question, since_run),
+        )
+        return None if row is None else result_of(row)
+
+    def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:
+        """What a job has used in all its runs, or one run."""
+        requests, tokens, refusals, sums = 0, 0, 0, dict[str, Decimal]()
+        for row in self.database.all(
+            "SELECT billable, refused, tokens, cost, currency FROM attempts "
+            "WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR run = ?2)",
+            (job, run),
+        ):
+            refusals += row["refused"]
+            if not row["billable"]:
+                continue
+            requests += 1
+            tokens += row["tokens"] or 0
+            if row["cost"] is not None:
+                sums[row["currency"]] = sums.get(row["currency"], Decimal(0)) + Decimal(row["cost"])
+        money = tuple(Money(amount, name) for name, amount in sorted(sums.items()))
+        return Spent(requests, tokens, money, refusals)
+
+    def mean_seconds(self) -> float | None:
+        """Mean seconds from sending to answer over all answers so far; None before the first."""
+        row = self.database.one("SELECT avg(seconds) AS mean FROM attempts WHERE failed_with IS NULL")
+        return None if row is None else row["mean"]
+
+    def results(self, job: str | None = None) -> Iterator[ItemResult]:
+        """Every result of a job in the order in which its sources first came to an end; flat memory.
+
+        Args:
+            job: a recipe's key; default the one run last.
+        """
+        if job is None:
+            last = self.database.one("SELECT job FROM runs ORDER BY run DESC LIMIT 1")
+            job = last["job"] if last is not None else ""
+        for row in self.database.all("SELECT * FROM results WHERE job = ? ORDER BY result", (job,)):
+            yield result_of(row)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def recorded_results(path: str | os.PathLike[str], *, job: str | None = None) -> Iterator[ItemResult]:
+    """Every result in the journal at ``path``: what outputs are rebuilt from, also while a run is writing.
+
+    Args:
+        path: the journal.
+        job: which recipe's results; default the one run last.
+
+    Raises:
+        JournalError: it is no journal, or cannot be read.
+    """
+    view = JournalView(Database(Path(path), read_only=True))
+    try:
+        yield from view.results(job)
+    finally:
+        view.close()

@@ -1,0 +1,235 @@
+"""A run as its caller sees it: results one after the other, sync or async, and two ways to end it early.
+
+The rules: a result that is handed out is in the journal. Leaving the loop early drains: nothing new is begun,
+and what is being answered (and paid for) is awaited and recorded. An error that concerns every item is raised
+when the results before it have been handed out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from dataclasses import dataclass
+
+from visionpipe.errors import JournalError, VisionPipeError
+from visionpipe.pipeline.channel import Closed
+from visionpipe.pipeline.engine import Crew, Engine
+from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted
+from visionpipe.pipeline.items import Ended
+from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.summary import RunSummary, Tally
+from visionpipe.results import Failure, ItemResult
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A run's parts, made when its first result is asked for.
+
+    Attributes:
+        countable: the listing may be read to its end after an early stop, only to count what is left.
+        maybe_billed_twice: requests under way when an earlier run was killed.
+        close: gives back what was made for the run alone.
+    """
+
+    engine: Engine
+    crew: Crew
+    journal: Journal
+    countable: bool
+    maybe_billed_twice: int
+    close: Callable[[], None]
+
+
+class Run:
+    """One pass over a listing; iterate it once, with ``for`` or with ``async for``.
+
+    Attributes:
+        summary: counts of the run; None until it has ended.
+    """
+
+    def __init__(
+        self,
+        open_run: Callable[[], Opened],
+        on_event: Callable[[Event], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._open_run = open_run
+        self._on_event = on_event
+        self._clock = clock
+        self._opened: Opened | None = None
+        self._tally = Tally()
+        self._begun = 0.0
+        self._stop_wanted = False
+        self.summary: RunSummary | None = None
+
+    def stop(self) -> None:
+        """Begins nothing new; results under way still come. From any thread, and from a signal handler."""
+        self._stop_wanted = True
+        if self._opened is not None:
+            self._opened.engine.stop("stopped")
+
+    def abort(self) -> None:
+        """Ends the run at once; requests under way are left to themselves, and asked again another time."""
+        self._stop_wanted = True
+        if self._opened is not None:
+            self._opened.engine.abort()
+
+    def __iter__(self) -> Generator[ItemResult, None, None]:
+        opened = self._begin()
+        try:
+            self._start(opened)
+            while True:
+                try:
+                    result = self._digest(opened, opened.engine.output.take())
+                except Closed:
+                    break
+                if result is not None:
+                    yield result
+        finally:
+            self._leave(opened)
+            self._tell_end()
+        _raise_error(opened.engine)
+
+    def __aiter__(self) -> AsyncGenerator[ItemResult, None]:
+        return self._results_async()
+
+    async def _results_async(self) -> AsyncGenerator[ItemResult, None]:
+        loop = asyncio.get_running_loop()
+        changed = asyncio.Event()
+        opened = await asyncio.to_thread(self._begin)
+        output = opened.engine.output
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(changed.set)
+
+        output.on_change = wake
+        try:
+            self._start(opened)
+            while True:
+                changed.clear()
+                try:
+                    value = output.take_now()
+                except Closed:
+                    break
+                if value is None:
+                    await changed.wait()
+                    continue
+                result = self._digest(opened, value)
+                if result is not None:
+                    yield result
+        finally:
+            output.on_change = None
+            await asyncio.to_thread(self._leave, opened)
+            self._tell_end()
+        _raise_error(opened.engine)
+
+    def _begin(self) -> Opened:
+        if self._opened is not None:
+            raise RuntimeError("a run is iterated once; call Pipeline.run() again for another")
+        opened = self._open_run()
+        self._begun = self._clock()
+        self._opened = opened
+        return opened
+
+    def _start(self, opened: Opened) -> None:
+        self._tell(RunStarted(opened.journal.run, opened.maybe_billed_twice))
+        opened.engine.start()
+        if self._stop_wanted:
+            opened.engine.stop("stopped")
+
+    def _digest(self, opened: Opened, value: Ended | Event) -> ItemResult | None:
+        if not isinstance(value, Ended):
+            self._tell(value)
+            return None
+        self._tally.count(value.result, kept=value.kept)
+        if self._on_event is not None:
+            self._tell(ItemEnded(value.result, value.kept, self._progress(opened)))
+        return value.result
+
+    def _leave(self, opened: Opened) -> None:
+        """Drains what is under way, then closes everything and sums up."""
+        engine = opened.engine
+        try:
+            engine.stop("stopped")
+            self._drain(engine)
+        except BaseException:
+            # The caller lost patience (a second Ctrl-C), or something is broken: nothing more is awaited.
+            engine.abort()
+            raise
+        finally:
+            self._close(opened)
+
+    def _drain(self, engine: Engine) -> None:
+        while True:
+            try:
+                value = engine.output.take()
+            except Closed:
+                return
+            if isinstance(value, Ended):
+                self._tally.count(value.result, kept=value.kept)
+
+    def _close(self, opened: Opened) -> None:
+        engine, journal = opened.engine, opened.journal
+        try:
+            if opened.countable and engine.stopped not in (None, "aborted"):
+                engine.count_rest()
+            self.summary = self._summary(opened)
+            journal.end(engine.stopped or "complete")
+        except JournalError:
+            # What stopped the run is raised from there; only a failure that is new is raised from here.
+            if engine.error is None:
+                raise
+        finally:
+            opened.close()
+
+    def _summary(self, opened: Opened) -> RunSummary:
+        engine, tally = opened.engine, self._tally
+        spent = opened.journal.spent(run=opened.journal.run)
+        error = engine.error
+        return RunSummary(
+            seen=engine.seen,
+            done=tally.done,
+            failed=tally.failed,
+            skipped=tally.skipped,
+            kept=tally.kept,
+            not_started=engine.seen - tally.ended,
+            duplicates=tally.duplicates,
+            failures=tally.failures,
+            skips=tally.skips,
+            requests=spent.requests,
+            refusals=spent.refusals,
+            usage=tally.usage,
+            cost=spent.money,
+            seconds=self._clock() - self._begun,
+            stopped=engine.stopped,
+            error=Failure.of(error) if isinstance(error, VisionPipeError) else None,
+            maybe_billed_twice=opened.maybe_billed_twice,
+        )
+
+    def _progress(self, opened: Opened) -> Progress:
+        engine, tally = opened.engine, self._tally
+        state = opened.crew.limiter.state
+        return Progress(
+            seen=engine.seen,
+            listed=engine.listed,
+            done=tally.done,
+            failed=tally.failed,
+            skipped=tally.skipped,
+            kept=tally.kept,
+            level=state.level,
+            busy=state.busy,
+            seconds=self._clock() - self._begun,
+        )
+
+    def _tell_end(self) -> None:
+        if self.summary is not None:
+            self._tell(RunEnded(self.summary))
+
+    def _tell(self, event: Event) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
+
+
+def _raise_error(engine: Engine) -> None:
+    if engine.error is not None:
+        raise engine.error
