@@ -24,13 +24,14 @@ def read_jpeg(window: Window) -> Header:
     Raises:
         BadImageError: truncated, or no frame or scan where one must be.
     """
-    at = window.at
+    at, head = window.at, window.head
+    held = len(head) - 4
     offset = 2
     orientation = 0
     frame: bytes | None = None
     ordinary = True
     for _ in range(_MOST_STEPS):
-        mark = at(offset, 2)
+        mark = head[offset : offset + 4] if offset <= held else at(offset, 2)
         code = mark[1]
         if mark[0] != 0xFF or code == 0:
             ordinary = False  # stray bytes between segments, which decoders step over
@@ -44,7 +45,7 @@ def read_jpeg(window: Window) -> Header:
             continue
         if code == 0xD9:
             window.corrupt("the JPEG ends before its picture begins")
-        length = int.from_bytes(at(offset + 2, 2), "big")
+        length = mark[2] << 8 | mark[3] if len(mark) == 4 else int.from_bytes(at(offset + 2, 2), "big")
         if length < 2:
             window.corrupt(f"a JPEG segment says it is {length} bytes long")
         if code == 0xDA:

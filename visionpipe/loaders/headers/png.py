@@ -31,9 +31,10 @@ def read_png(window: Window) -> Header:
     frames = 1
     pixels = False
     offset = 33
-    at, unpack = window.at, _CHUNK.unpack
+    at, unpack, head, size = window.at, _CHUNK.unpack_from, window.head, window.size
+    held = len(head) - 8
     for _ in range(_MOST_CHUNKS):
-        length, name = unpack(at(offset, 8))
+        length, name = unpack(head, offset) if offset <= held else unpack(at(offset, 8))
         if name == b"IDAT":
             pixels = True
         elif name == b"IEND":
@@ -45,7 +46,7 @@ def read_png(window: Window) -> Header:
         elif name == b"acTL" and not pixels:
             frames = max(1, int.from_bytes(at(offset + 8, 4), "big"))
         offset += length + 12
-        if offset > window.size:
+        if offset > size:
             window.truncated()
     else:
         window.corrupt("the PNG has no end among its first chunks")

@@ -45,6 +45,9 @@ class Header:
 class Window:
     """Bytes of one file by absolute offset.
 
+    ``head`` is what was given to begin with: loops over many small pieces look there first, because a call
+    for each piece is what costs most.
+
     Args:
         data: the file's first bytes, or all of them.
         size: the whole file's size in bytes; ``len(data)`` where not given.
@@ -52,13 +55,14 @@ class Window:
         name: the subject of errors.
     """
 
-    __slots__ = ("_data", "_read", "_start", "name", "size")
+    __slots__ = ("_data", "_read", "_start", "head", "name", "size")
 
     def __init__(
         self, data: bytes, *, size: int | None = None, read: ReadAt | None = None, name: str = "image"
     ) -> None:
         self.size = len(data) if size is None else size
         self.name = name
+        self.head = data
         self._data = data
         self._start = 0
         self._read = read
