@@ -8,6 +8,8 @@ import pytest
 
 from tests.loopback import Loopback, serving
 
+pytest_plugins = ["visionpipe.testing.pytest_plugin"]
+
 
 @pytest.fixture
 def loopback() -> Iterator[Loopback]:

@@ -18,6 +18,7 @@ from visionpipe.client.drive import drive_async
 from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
 from visionpipe.client.options import CallOptions, merged
 from visionpipe.client.preparation import Fetch, Prepared, Preparer
+from visionpipe.client.services import AsyncServices
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.stream import AsyncStream
 from visionpipe.prompts.presets import describe as describe_preset
@@ -32,7 +33,7 @@ from visionpipe.wire.http import Timeouts
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncServices):
     """Ask a vision model about images, from an event loop.
 
     The same arguments, calls and errors as :class:`visionpipe.client.client.Client`; calls are awaited, and

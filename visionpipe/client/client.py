@@ -14,6 +14,7 @@ from visionpipe.client.drive import drive
 from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
 from visionpipe.client.options import CallOptions, merged
 from visionpipe.client.preparation import Fetch, Prepared, Preparer
+from visionpipe.client.services import Services
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.stream import Stream
 from visionpipe.prompts.presets import describe as describe_preset
@@ -28,7 +29,7 @@ from visionpipe.wire.http import Timeouts
 T = TypeVar("T")
 
 
-class Client:
+class Client(Services):
     """Ask a vision model about images.
 
     Safe to use from several threads at once. Close it, or use it as a context manager, to give its

@@ -42,7 +42,7 @@ def read_error(response: HttpResponse, endpoint: EndpointRecord, *, request_id: 
         status=response.status,
         endpoint=endpoint,
         request_id=request_id,
-        retry_after=_retry_after(response),
+        retry_after=retry_after(response),
     )
 
 
@@ -141,7 +141,8 @@ def _code_and_message(body: bytes) -> tuple[str, str]:
     return str(code), text
 
 
-def _retry_after(response: HttpResponse) -> float | None:
+def retry_after(response: HttpResponse) -> float | None:
+    """The seconds that a Retry-After header asks to wait, given in seconds or as a date; None without one."""
     value = response.headers.get("retry-after", "").strip()
     if not value:
         return None

@@ -1,0 +1,45 @@
+"""Any call of either client, by name, so that a test of the services runs on both.
+
+``call(setup, "tasks.wait", "id")`` makes a client, calls ``client.tasks.wait("id")`` and closes the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from functools import reduce
+from typing import Any, Protocol
+
+from tests.client.faces import _awaited
+from visionpipe.client.async_client import AsyncClient
+from visionpipe.client.client import Client
+
+
+class Calling(Protocol):
+    """Calls one method of a client; ``then`` names a method of what it gives, called with the client open."""
+
+    def __call__(
+        self, setup: dict[str, Any], method: str, *args: Any, then: str | None = None, **kwargs: Any
+    ) -> Any: ...
+
+
+def call_sync(setup: dict[str, Any], method: str, *args: Any, then: str | None = None, **kwargs: Any) -> Any:
+    with Client(**setup) as client:
+        result = _named(client, method)(*args, **kwargs)
+        return _named(result, then)() if then else result
+
+
+def call_async(setup: dict[str, Any], method: str, *args: Any, then: str | None = None, **kwargs: Any) -> Any:
+    async def finished(result: Any) -> Any:
+        return await result if inspect.isawaitable(result) else result
+
+    async def run() -> Any:
+        async with AsyncClient(**_awaited(setup)) as client:
+            result = await finished(_named(client, method)(*args, **kwargs))
+            return await finished(_named(result, then)()) if then else result
+
+    return asyncio.run(run())
+
+
+def _named(thing: Any, path: str) -> Any:
+    return reduce(getattr, path.split("."), thing)
