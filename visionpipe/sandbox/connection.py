@@ -11,6 +11,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -28,10 +29,15 @@ class ClientGone(Exception):
     """The client closed the connection before the exchange was over."""
 
 
+class BreakOff(Exception):
+    """The connection is to be reset now."""
+
+
 class Connection:
     """Reads and writes one exchange over ASGI, with the transport below at hand.
 
-    The server puts the asyncio transport into ``scope["state"]["transport"]``.
+    The server puts the asyncio transport into ``scope["state"]["transport"]``. ``status`` is the HTTP status
+    sent, 0 as long as there is none; ``bytes_in`` and ``bytes_out`` count the bodies.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,14 +47,9 @@ class Connection:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._body_ended = False
         self._gone: asyncio.Task[None] | None = None
-        self._started = False
+        self.status = 0
         self.bytes_in = 0
         self.bytes_out = 0
-
-    @property
-    def started(self) -> bool:
-        """Whether the answer has been begun."""
-        return self._started
 
     def announced(self) -> int | None:
         """The body's size in bytes as the client announced it."""
@@ -98,7 +99,7 @@ class Connection:
                 await self._discard(SMALL_BODY)
             if not self._body_ended:
                 fields.append((b"connection", b"close"))
-        self._started = True
+        self.status = status
         await self._send({"type": "http.response.start", "status": status, "headers": fields})
 
     async def write(self, data: bytes) -> None:
@@ -142,13 +143,14 @@ class Connection:
             waiter.cancel()
 
     async def reset(self) -> None:
-        """Break the connection with a TCP RST; what was written before has left."""
+        """Break the connection with a TCP RST, and wait until it is gone; what was written has left."""
         if self._transport is None:
             raise RuntimeError("only the sandbox's own server can reset a connection")
         raw: Any = self._transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
-        await self.pause(None)
+        with suppress(ClientGone):
+            await self.pause(None)
 
     def close(self) -> None:
         """Let go of what waits on this connection. Nothing is awaited, so that a record is in the log

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from visionpipe.sandbox.connection import ClientGone, Connection
+from visionpipe.sandbox.connection import BreakOff, ClientGone, Connection
 from visionpipe.sandbox.delivery import deliver
 from visionpipe.sandbox.exchange import Exchange
 from visionpipe.sandbox.refusals import Dialect, Refusal, error_body, status_of
@@ -64,18 +64,21 @@ class Course:
             query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))),
         )
         record = exchange.record
+        break_off = False
         try:
-            reply = await self._answer(exchange)
-            record.status = reply.status if isinstance(reply, JsonReply) else 200
-            record.status = await deliver(connection, reply, exchange.strike.fault)
+            await deliver(connection, await self._answer(exchange), exchange.strike.fault)
+        except BreakOff:
+            break_off = True
         except ClientGone:
-            if not connection.started:
-                record.status = 0
+            pass  # the record says how far the answer came
         finally:
             exchange.leave()
-            connection.close()
+            record.status = connection.status
             record.bytes_in, record.bytes_out = connection.bytes_in, connection.bytes_out
             self._service.log.end(record)
+        if break_off:
+            await connection.reset()
+        connection.close()
 
     async def _answer(self, exchange: Exchange) -> Reply:
         record = exchange.record
@@ -85,7 +88,7 @@ class Course:
             record.code = refusal.code
             status = status_of(refusal, self._dialect)
             return JsonReply(error_body(refusal, self._dialect), status, refusal.headers)
-        except ClientGone:
+        except (ClientGone, BreakOff):
             raise
         except Exception:
             logger.exception("the sandbox failed at %s %s", record.method, record.path)
@@ -102,7 +105,7 @@ class Course:
         if strike.fault is not None:
             exchange.record.fault = strike.kind
         if isinstance(strike.fault, ResetFault):
-            await connection.reset()
+            raise BreakOff
         if isinstance(strike.fault, SlowReaderFault):
             pace = strike.fault.bytes_per_second
         exchange.body = await connection.read(service.options.max_body_bytes, pace)

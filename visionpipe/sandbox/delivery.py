@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import NoReturn
 
 import orjson
 
-from visionpipe.sandbox.connection import Connection
+from visionpipe.sandbox.connection import BreakOff, Connection
 from visionpipe.sandbox.damage import alter_document, frames
 from visionpipe.sandbox.replies import BytesReply, JsonReply, Reply, StreamReply
 from visionpipe.sandbox.scenario import BodyFault, Fault, ResetFault, SlowWriterFault, StreamFault
@@ -25,30 +26,29 @@ HTML = (
 FILLER = b"x" * 65_536
 
 
-async def deliver(connection: Connection, reply: Reply, fault: Fault | None) -> int:
-    """Write the reply as the fault wants it; the status that was sent, 0 where none was.
+async def deliver(connection: Connection, reply: Reply, fault: Fault | None) -> None:
+    """Write the reply as the fault wants it.
 
     Raises:
-        ClientGone: the client left, or the fault broke the connection.
+        ClientGone: the client left.
+        BreakOff: the fault wants the connection reset now.
     """
-    match fault:
-        case ResetFault():
-            await _reset(connection, reply, fault)
-            return 0
-        case BodyFault(form="html"):
-            return await _send(connection, fault.status, "text/html", HTML)
-        case BodyFault(form="oversized"):
-            return await _oversized(connection, fault.bytes, isinstance(reply, StreamReply))
-    match reply:
-        case StreamReply():
-            return await _stream(connection, frames(reply.events, fault), fault)
-        case BytesReply():
-            return await _send(connection, 200, reply.media_type, reply.data, fault)
-        case JsonReply():
+    match fault, reply:
+        case ResetFault(), _:
+            await _break_off(connection, reply, fault)
+        case BodyFault(form="html"), _:
+            await _send(connection, fault.status, "text/html", HTML)
+        case BodyFault(form="oversized"), _:
+            await _oversized(connection, fault.bytes, isinstance(reply, StreamReply))
+        case _, StreamReply():
+            await _stream(connection, frames(reply.events, fault), fault)
+        case _, BytesReply():
+            await _send(connection, 200, reply.media_type, reply.data, fault)
+        case _, JsonReply():
             data = orjson.dumps(alter_document(reply.value, fault) if reply.status == 200 else reply.value)
             if isinstance(fault, BodyFault) and fault.form == "invalid_json":
                 data = data[: len(data) * 2 // 3]
-            return await _send(connection, reply.status, JSON_TYPE, data, fault, reply.headers)
+            await _send(connection, reply.status, JSON_TYPE, data, fault, reply.headers)
 
 
 async def _send(
@@ -58,7 +58,7 @@ async def _send(
     data: bytes,
     fault: Fault | None = None,
     headers: Mapping[str, str] | None = None,
-) -> int:
+) -> None:
     fields = [("content-type", media_type), ("content-length", str(len(data))), *(headers or {}).items()]
     await connection.start(status, fields)
     if isinstance(fault, SlowWriterFault):
@@ -66,10 +66,9 @@ async def _send(
     else:
         await connection.write(data)
     await connection.finish()
-    return status
 
 
-async def _stream(connection: Connection, written: Iterable[bytes], fault: Fault | None) -> int:
+async def _stream(connection: Connection, written: Iterable[bytes], fault: Fault | None) -> None:
     await connection.start(200, [("content-type", EVENT_TYPE), ("cache-control", "no-cache")])
     last = b""
     for frame in written:
@@ -85,7 +84,6 @@ async def _stream(connection: Connection, written: Iterable[bytes], fault: Fault
         await connection.pause(fault.every)
         await connection.write(last)
     await connection.finish()
-    return 200
 
 
 async def _slowly(connection: Connection, data: bytes, bytes_per_second: float) -> None:
@@ -96,8 +94,8 @@ async def _slowly(connection: Connection, data: bytes, bytes_per_second: float) 
         await connection.pause(len(piece) / bytes_per_second)
 
 
-async def _reset(connection: Connection, reply: Reply, fault: ResetFault) -> None:
-    """Break off before anything is sent, in the middle of the body, or in the middle of a frame."""
+async def _break_off(connection: Connection, reply: Reply, fault: ResetFault) -> NoReturn:
+    """Write nothing, half the body, or a stream up to the middle of a frame; then break off."""
     if fault.when in ("body", "frame"):
         if isinstance(reply, StreamReply):
             written = frames(reply.events, None)
@@ -111,10 +109,10 @@ async def _reset(connection: Connection, reply: Reply, fault: ResetFault) -> Non
             data = reply.data if isinstance(reply, BytesReply) else orjson.dumps(reply.value)
             await connection.start(200, [("content-type", JSON_TYPE), ("content-length", str(len(data)))])
             await connection.write(data[: len(data) // 2])
-    await connection.reset()
+    raise BreakOff
 
 
-async def _oversized(connection: Connection, size: int, stream: bool) -> int:
+async def _oversized(connection: Connection, size: int, stream: bool) -> None:
     """An answer of ``size`` bytes and more, made while it is sent: nobody holds it whole but the client."""
     head, tail = b'{"choices":[{"index":0,"message":{"role":"assistant","content":"', b'"}}]}'
     if stream:
@@ -128,4 +126,3 @@ async def _oversized(connection: Connection, size: int, stream: bool) -> int:
         await connection.pause(0)
     await connection.write(tail)
     await connection.finish()
-    return 200
