@@ -6,6 +6,8 @@ import base64
 import io
 import os
 import socket
+import subprocess
+import sys
 from contextlib import chdir
 from pathlib import Path
 from types import ModuleType
@@ -25,7 +27,7 @@ from visionpipe.errors import (
     UnreadableSourceError,
 )
 from visionpipe.loaders.decode import open_encoded
-from visionpipe.loaders.disk import read_content, unreadable
+from visionpipe.loaders.disk import open_regular, read_all, read_content, unreadable
 from visionpipe.loaders.image import IN_MEMORY_BYTES, ImageSource, load_image, verify_image
 from visionpipe.media import FileContent, Image, LinkedImage, MemoryContent
 from visionpipe.testing.images import CORNERS, image_bytes, jpeg_bytes, picture, png_bytes
@@ -435,3 +437,42 @@ def test_verify_decodes_in_full() -> None:
 def test_the_bytes_of_an_image_are_not_shown() -> None:
     assert "JFIF" not in repr(loaded(jpeg_bytes()))
     assert isinstance(loaded(jpeg_bytes()).content, MemoryContent)
+
+
+def test_an_image_that_looks_right_is_loaded_without_a_decoder(tmp_path: Path) -> None:
+    for name, data in {"a.jpg": jpeg_bytes(), "b.png": png_bytes(), "c.gif": image_bytes("gif")}.items():
+        (tmp_path / name).write_bytes(data)
+    program = (
+        "import sys\n"
+        "from visionpipe.loaders.image import load_image\n"
+        "from visionpipe.loaders.sources import find_sources\n"
+        "print([load_image(found.location).format for found in find_sources(sys.argv[1])])\n"
+        "print({'PIL', 'numpy', 'cv2', 'av', 'httpx'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['jpeg', 'png', 'gif']\nset()\n"
+
+
+def test_other_machines_photos_are_read_by_whatever_pillow_brings() -> None:
+    assert loaded(image_bytes("tiff", mode="LA")).colour == "grey"
+    out = io.BytesIO()
+    picture(32, 24).save(out, "PPM")
+    assert loaded(out.getvalue()).format == "ppm"
+    out = io.BytesIO()
+    picture(32, 32).save(out, "ICO")
+    assert loaded(out.getvalue()).format == "ico"
+    out = io.BytesIO()
+    picture(32, 24).save(out, "JPEG2000")
+    assert loaded(out.getvalue()).format == "jp2"
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"x" * 5000)
+    descriptor, _ = open_regular(str(path), "a")
+    try:
+        assert read_all(descriptor, 100) == b"x" * 5000
+    finally:
+        os.close(descriptor)

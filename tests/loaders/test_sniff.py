@@ -256,3 +256,103 @@ def test_what_is_wrong_is_said(data: bytes, code: str, words: str) -> None:
 def test_kinds_are_told_by_content(head: bytes, family: str, words: str) -> None:
     kind = kind_of(head)
     assert (kind.family, kind.words) == (family, words)
+
+
+def with_exif(block: bytes) -> bytes:
+    segment = b"Exif\0\0" + block
+    jpeg = jpeg_bytes()
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"",
+        b"garbage!",
+        b"II*\0",
+        b"II*\0\xff\xff\0\0",
+        b"MM\0*\0\0\0\x08\0\0",
+        b"MM\0*\0\0\0\x08\0\x01\x01\x12",
+        b"II*\0\x08\0\0\0" + struct.pack("<HHHIHH", 1, 0x0112, 2, 1, 6, 0),
+        b"II*\0\x08\0\0\0" + struct.pack("<HHHIHH", 1, 0x0100, 3, 1, 6, 0),
+    ],
+)
+def test_a_broken_exif_is_no_hindrance(block: bytes) -> None:
+    assert header_of(with_exif(block)).orientation == 1
+
+
+def test_bytes_between_the_segments_of_a_jpeg_are_stepped_over() -> None:
+    jpeg = jpeg_bytes(40, 30)
+    first_end = 4 + int.from_bytes(jpeg[4:6], "big")
+    for between, complete in ((b"\xff\xff\xff", True), (b"\xff\x01", True), (b"stray", False)):
+        header = header_of(jpeg[:first_end] + between + jpeg[first_end:])
+        assert (header.width, header.height) == (40, 30)
+        assert header.complete is complete
+
+
+def test_unusual_codings_of_a_jpeg_leave_a_doubt() -> None:
+    jpeg = jpeg_bytes()
+    frame = jpeg.index(b"\xff\xc0")
+    deep = jpeg[: frame + 4] + b"\x0c" + jpeg[frame + 5 :]
+    assert header_of(deep).bits == 12
+    assert not header_of(deep).complete
+    assert not header_of(jpeg.replace(b"\xff\xc0", b"\xff\xc3")).complete
+    assert header_of(jpeg[: frame + 9] + b"\x02" + jpeg[frame + 10 :]).colour == "other"
+
+
+def test_a_gif_without_its_trailer_leaves_a_doubt() -> None:
+    gif = gif_bytes(40, 30, frames=3)
+    assert header_of(gif).complete
+    for cut in (gif[:-1], gif[:-1] + b"\x07", gif[:-40]):
+        assert not header_of(cut).complete
+    assert header_of(gif[:-40]).frames == 2
+
+
+def test_a_gif_frame_beyond_the_screen_widens_it() -> None:
+    gif = bytearray(gif_bytes(40, 30))
+    gif[6:10] = b"\x01\0\x01\0"
+    assert (header_of(bytes(gif)).width, header_of(bytes(gif)).height) == (40, 30)
+    descriptor = gif.index(b"\x2c\0\0\0\0")
+    gif[6:10] = bytes(4)
+    gif[descriptor + 5 : descriptor + 9] = bytes(4)
+    with pytest.raises(BadImageError, match="0x0"):
+        header_of(bytes(gif))
+
+
+def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+    body = b"".join(
+        name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) & 1) for name, data in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+def vp8x(flags: int) -> tuple[bytes, bytes]:
+    return b"VP8X", struct.pack("<I", flags) + b"\x27\0\0\x1d\0\0"
+
+
+def test_an_extended_webp_is_read_by_its_flags() -> None:
+    tiff = b"II*\0\x08\0\0\0" + struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, 5, 0, 0)
+    pixels = (b"VP8 ", bytes(11))
+    for block in (tiff, b"Exif\0\0" + tiff):
+        told = header_of(riff(vp8x(0x18), pixels, (b"EXIF", block)))
+        assert (told.width, told.height, told.orientation, told.alpha) == (40, 30, 5, True)
+    assert header_of(riff(vp8x(0), pixels, (b"EXIF", tiff))).orientation == 1
+    frames = [(b"ANMF", bytes(30))] * 3
+    assert header_of(riff(vp8x(0x02), *frames)).frames == 3
+    with pytest.raises(BadImageError, match="no picture"):
+        header_of(riff(vp8x(0), (b"ICCP", b"x")))
+    cut = bytearray(riff(vp8x(0), pixels))
+    cut[34:38] = b"\xff\xff\0\0"
+    with pytest.raises(BadImageError, match="cut off"):
+        header_of(bytes(cut))
+
+
+def test_a_simple_webp_must_hold_what_it_says() -> None:
+    webp = bytearray(webp_bytes())
+    webp[16:20] = b"\xff\xff\0\0"
+    with pytest.raises(BadImageError, match="cut off"):
+        header_of(bytes(webp))
+    webp = bytearray(webp_bytes())
+    webp[26:28] = b"\0\0"
+    with pytest.raises(BadImageError, match="0x24"):
+        header_of(bytes(webp))

@@ -254,3 +254,12 @@ def test_many_folders_cost_the_memory_of_one(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert count == 2000
     assert peak < 200_000  # bytes; the names of all files alone would be more
+
+
+def test_a_folder_that_vanishes_on_the_way_is_counted(tmp_path: Path) -> None:
+    tree(tmp_path, {"a/1.jpg": b"", "b/2.jpg": b"", "c.jpg": b""})
+    found = find_sources(tmp_path)
+    assert next(found) == Source("a/1.jpg", str(tmp_path / "a" / "1.jpg"))
+    (tmp_path / "b" / "2.jpg").unlink()
+    (tmp_path / "b").rmdir()
+    assert [(f.name, getattr(f, "reason", "")) for f in found] == [("b/", "unreadable"), ("c.jpg", "")]

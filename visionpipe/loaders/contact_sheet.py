@@ -82,8 +82,9 @@ def contact_sheet(
 def _grid(images: Sequence[Image]) -> tuple[int, int]:
     """Columns and rows that leave the images largest on a square sheet."""
     shapes = [image.upright_size for image in images]
-    mean = sum(width / height for width, height in shapes) / len(shapes)
-    columns = min(len(images), max(1, round(math.sqrt(len(images) / mean))))
+    # One banner among photos must not shrink them all, so the usual shape is held near a photo's.
+    mean = math.exp(sum(math.log(width / height) for width, height in shapes) / len(shapes))
+    columns = min(len(images), max(1, round(math.sqrt(len(images) / min(2.0, max(0.5, mean))))))
     return columns, math.ceil(len(images) / columns)
 
 
