@@ -1,0 +1,32 @@
+"""A program that works a folder off, made to be killed: ``python -m tests.pipeline.kill_worker``.
+
+Arguments: folder, journal, base URL, key. It says ``begun`` at its first result and ends with the summary.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from visionpipe.client.client import Client
+from visionpipe.pipeline.pipeline import Pipeline
+from visionpipe.stages.retry import RetryPolicy
+
+
+def main() -> None:
+    from tenacity import stop_after_attempt, wait_random
+
+    folder, journal, base_url, key = sys.argv[1:]
+    retry = RetryPolicy(wait=wait_random(0.01, 0.05), stop=stop_after_attempt(20))
+    with Client("glm-4.6v", base_url=f"bigmodel+{base_url}", api_key=key, retry=retry) as client:
+        run = Pipeline("What is it?", client=client, journal=journal, concurrency=16).run(folder)
+        for number, _ in enumerate(run):
+            if number == 0:
+                print("begun", flush=True)  # noqa: T201 (the parent waits for this line)
+    if run.summary is None:
+        raise RuntimeError("the run did not end")
+    print(json.dumps(run.summary.to_json()), flush=True)  # noqa: T201 (the parent reads it)
+
+
+if __name__ == "__main__":
+    main()
