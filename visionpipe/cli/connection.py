@@ -41,6 +41,15 @@ def make_client(model: str | None, base_url: str | None, catalog: Path | None, l
     return Client(model, base_url=base_url, catalog=catalog, lang=lang)
 
 
+def planning_client(
+    model: str | None, base_url: str | None, catalog: Path | None, lang: str | None
+) -> Client:
+    """A client that prepares and estimates, and needs no key."""
+    from visionpipe.client.client import Client
+
+    return Client(model, base_url=base_url, catalog=catalog, lang=lang, plan_only=True)
+
+
 def call_options(
     *,
     max_tokens: int | None = None,
@@ -66,10 +75,15 @@ def call_options(
         options["temperature"] = temperature
     if top_p is not None:
         options["top_p"] = top_p
-    if thinking == "on" or thinking == "off":
-        options["thinking"] = thinking
-    elif thinking is not None:
-        raise ParameterError(f"{thinking!r} is neither", cure="Use on or off.", subject="--thinking")
+    match thinking:
+        case None:
+            pass
+        case "on":
+            options["thinking"] = "on"
+        case "off":
+            options["thinking"] = "off"
+        case _:
+            raise ParameterError(f"{thinking!r} is neither", cure="Use on or off.", subject="--thinking")
     if max_side is not None:
         options["max_side"] = max_side
     return options

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, fields
+import sys
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from visionpipe.registry.records import ModelRecord
     from visionpipe.registry.table import EndpointRow, ModelRow
+
+_PIPE_WIDTH = 200
+_ONLY_IN_DETAIL = {"image_limit", "tools", "state", "endpoints"}
 
 
 def models(
@@ -57,14 +61,15 @@ def _print_table(rows: Sequence[ModelRow] | Sequence[EndpointRow]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    # What reads the output of a pipe has no width, so nothing is folded there.
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    heads = [field.name.replace("_", " ") for field in fields(rows[0])]
+    heads = [field.name for field in fields(rows[0]) if field.name not in _ONLY_IN_DETAIL]
     for head in heads:
-        table.add_column(head, no_wrap=head in {"model", "endpoint"}, overflow="fold")
+        table.add_column(head.replace("_", " "), no_wrap=head in {"model", "endpoint"}, overflow="fold")
     for row in rows:
-        table.add_row(*astuple(row))
-    console.print(table, width=max(console.width, 160) if not console.is_terminal else None)
+        table.add_row(*(getattr(row, head) for head in heads))
+    console.print(table)
 
 
 def _print_record(record: ModelRecord) -> None:

@@ -51,18 +51,26 @@ class AsyncClient(AsyncServices):
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         defaults: CallOptions | None = None,
+        plan_only: bool = False,
         sender: AsyncSender | None = None,
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.settings: Settings = resolve_settings(
-            model=model, base_url=base_url, api_key=api_key, catalog=catalog, lang=lang
+            model=model,
+            base_url=base_url,
+            api_key=api_key,
+            catalog=catalog,
+            lang=lang,
+            plan_only=plan_only,
         )
         self._defaults = defaults or CallOptions()
         self._calls = Calls(self.settings, retry or RetryPolicy(), timeouts or Timeouts(), clock)
         self._preparer = Preparer(self.settings, fetch)
-        self._sender = sender or connect_async(self.settings.endpoint, self.settings.api_key)
+        self._sender = sender or connect_async(
+            self.settings.endpoint, self.settings.api_key, plan_only=plan_only
+        )
         self._sleep = sleep
         announce_local(self.settings)
 

@@ -15,7 +15,7 @@ from visionpipe.errors import ServiceError
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Request
-from visionpipe.stages.exchange import Answered, Effect, Open, Send, exchange, new_request_id
+from visionpipe.stages.exchange import Answered, Effect, Open, Save, Send, exchange, new_request_id
 from visionpipe.stages.read import ReadingContext, read_reply
 from visionpipe.stages.read_error import read_error
 from visionpipe.stages.read_stream import StreamReader
@@ -91,6 +91,16 @@ class Calls:
             clock=self.clock,
             request_id=self.request_id,
         )
+
+    def saved(self, make: Callable[[str], HttpRequest], path: str) -> Generator[Effect, Any, None]:
+        """Any call whose answer goes into a file, whole or not at all; begun anew where it breaks off."""
+        return self._exchange(lambda id_: Save(make(id_), path), lambda response, answered: None)
+
+    def opened(
+        self, make: Callable[[str], HttpRequest], read: Callable[[Any, Answered], T]
+    ) -> Generator[Effect, Any, T]:
+        """Any call whose answer is a stream of events; ``read`` is given the stream."""
+        return self._exchange(lambda id_: Open(make(id_)), read)
 
     def _exchange(
         self, make: Callable[[str], Effect], read: Callable[[Any, Answered], T]

@@ -46,6 +46,7 @@ class Client(Services):
         retry: when to try again.
         timeouts: in seconds.
         defaults: options for every call; see :class:`visionpipe.client.options.CallOptions`.
+        plan_only: prepare and estimate without a key; sending is an error.
         sender: what carries requests out; default by endpoint.
         fetch: downloads a URL; default with the library's own guards.
         clock, sleep: monotonic seconds, and waiting.
@@ -65,18 +66,24 @@ class Client(Services):
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         defaults: CallOptions | None = None,
+        plan_only: bool = False,
         sender: Sender | None = None,
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings: Settings = resolve_settings(
-            model=model, base_url=base_url, api_key=api_key, catalog=catalog, lang=lang
+            model=model,
+            base_url=base_url,
+            api_key=api_key,
+            catalog=catalog,
+            lang=lang,
+            plan_only=plan_only,
         )
         self._defaults = defaults or CallOptions()
         self._calls = Calls(self.settings, retry or RetryPolicy(), timeouts or Timeouts(), clock)
         self._preparer = Preparer(self.settings, fetch)
-        self._sender = sender or connect(self.settings.endpoint, self.settings.api_key)
+        self._sender = sender or connect(self.settings.endpoint, self.settings.api_key, plan_only=plan_only)
         self._sleep = sleep
         announce_local(self.settings)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
+from visionpipe.client.saving import save, save_async
 from visionpipe.errors import VisionPipeError
-from visionpipe.stages.exchange import Effect, Open, Send, Sleep
+from visionpipe.stages.exchange import Effect, Open, Save, Send, Sleep
 from visionpipe.transport.sender import AsyncSender, Sender
 from visionpipe.wire.http import HttpResponse
 
@@ -28,6 +29,8 @@ def drive(call: Generator[Effect, Any, T], sender: Sender, sleep: Callable[[floa
                     return HttpResponse(stream.status, stream.headers, b"".join(stream))
                 finally:
                     stream.close()
+            case Save():
+                return save(sender.open(effect.request), effect.path)
             case Sleep():
                 return sleep(effect.seconds)
 
@@ -63,6 +66,8 @@ async def drive_async(
                     return HttpResponse(stream.status, stream.headers, body)
                 finally:
                     await stream.close()
+            case Save():
+                return await save_async(await sender.open(effect.request), effect.path)
             case Sleep():
                 return await sleep(effect.seconds)
 

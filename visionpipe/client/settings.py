@@ -45,6 +45,7 @@ def resolve_settings(
     lang: str | None = None,
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    plan_only: bool = False,
 ) -> Settings:
     """Find endpoint, key and model.
 
@@ -56,6 +57,7 @@ def resolve_settings(
         catalog: a TOML file with the caller's own models and endpoints.
         lang: "en" or "zh", the language of the library's own prompts.
         environ: environment variables; default the process's.
+        plan_only: nothing will be sent, so no key is needed, and a model is enough to find its endpoint.
         folder: where ``visionpipe.toml`` or ``pyproject.toml`` is looked for; default the current one.
 
     Raises:
@@ -77,12 +79,14 @@ def resolve_settings(
         endpoint = registry.endpoint(base_url)
     elif api_key:
         endpoint = registry.endpoint(_first_with_key(registry, env) or _keyed(registry)[0].id)
+    elif plan_only and model is not None and registry.model(model).endpoints:
+        endpoint = registry.endpoint(registry.model(model).endpoints[0])
     else:
         found = _first_with_key(registry, env)
         by_default = found is None
         endpoint = registry.endpoint(found or _EMBEDDED)
     api_key = api_key or _key_for(endpoint, env)
-    if endpoint.key_required and not api_key:
+    if endpoint.key_required and not api_key and not plan_only:
         names = " or ".join(endpoint.key_variables) or _GATEWAY_KEY
         raise ConfigurationError(
             "no API key", cure=f"Set {names}, or pass api_key.", subject=endpoint.title, code="no_key"

@@ -1,0 +1,227 @@
+"""``visionpipe caption``: the main job. A folder of images in, a file of captions out, resumable."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from visionpipe.cli import connection
+
+if TYPE_CHECKING:
+    from visionpipe.pipeline.budget import Caps
+    from visionpipe.pipeline.run import Run
+    from visionpipe.values import Money
+
+Outputs_ = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Where to: a .jsonl, .csv, .parquet, .sqlite, .html or .tar file, or sidecars with txt:, json: "
+        "or xmp: (each optionally with a folder). Repeatable.",
+    ),
+]
+Sources_ = Annotated[
+    list[str], typer.Argument(help="Folders, globs, files, URLs, or .csv/.jsonl/.txt lists of them.")
+]
+PromptText = Annotated[
+    str | None, typer.Option("--prompt", "-p", help="Ask this; may hold fields such as {path.stem}.")
+]
+PresetName = Annotated[
+    str, typer.Option(help="caption, alt_text, ocr, tags, product, chart, screenshot or describe.")
+]
+JournalPath = Annotated[Path | None, typer.Option(help="The job's journal; default beside the output.")]
+Concurrency = Annotated[
+    int, typer.Option(help="Most requests at once; fewer where the service says so.", min=1)
+]
+Near = Annotated[
+    int | None,
+    typer.Option(help="Share answers between look-alikes: differing bits, 0 to 11.", min=0, max=11),
+]
+Column = Annotated[str | None, typer.Option(help="The column of a list that holds the path or URL.")]
+
+
+def caption(
+    sources: Sources_,
+    output: Outputs_ = None,
+    prompt: PromptText = None,
+    preset: PresetName = "caption",
+    model: connection.Model = None,
+    base_url: connection.BaseUrl = None,
+    catalog: connection.Catalog = None,
+    lang: connection.Lang = None,
+    max_tokens: connection.MaxTokens = None,
+    temperature: connection.Temperature = None,
+    top_p: connection.TopP = None,
+    thinking: connection.Thinking = None,
+    max_side: connection.MaxSide = None,
+    fetch: connection.Fetch = False,
+    allow_private: connection.AllowPrivate = False,
+    concurrency: Concurrency = 8,
+    rpm: Annotated[float | None, typer.Option(help="Most requests a minute.")] = None,
+    tpm: Annotated[float | None, typer.Option(help="Most tokens a minute.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Most money, such as '5 CNY'.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Most tokens in all.")] = None,
+    budget_requests: Annotated[int | None, typer.Option(help="Most requests in all.")] = None,
+    near_duplicates: Near = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Ask again about failures that may pass.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Ask again about everything.")] = False,
+    column: Column = None,
+    journal: JournalPath = None,
+    item_seconds: Annotated[float | None, typer.Option(help="Longest time for one item.")] = None,
+    job_seconds: Annotated[float | None, typer.Option(help="Begin nothing new after this time.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last lines.")] = False,
+    as_json: connection.AsJson = False,
+) -> None:
+    """Caption images by the folder. Run the same command again to go on where it ended."""
+    from visionpipe.cli.outputs import Outputs, default_journal
+    from visionpipe.cli.progress import reporter
+    from visionpipe.pipeline.pipeline import Pipeline
+    from visionpipe.sinks.opening import SinkOptions
+
+    options = connection.call_options(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        thinking=thinking,
+        max_side=max_side,
+        fetch=fetch,
+        allow_private=allow_private,
+    )
+    specs = output or ["captions.jsonl"]
+    journal = journal or default_journal(specs, sources)
+    with (
+        connection.make_client(model, base_url, catalog, lang) as client,
+        reporter(as_json=as_json, quiet=quiet) as show,
+    ):
+        pipeline = Pipeline(
+            chosen_prompt(prompt, preset),
+            client=client,
+            options=options,
+            journal=journal,
+            concurrency=concurrency,
+            rpm=rpm,
+            tpm=tpm,
+            budget=caps(budget, budget_tokens, budget_requests),
+            near_duplicates=near_duplicates,
+            retry_failed=retry_failed,
+            force=force,
+            item_seconds=item_seconds,
+            job_seconds=job_seconds,
+            on_event=show,
+        )
+        outputs = Outputs(specs, journal, SinkOptions(root=_root(sources)), pipeline.job)
+        outputs.open()
+        run = pipeline.run(listing(sources, column))
+        error = _consume(run, outputs)
+    _account(run, outputs, specs, as_json=as_json)
+    if error is not None:
+        raise error
+
+
+def _consume(run: Run, outputs: Any) -> BaseException | None:
+    from visionpipe.errors import VisionPipeError
+
+    problem: BaseException | None = None
+    with _interruptible(run):
+        try:
+            for result in run:
+                outputs.write(result)
+        except VisionPipeError as error:
+            problem = error
+        outputs.finish()
+    return problem
+
+
+def _account(run: Run, outputs: Any, specs: list[str], *, as_json: bool) -> None:
+    summary = run.summary
+    if summary is None:
+        raise typer.Exit(1)
+    if not as_json:
+        for line in summary.lines():
+            typer.echo(line, err=True)
+        for refused in outputs.refused:
+            typer.echo(f"not written: {refused}", err=True)
+        typer.echo(f"written: {', '.join(specs)}", err=True)
+    if summary.stopped in ("stopped", "aborted"):
+        raise typer.Exit(130)
+    if not summary.ok or outputs.refused:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """The first Ctrl-C drains and saves, the second ends at once."""
+    pressed = 0
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed == 1:
+            sys.stderr.write("\nstopping; what is under way is awaited. Press Ctrl-C again to end at once.\n")
+            run.stop()
+        else:
+            run.abort()
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def chosen_prompt(prompt: str | None, preset: str) -> Any:
+    """The prompt's template where one is given, else the preset of that name.
+
+    Raises:
+        ParameterError: no such preset, or a malformed template.
+    """
+    from visionpipe.prompts.presets import named
+    from visionpipe.prompts.template import Template
+
+    return Template(prompt) if prompt is not None else named(preset)
+
+
+def listing(sources: list[str], column: str | None) -> Any:
+    """The sources as the pipeline takes them."""
+    from visionpipe.loaders.sources import find_sources
+
+    specs = sources[0] if len(sources) == 1 else sources
+    return find_sources(specs, column=column) if column is not None else specs
+
+
+def caps(money: str | None, tokens: int | None, requests: int | None) -> Caps | None:
+    """The caps that were given; None where there are none."""
+    from visionpipe.pipeline.budget import Caps
+
+    if money is None and tokens is None and requests is None:
+        return None
+    return Caps(requests=requests, tokens=tokens, money=_money(money) if money is not None else None)
+
+
+def _money(text: str) -> Money:
+    from visionpipe.errors import ParameterError
+    from visionpipe.values import Money
+
+    amount, _, currency = text.strip().partition(" ")
+    try:
+        return Money(Decimal(amount), currency.strip().upper() or "CNY")
+    except InvalidOperation as cause:
+        raise ParameterError(
+            f"{text!r} is no amount of money", cure="Write it like '5 CNY'.", subject="--budget"
+        ) from cause
+
+
+def _root(sources: list[str]) -> Path | None:
+    first = Path(sources[0])
+    return first if first.is_dir() else None

@@ -1,0 +1,89 @@
+"""``visionpipe check``: what a caption run would send, change, refuse and cost. Sends nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from visionpipe.cli import caption as main_job
+from visionpipe.cli import connection
+
+if TYPE_CHECKING:
+    from visionpipe.pipeline.plan import PlanItem, PlanTotals
+
+
+def check(
+    sources: main_job.Sources_,
+    prompt: main_job.PromptText = None,
+    preset: main_job.PresetName = "caption",
+    model: connection.Model = None,
+    base_url: connection.BaseUrl = None,
+    catalog: connection.Catalog = None,
+    lang: connection.Lang = None,
+    max_tokens: connection.MaxTokens = None,
+    max_side: connection.MaxSide = None,
+    concurrency: main_job.Concurrency = 8,
+    near_duplicates: main_job.Near = None,
+    column: main_job.Column = None,
+    journal: Annotated[Path | None, typer.Option(help="A job's journal: what it holds is kept.")] = None,
+    as_json: connection.AsJson = False,
+) -> None:
+    """Show what would be sent, changed, refused, and cost. Needs no key, sends nothing."""
+    import orjson
+
+    from visionpipe.pipeline.pipeline import Pipeline
+
+    with connection.planning_client(model, base_url, catalog, lang) as client:
+        pipeline = Pipeline(
+            main_job.chosen_prompt(prompt, preset),
+            client=client,
+            options=connection.call_options(max_tokens=max_tokens, max_side=max_side),
+            journal=journal,
+            concurrency=concurrency,
+            near_duplicates=near_duplicates,
+        )
+        plan = pipeline.plan(main_job.listing(sources, column))
+        for item in plan:
+            if as_json:
+                typer.echo(orjson.dumps(item.to_json()))
+            else:
+                typer.echo(_line(item))
+        if as_json:
+            typer.echo(orjson.dumps({"totals": plan.totals.to_json()}))
+        else:
+            _print_totals(plan.totals, client.settings.model.id, client.settings.model.tokens.source)
+    if plan.totals.fates["refuse"]:
+        raise typer.Exit(1)
+
+
+def _line(item: PlanItem) -> str:
+    match item.fate:
+        case "send":
+            tokens = f", about {item.tokens:,} tokens" if item.tokens is not None else ""
+            changes = "; ".join(f"{a.kind}: {a.detail}" for a in item.adjustments)
+            return f"send       {item.source}  {item.size:,} bytes{tokens}" + (
+                f"  [{changes}]" if changes else ""
+            )
+        case "refuse" if item.failure is not None:
+            return f"refuse     {item.source}  {item.failure.reason}. {item.failure.cure}"
+        case _:
+            return f"{item.fate:<10} {item.source}  {item.reason or ''}"
+
+
+def _print_totals(totals: PlanTotals, model: str, source: str) -> None:
+    counts = ", ".join(f"{count} to {fate}" for fate, count in totals.fates.items())
+    typer.echo(f"\n{totals.items} items for {model}: {counts}; {totals.adjusted} changed first")
+    money = " + ".join(str(amount) for amount in totals.cost.values()) or "not known"
+    unknown = f" ({totals.uncounted} items cannot be estimated)" if totals.uncounted else ""
+    typer.echo(
+        f"{totals.size:,} bytes, at most about {totals.tokens:,} tokens{unknown}, cost at most {money}"
+    )
+    if source:
+        typer.echo(f"tokens estimated by: {source}")
+    measured = "measured in the journal" if totals.measured else "assumed"
+    typer.echo(
+        f"about {totals.seconds:,.0f} s at {totals.concurrency} at once, {totals.seconds_an_answer:g} s an "
+        f"answer ({measured})"
+    )
