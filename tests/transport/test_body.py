@@ -55,9 +55,9 @@ def test_length_is_always_the_announced_one(pieces: list[bytes | Base64Piece]) -
     assert all(chunks), "an empty chunk would end a chunked body"
 
 
-def test_small_bodies_are_one_chunk() -> None:
-    body = Body((b"a" * 100, Base64Piece(MemoryContent(b"b" * 150_000)), b"c" * 100))
-    assert len(list(iterate(body))) == 2
+def test_small_pieces_travel_together() -> None:
+    body = Body((b"a" * 100, Base64Piece(MemoryContent(b"b" * 60_000)), b"c" * 100))
+    assert len(list(iterate(body))) == 3
     assert len(list(iterate(Body((b"a", b"b", b"c"))))) == 1
 
 
@@ -103,3 +103,15 @@ def test_a_change_while_reading_never_ends_in_a_complete_body(tmp_path: Path, ch
             sent += len(chunk)
     assert caught.value.code == "changed"
     assert sent < body.size
+
+
+def test_bodies_read_in_turns_do_not_mix(tmp_path: Path) -> None:
+    bodies = []
+    for letter in b"abcd":
+        path = tmp_path / str(letter)
+        path.write_bytes(bytes([letter]) * (3 * STEP + 5))
+        bodies.append(Body((FilePiece(probed(path)), Base64Piece(probed(path)))))
+    turns = [list(chunks) for chunks in zip(*map(iterate, bodies), strict=True)]
+    for number, letter in enumerate(b"abcd"):
+        data = bytes([letter]) * (3 * STEP + 5)
+        assert b"".join(turn[number] for turn in turns) == data + base64.b64encode(data)

@@ -8,6 +8,8 @@ closes its connection.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 import time
 from collections import deque
@@ -138,7 +140,8 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.get_extra_info("ssl_object") is not None:
             return
         try:
-            with self._transport.get_extra_info("socket").dup() as left:
+            number = os.dup(self._transport.get_extra_info("socket").fileno())
+            with socket.socket(fileno=number) as left:
                 left.setblocking(False)
                 while data := left.recv(READ_BYTES):
                     self._arrived.append(data)

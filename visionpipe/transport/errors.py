@@ -17,6 +17,7 @@ import httpx
 from visionpipe.errors import (
     ConnectionFailedError,
     InterruptedAnswerError,
+    ParameterError,
     ReplyTimeoutError,
     UnreadableAnswerError,
     VisionPipeError,
@@ -34,6 +35,12 @@ class AnswerCutError(httpx.RemoteProtocolError):
 def before_answer(error: Exception, host: str, secrets: Iterable[str] = ()) -> VisionPipeError:
     """The error to raise where an exchange with ``host`` failed before the answer's head was complete."""
     words = redact(str(error), secrets) or type(error).__name__
+    if isinstance(error, httpx.LocalProtocolError):
+        return ParameterError(
+            "a header has characters that headers cannot have",
+            cure="Encode or leave out that header.",
+            subject=host,
+        )
     if isinstance(error, httpx.ReadTimeout):
         return ReplyTimeoutError(
             "no answer came in time",

@@ -7,7 +7,8 @@ in the loop, a step at a time: each read takes less time than handing it to a th
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import httpx
 
@@ -23,8 +24,8 @@ from visionpipe.wire.http import Body, HttpRequest, HttpResponse
 class AsyncHttpSender:
     """Sends requests to one endpoint from any number of tasks of a loop; an ``AsyncSender``.
 
-    Arguments and errors are those of ``HttpSender``. Cancelling a call closes its connection. A sender may
-    be used in one loop after another; close it in the last one.
+    Arguments and errors are those of ``HttpSender``. Cancelling a call closes its connection. Close
+    the sender before its loop ends; it may then be used in another.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class AsyncHttpSender:
         proxy: str | None = None,
         trust_env: bool = True,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._auth = auth or NoAuth()
         self._endpoint = endpoint(base_url, self._auth, headers)
@@ -46,7 +48,7 @@ class AsyncHttpSender:
         self._transport: httpx.AsyncBaseTransport
         if way.proxy is None or way.ssl_context is None:
             self._transport = AsyncioTransport(
-                self._endpoint.base, ssl_context=way.ssl_context, keep=connections
+                self._endpoint.base, ssl_context=way.ssl_context, keep=connections, clock=clock
             )
         else:
             self._transport = AsyncProxyTransport(way.proxy, way.ssl_context, connections)

@@ -7,7 +7,8 @@ socket without ever being whole in memory.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 
 import httpx
 
@@ -32,6 +33,7 @@ class HttpSender:
         proxy: the proxy's URL; by default the environment's, where ``trust_env``.
         trust_env: whether HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and kin are heeded.
         max_answer_bytes: the longest answer ``send`` takes, decoded.
+        clock: seconds, monotonic; tells how long a connection has been idle.
 
     Raises:
         ConfigurationError: the base URL, a header or the proxy's address cannot be used.
@@ -48,6 +50,7 @@ class HttpSender:
         proxy: str | None = None,
         trust_env: bool = True,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._auth = auth or NoAuth()
         self._endpoint = endpoint(base_url, self._auth, headers)
@@ -56,7 +59,7 @@ class HttpSender:
         self._transport: httpx.BaseTransport
         if way.proxy is None or way.ssl_context is None:
             self._transport = SocketTransport(
-                self._endpoint.base, ssl_context=way.ssl_context, keep=connections
+                self._endpoint.base, ssl_context=way.ssl_context, keep=connections, clock=clock
             )
         else:
             self._transport = ProxyTransport(way.proxy, way.ssl_context, connections)
