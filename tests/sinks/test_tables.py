@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import tracemalloc
 from contextlib import closing
 from dataclasses import replace
@@ -110,3 +112,22 @@ def test_an_aborted_parquet_file_leaves_the_old_one(tmp_path: Path) -> None:
     sink.abort()
     sink.abort()
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [before]
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
+    blocked = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from visionpipe.errors import ConfigurationError\n"
+        "from visionpipe.sinks.opening import open_sink\n"
+        "try:\n    open_sink(sys.argv[1])\n"
+        "except ConfigurationError as error:\n    print(error.cure)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", blocked, tmp_path / "out.parquet"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "pip install 'visionpipe[parquet]'"
+    assert list(tmp_path.iterdir()) == []

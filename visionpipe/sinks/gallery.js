@@ -81,6 +81,7 @@
     else if (item.model) row.append(make("span", "plain", item.model));
     if (item.duplicate_of) row.append(make("span", "plain", "same as " + item.duplicate_of));
     for (const [kind, detail] of item.notes) {
+      if (item.local && kind === "local") continue;  // said by the label already
       const note = make("span", "", kind.replaceAll("_", " "));
       note.title = detail;
       row.append(note);
