@@ -76,3 +76,19 @@ def test_no_text_is_not_the_same_as_not_looked_for() -> None:
     data = (SAMPLES / "horse.png").read_bytes()
     assert LocalEngine(reader=reader_of()).analyse(data).text == ()
     assert LocalEngine(reader=None).analyse(data).text is None
+
+
+def test_a_failing_runtime_costs_the_text_and_not_the_image() -> None:
+    real = import_module("rapidocr")
+
+    def breaks(*arguments: Any, **settings: Any) -> Any:
+        raise RuntimeError("out of order")
+
+    late = TextReader(lambda name: SimpleNamespace(__file__=real.__file__, RapidOCR=lambda params: breaks))
+    early = TextReader(lambda name: SimpleNamespace(__file__=real.__file__, RapidOCR=breaks))
+    for reader, words in ((late, "rapidocr failed"), (early, "does not start")):
+        lines, hindrance = reader.read(BLANK)
+        assert lines is None
+        assert hindrance is not None
+        assert words in hindrance
+        assert "out of order" in hindrance

@@ -35,6 +35,7 @@ _BROKEN = (
     KeyError,
     EOFError,
     OverflowError,
+    RuntimeError,
     struct.error,
     Warning,  # where the program has turned Pillow's warnings into errors
 )

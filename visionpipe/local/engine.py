@@ -1,6 +1,9 @@
 """The embedded engine: encoded images in, facts and a plain sentence out.
 
 The rule: thread-safe, constant in memory, and the same bytes give the same facts in every thread.
+
+Measured with OpenCV 5.0 and no reader: about 110 ms of CPU time an image, most of it the detector; in two
+threads on 2 cores 55 to 60 ms an image. 190 MB resident with one thread, 290 with two, flat over 200 images.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ class LocalEngine:
         opencv_threads: threads OpenCV may use inside one call, set for the whole process; None leaves
             OpenCV's own setting alone.
         reader: what reads text; None reads none. By default text is read where the extra ``ocr`` is
-            installed, which takes 30 to 110 ms an image without text, and more with it.
+            installed. Looking for it costs about as much again as the rest, a full page several times that.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 The rule: it reads with the models that lie in the installed package and never fetches any; where that is not
 possible it says so in one clause, and the analysis goes on without text. Text upside down is not read.
+(Older versions than the extra asks for fetch a font or a model at the first image.)
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ LEAST_CONFIDENCE = 0.85
 
 FEWEST_CHARACTERS = 3
 FEWEST_HAN = 2
+
+TASKS = ("det", "cls", "rec")
+SETTINGS: dict[str, Any] = {
+    "Global.log_level": "critical",
+    "Global.use_cls": False,
+    "Det.limit_type": "max",
+    "Det.limit_side_len": LONGEST_SIDE,
+}
 
 Importer = Callable[[str], Any]
 
@@ -46,7 +55,10 @@ class TextReader:
                 self._open()
             if self._hindrance is not None:
                 return None, self._hindrance
-            found = self._reader(pixels)
+            try:
+                found = self._reader(pixels)
+            except Exception as error:  # whatever the runtime raises costs the text, not the image
+                return None, f"text was not read: rapidocr failed ({error})"
         pairs = zip(found.txts or (), found.scores or (), strict=True)
         lines = (TextLine(" ".join(text.split()), float(score)) for text, score in pairs)
         return tuple(line for line in lines if _believable(line)), None
@@ -60,22 +72,17 @@ class TextReader:
         except ImportError as error:
             self._hindrance = f"text was not read: {error.name or error} is missing; install visionpipe[ocr]"
             return
-        models = {task: _model(Path(package.__file__).parent / "models", task) for task in ("det", "rec")}
+        models = {task: _model(Path(package.__file__).parent / "models", task) for task in TASKS}
         if None in models.values():
             self._hindrance = (
                 "text was not read: this rapidocr comes without its models; install another version"
             )
             return
-        self._reader = package.RapidOCR(
-            params={
-                "Global.log_level": "critical",
-                "Global.use_cls": False,
-                "Det.model_path": models["det"],
-                "Rec.model_path": models["rec"],
-                "Det.limit_type": "max",
-                "Det.limit_side_len": LONGEST_SIDE,
-            }
-        )
+        paths = {f"{task.title()}.model_path": path for task, path in models.items()}
+        try:
+            self._reader = package.RapidOCR(params=SETTINGS | paths)
+        except Exception as error:  # as above, and it would fail for every image
+            self._hindrance = f"text was not read: rapidocr does not start ({error})"
 
 
 def _model(folder: Path, task: str) -> str | None:
