@@ -13,7 +13,9 @@ import typer
 from visionpipe.cli.caption import caption
 from visionpipe.cli.check import check
 from visionpipe.cli.describe import describe
+from visionpipe.cli.export import export
 from visionpipe.cli.models import models
+from visionpipe.cli.sandbox import sandbox
 from visionpipe.errors import ConfigurationError, ParameterError, VisionPipeError
 
 app = typer.Typer(
@@ -28,7 +30,9 @@ app = typer.Typer(
 app.command()(describe)
 app.command()(caption)
 app.command()(check)
+app.command()(export)
 app.command()(models)
+app.command()(sandbox)
 
 
 @app.callback(invoke_without_command=True)

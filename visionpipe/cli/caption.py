@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -120,7 +120,9 @@ def caption(
             job_seconds=job_seconds,
             on_event=show,
         )
-        outputs = Outputs(specs, journal, SinkOptions(root=_root(sources)), pipeline.job)
+        outputs = Outputs(
+            specs, journal, SinkOptions(locate=locator(_root(sources)), root=_root(sources)), pipeline.job
+        )
         outputs.open()
         run = pipeline.run(listing(sources, column))
         error = _consume(run, outputs)
@@ -220,6 +222,16 @@ def _money(text: str) -> Money:
         raise ParameterError(
             f"{text!r} is no amount of money", cure="Write it like '5 CNY'.", subject="--budget"
         ) from cause
+
+
+def locator(root: Path | None) -> Callable[[str], Path | None]:
+    """From a result's source to its file: below ``root`` where there is one, else as it stands; None for
+    links."""
+
+    def locate(source: str) -> Path | None:
+        return None if "://" in source else (root / source if root is not None else Path(source))
+
+    return locate
 
 
 def _root(sources: list[str]) -> Path | None:
