@@ -112,7 +112,7 @@ def thumbnail(path: Path, pixels: int) -> bytes | None:
             if upright.mode not in ("RGB", "RGBA"):
                 upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
             encoded = io.BytesIO()
-            upright.save(encoded, "WEBP", quality=68, method=4)
+            upright.save(encoded, "WEBP", quality=68, method=2)
             return encoded.getvalue()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None  # shown as "no preview"; why the item failed stands in its result
