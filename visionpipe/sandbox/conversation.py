@@ -64,7 +64,7 @@ class Reader:
         roles: set[str] = set()
         for message in messages:
             role = message.get("role") if isinstance(message, dict) else None
-            if role not in ROLES:
+            if not isinstance(role, str) or role not in ROLES:
                 raise Refusal("1214", "messages.role must be system, user, assistant or tool")
             text = self._message(role, message)
             roles.add(role)

@@ -1,0 +1,72 @@
+"""The sandbox's own addresses, and its figures."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from tests.sandbox.calls import chat, send, text
+from visionpipe.testing.sandbox import SandboxHandle
+
+SCENARIO = "/_sandbox/scenario"
+
+
+def test_a_scenario_in_either_form_and_its_end(sandbox: SandboxHandle) -> None:
+    toml = b"[[rule]]\nfault = { kind = 'error', code = '1305' }\n"
+    assert send(sandbox, SCENARIO, toml, key=None).json == {"seed": 0, "rules": 1, "answers": 0}
+    assert send(sandbox, body=chat()).code == "1305"
+    assert send(sandbox, SCENARIO, {"answer": [{"text": "hello"}]}, key=None).status == 200
+    assert send(sandbox, body=chat()).text == "hello"
+    assert send(sandbox, SCENARIO, key=None).json == {"answer": [{"text": "hello"}]}
+    assert send(sandbox, SCENARIO, method="DELETE", key=None).status == 200
+    assert send(sandbox, body=chat()).text.startswith("I see")
+
+
+def test_a_scenario_that_is_refused_changes_nothing(sandbox: SandboxHandle) -> None:
+    answer = send(sandbox, SCENARIO, {"rule": [{"fault": {"kind": "none"}}]}, key=None)
+    assert answer.status == 400 and "kind" in answer.json["error"]
+    assert send(sandbox, body=chat()).status == 200
+
+
+def test_limits(sandbox: SandboxHandle) -> None:
+    set_to = send(sandbox, "/_sandbox/limits", {"total": 0, "models": {"glm-4.6v": 2}}, key=None).json
+    assert set_to == {"per_model": None, "total": 0, "models": {"glm-4.6v": 2}}
+    assert send(sandbox, body=chat()).code == "1302"
+    for body in (
+        b"[]",
+        b"{",
+        b'{"total": -1}',
+        b'{"totals": 1}',
+        b'{"models": {"a": true}}',
+        b'{"models": 3}',
+    ):
+        assert send(sandbox, "/_sandbox/limits", body, key=None).status == 400
+    assert send(sandbox, "/_sandbox/limits", key=None).json == set_to
+
+
+@pytest.mark.parametrize("path", ["/_sandbox/stats", "/stats"])
+def test_stats(sandbox: SandboxHandle, path: str) -> None:
+    send(sandbox, body=chat())
+    send(sandbox, body=chat(text("")))
+    stats = send(sandbox, path, key=None).json
+    assert stats == sandbox.stats()
+    assert stats["requests"] == 2 and stats["per_code"] == {"1214": 1}
+    assert stats["per_status"] == {"200": 1, "400": 1} and stats["open"] == 0
+    assert stats["bytes_in"] > 0 and stats["bytes_out"] > 0
+
+
+def test_the_log_and_reset(sandbox: SandboxHandle) -> None:
+    for _ in range(3):
+        send(sandbox, body=chat())
+    lines = send(sandbox, "/_sandbox/log?newest=2", key=None).body.splitlines()
+    assert [orjson.loads(line)["number"] for line in lines] == [2, 3]
+    assert send(sandbox, "/_sandbox/release", b"", key=None).status == 200
+    assert send(sandbox, "/_sandbox/reset", b"", key=None).status == 200
+    assert sandbox.log() == [] and sandbox.stats()["requests"] == 0
+
+
+def test_a_web_page_does_not_reach_them(sandbox: SandboxHandle) -> None:
+    answer = send(sandbox, "/_sandbox/reset", b"", key=None, headers={"Origin": "https://evil.example"})
+    assert answer.status == 403
+    assert send(sandbox, "/_sandbox/reset", key=None).status == 405
+    assert send(sandbox, SCENARIO, b" " * (5 * 1024 * 1024), key=None).status == 413
