@@ -2,8 +2,8 @@
 
 The rule: thread-safe, constant in memory, and the same bytes give the same facts in every thread.
 
-Measured with OpenCV 5.0 and no reader: about 110 ms of CPU time an image, most of it the detector; in two
-threads on 2 cores 55 to 60 ms an image. 190 MB resident with one thread, 290 with two, flat over 200 images.
+Measured with OpenCV 5.0 and no reader: 110 to 136 ms of CPU time an image, most of it the detector. 190 MB
+resident with one thread, 290 with two, flat over 200 images.
 """
 
 from __future__ import annotations
