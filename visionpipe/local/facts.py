@@ -14,8 +14,8 @@ Shape = Literal["landscape", "portrait", "square"]
 Exposure = Literal["dark", "normal", "bright"]
 
 BLURRED_BELOW = 0.3
-"""Sharpness: 15 sharp photos had 0.51 to 0.86; blurred by a Gaussian of 3 pixels, 13 of them had 0.13 to 0.29,
-and two full of fine detail 0.35, which pass for sharp."""
+"""Sharpness: 15 sharp photos had 0.51 to 0.86; blurred by a Gaussian of 3 pixels, 13 had 0.13 to 0.29, and
+two full of fine detail 0.35, so those pass for sharp."""
 
 
 @dataclass(frozen=True, slots=True)
