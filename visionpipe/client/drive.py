@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Protocol, TypeVar
 
 from visionpipe.client.saving import save, save_async
 from visionpipe.errors import VisionPipeError
@@ -12,6 +12,18 @@ from visionpipe.transport.sender import AsyncSender, Sender
 from visionpipe.wire.http import HttpResponse
 
 T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Carries a call out."""
+
+    def __call__(self, call: Generator[Effect, Any, T]) -> T: ...
+
+
+class AsyncRun(Protocol):
+    """As :class:`Run`, awaited."""
+
+    def __call__(self, call: Generator[Effect, Any, T]) -> Coroutine[Any, Any, T]: ...
 
 
 def drive(call: Generator[Effect, Any, T], sender: Sender, sleep: Callable[[float], None]) -> T:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from visionpipe.client.drive import AsyncRun, Run
 from visionpipe.client.file_calls import FileCalls
-from visionpipe.client.tasks import AsyncRun, Run
 from visionpipe.wire.answers import Page
 from visionpipe.wire.files import FileRecord
 

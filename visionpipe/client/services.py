@@ -14,6 +14,8 @@ from visionpipe.stages.exchange import Effect
 from visionpipe.transport.sender import AsyncSender, Sender
 
 if TYPE_CHECKING:
+    from visionpipe.client.batches import AsyncBatches, Batches
+    from visionpipe.client.files import AsyncFiles, Files
     from visionpipe.client.tasks import AsyncTasks, Tasks
 
 T = TypeVar("T")
@@ -35,6 +37,23 @@ class Services:
 
         return Tasks(TaskCalls(self._calls), self._run, self.prepare)
 
+    @property
+    def files(self) -> Files:
+        """Files kept at the service."""
+        from visionpipe.client.file_calls import FileCalls
+        from visionpipe.client.files import Files
+
+        return Files(FileCalls(self._calls), self._run)
+
+    @property
+    def batches(self) -> Batches:
+        """Many questions in one file, at a lower price."""
+        from visionpipe.client.batch_calls import BatchCalls
+        from visionpipe.client.batches import Batches
+        from visionpipe.client.file_calls import FileCalls
+
+        return Batches(BatchCalls(self._calls), FileCalls(self._calls), self._run)
+
     def _run(self, call: Generator[Effect, Any, T]) -> T:
         return drive(call, self._sender, self._sleep)
 
@@ -54,6 +73,23 @@ class AsyncServices:
         from visionpipe.client.tasks import AsyncTasks
 
         return AsyncTasks(TaskCalls(self._calls), self._run, self.prepare)
+
+    @property
+    def files(self) -> AsyncFiles:
+        """Files kept at the service."""
+        from visionpipe.client.file_calls import FileCalls
+        from visionpipe.client.files import AsyncFiles
+
+        return AsyncFiles(FileCalls(self._calls), self._run)
+
+    @property
+    def batches(self) -> AsyncBatches:
+        """Many questions in one file, at a lower price."""
+        from visionpipe.client.batch_calls import BatchCalls
+        from visionpipe.client.batches import AsyncBatches
+        from visionpipe.client.file_calls import FileCalls
+
+        return AsyncBatches(BatchCalls(self._calls), FileCalls(self._calls), self._run)
 
     async def _run(self, call: Generator[Effect, Any, T]) -> T:
         return await drive_async(call, self._sender, self._sleep)

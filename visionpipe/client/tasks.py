@@ -7,30 +7,16 @@ client.tasks.wait("8239375684858666781")      # by id, at any later time
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, Unpack
+from typing import Any, Unpack
 
+from visionpipe.client.drive import AsyncRun, Run
 from visionpipe.client.options import CallOptions
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.task_calls import TaskCalls, TaskRecord
 from visionpipe.errors import VisionPipeError
 from visionpipe.reply import Reply
-from visionpipe.stages.exchange import Effect
-
-T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Carries a call out."""
-
-    def __call__(self, call: Generator[Effect, Any, T]) -> T: ...
-
-
-class AsyncRun(Protocol):
-    """As :class:`Run`, awaited."""
-
-    def __call__(self, call: Generator[Effect, Any, T]) -> Coroutine[Any, Any, T]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """One call from request to answer as a generator without I/O, so that the synchronous and the asyncio
 client drive the same code.
 
-The generator yields effects (send this, open a stream, read it, sleep) and is sent their results, or has
+The generator yields effects (send this, open a stream, save it, sleep) and is sent their results, or has
 their errors thrown in. Every attempt carries a new request_id: the service answers 1231 to a used one.
 """
 
@@ -33,13 +33,22 @@ class Open:
 
 
 @dataclass(frozen=True, slots=True)
+class Save:
+    """Send and write the answer's body to a file as it arrives; the result is an HttpResponse, with an empty
+    body where it was written. ``path`` holds the whole body or is as it was before."""
+
+    request: HttpRequest
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait; the result is None."""
 
     seconds: float
 
 
-Effect: TypeAlias = Send | Open | Sleep
+Effect: TypeAlias = Send | Open | Save | Sleep
 T = TypeVar("T")
 
 
@@ -68,7 +77,7 @@ def exchange(
     """Try until there is an answer or no sense in trying.
 
     Args:
-        make: a request id -> the effect that sends it (Send or Open).
+        make: a request id -> the effect that sends it (Send, Open or Save).
         read: the effect's result -> the value to return; may raise an AnswerError.
         read_refusal: a response outside 2xx and its request id -> the error it stands for.
         policy: when to try again.
