@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionpipe.errors import UnreadableSourceError
+from visionpipe.loaders.disk import open_regular, unreadable
 
 _STRETCH = 1 << 18
 _LINKS = ("http://", "https://")
@@ -48,8 +49,8 @@ def stat_of(path: str) -> Stat:
     """
     try:
         found = Path(path).stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(error, path, path) from error
     return Stat(found.st_size, found.st_mtime_ns)
 
 
@@ -61,14 +62,14 @@ def fingerprint(path: str) -> tuple[str, Stat]:
     """
     seen = hashlib.sha256()
     buffer = memoryview(bytearray(_STRETCH))
+    descriptor, before = open_regular(path, path)
     try:
-        with Path(path).open("rb", buffering=0) as file:
-            before = os.fstat(file.fileno())
+        with open(descriptor, "rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 seen.update(buffer[:count])
             after = os.fstat(file.fileno())
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(error, path, path) from error
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise UnreadableSourceError(
             "the file changed while it was read",
@@ -78,13 +79,3 @@ def fingerprint(path: str) -> tuple[str, Stat]:
             retryable=True,
         )
     return seen.hexdigest(), Stat(after.st_size, after.st_mtime_ns)
-
-
-def _unreadable(path: str, error: OSError) -> UnreadableSourceError:
-    reason = (error.strerror or str(error)).lower()
-    return UnreadableSourceError(
-        f"the file cannot be read: {reason}",
-        cure="Check the path and its permissions, then run again with failures retried.",
-        subject=path,
-        retryable=True,
-    )

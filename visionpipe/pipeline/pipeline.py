@@ -132,19 +132,31 @@ class Pipeline:
         self._on_event = on_event
         self._clock = clock
 
-    def run(self, sources: Listing) -> Run:
+    @property
+    def job(self) -> str:
+        """The key of this job in its journal; exports name it."""
+        seat = self._seat()
+        try:
+            return seat.recipe.job
+        finally:
+            seat.close()
+
+    def run(self, sources: Listing, *, hand_out_kept: bool = True) -> Run:
         """A pass over ``sources``: iterate it with ``for`` or ``async for``.
 
-        Every item comes out once, also those that an earlier run has recorded. Nothing is opened before the
+        Every item comes out once, and its result is in the journal by then. Nothing is opened before the
         first result is asked for.
 
         Args:
             sources: a folder, glob, file, URL, list of these, or items found already.
+            hand_out_kept: False only counts the items that an earlier run has recorded.
 
         Raises (when iterated):
             VisionPipeError: of scope "job", what stopped the run; items' own errors are in their results.
         """
-        return Run(lambda: self._open(Sources(sources)), self._on_event, self._clock)
+        return Run(
+            lambda: self._open(Sources(sources)), self._on_event, self._clock, hand_out_kept=hand_out_kept
+        )
 
     def arun(self, sources: Listing) -> AsyncGenerator[ItemResult, None]:
         """As :meth:`run`, for ``async for``."""

@@ -52,7 +52,10 @@ class Run:
         open_run: Callable[[], Opened],
         on_event: Callable[[Event], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        hand_out_kept: bool = True,
     ) -> None:
+        self._hand_out_kept = hand_out_kept
         self._open_run = open_run
         self._on_event = on_event
         self._clock = clock
@@ -144,7 +147,7 @@ class Run:
         self._tally.count(value.result, kept=value.kept)
         if self._on_event is not None:
             self._tell(ItemEnded(value.result, value.kept, self._progress(opened)))
-        return value.result
+        return value.result if self._hand_out_kept or not value.kept else None
 
     def _leave(self, opened: Opened) -> None:
         """Drains what is under way, then closes everything and sums up."""
