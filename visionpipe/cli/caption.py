@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionpipe.cli import connection
+from visionpipe.errors import VisionPipeError
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.budget import Caps
@@ -126,15 +127,13 @@ def caption(
         outputs.open()
         run = pipeline.run(listing(sources, column))
         error = _consume(run, outputs)
-    _account(run, outputs, specs, as_json=as_json)
-    if error is not None:
+    if error is not None and run.summary is None:
         raise error
+    _account(run, outputs, specs, as_json=as_json)
 
 
-def _consume(run: Run, outputs: Any) -> BaseException | None:
-    from visionpipe.errors import VisionPipeError
-
-    problem: BaseException | None = None
+def _consume(run: Run, outputs: Any) -> VisionPipeError | None:
+    problem: VisionPipeError | None = None
     with _interruptible(run):
         try:
             for result in run:

@@ -64,7 +64,7 @@ def fingerprint(path: str) -> tuple[str, Stat]:
     buffer = memoryview(bytearray(_STRETCH))
     descriptor, before = open_regular(path, path)
     try:
-        with open(descriptor, "rb", buffering=0) as file:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 seen.update(buffer[:count])
             after = os.fstat(file.fileno())

@@ -1,0 +1,107 @@
+"""The other commands, and how errors end a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.cli.commands import SAMPLES, visionpipe
+from tests.client.faces import KEY, chat
+from tests.loopback import Loopback
+
+
+def test_describe_prints_one_answer(tmp_path: Path) -> None:
+    done = visionpipe("describe", SAMPLES / "coffee.png", folder=tmp_path)
+    assert done.returncode == 0
+    assert "espresso" in done.stdout
+    assert "note: local" in done.stderr
+
+
+def test_describe_reads_stdin_and_prints_json(tmp_path: Path, loopback: Loopback) -> None:
+    loopback.script(chat("A cup."))
+    done = visionpipe(
+        "describe",
+        "-p",
+        "What?",
+        "--json",
+        "--base-url",
+        f"bigmodel+{loopback.url}",
+        SAMPLES / "flower.jpg",
+        folder=tmp_path,
+        env={"VISIONPIPE_API_KEY": KEY},
+    )
+    found = orjson.loads(done.stdout)
+    assert (found["text"], found["local"], found["attempts"]) == ("A cup.", False, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["describe", "missing.jpg"], 1, "missing.jpg"),
+        (["describe", SAMPLES / "CREDITS.md"], 1, "CREDITS.md"),
+        (["describe", SAMPLES / "coffee.png", "--model", "glm-4.6v"], 2, "Set BIGMODEL_API_KEY"),
+        (["describe", SAMPLES / "coffee.png", "--temperature", "3"], 2, "temperature"),
+        (["describe", SAMPLES / "coffee.png", "--thinking", "maybe"], 2, "Use on or off"),
+        (["caption", "nowhere", "-o", "out.jsonl"], 1, "nowhere"),
+        (["caption", SAMPLES, "-o", "out.xyz"], 2, ".jsonl"),
+        (["caption", SAMPLES, "--preset", "captoin"], 2, "Did you mean caption"),
+        (["caption", SAMPLES, "--budget", "much"], 2, "5 CNY"),
+        (["models", "glm-4v-plsu"], 2, "glm-4v-plus"),
+        (["nonsense"], 2, "nonsense"),
+        (["describe"], 2, "Missing argument"),
+    ],
+)
+def test_errors_name_the_cure(tmp_path: Path, arguments: list[str | Path], status: int, words: str) -> None:
+    done = visionpipe(*arguments, folder=tmp_path)
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_sends_nothing_and_needs_no_key(tmp_path: Path) -> None:
+    done = visionpipe("check", SAMPLES, "--model", "glm-4v-plus-0111", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "chelsea.png" in done.stdout
+    assert "cost at most" in done.stdout
+    assert "tokens estimated by: official sample" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_check_as_json(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8nothing")
+    done = visionpipe("check", tmp_path, "--model", "glm-4.6v", "--json", folder=tmp_path)
+    item, totals = map(orjson.loads, done.stdout.splitlines())
+    assert done.returncode == 1
+    assert item["fate"] == "refuse"
+    assert item["error"]["cure"]
+    assert totals["totals"]["refuse"] == 1
+
+
+def test_models_as_table_record_and_json(tmp_path: Path) -> None:
+    table = visionpipe("models", folder=tmp_path).stdout
+    assert "glm-4v-plus-0111" in table
+    record = visionpipe("models", "glm-4v-flash", folder=tmp_path).stdout
+    assert "max_count" in record
+    assert "sources" in record
+    rows = orjson.loads(visionpipe("models", "--endpoints", "--json", folder=tmp_path).stdout)
+    assert {row["endpoint"] for row in rows} >= {"bigmodel", "zai", "embedded"}
+
+
+def test_an_overlay_adds_a_model(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('[[model]]\nid = "my-tuned"\nbase = "glm-4v-plus-0111"\n')
+    done = visionpipe("models", "my-tuned", "--catalog", "mine.toml", "--json", folder=tmp_path)
+    assert orjson.loads(done.stdout)["images"]["max_count"] == 5
+
+
+def test_export_writes_any_output_again(tmp_path: Path) -> None:
+    visionpipe("caption", SAMPLES / "coffee.png", "-o", "out.jsonl", folder=tmp_path)
+    done = visionpipe("export", "out.jsonl.journal", "-o", "out.csv", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "espresso" in (tmp_path / "out.csv").read_text()
+    assert visionpipe("export", "out.jsonl.journal", folder=tmp_path).returncode == 2
+
+
+def test_version(tmp_path: Path) -> None:
+    assert visionpipe("--version", folder=tmp_path).stdout.startswith("visionpipe ")
