@@ -32,7 +32,7 @@ class Every:
 class At:
     """The pictures that a viewer sees at ``seconds``, counted from the first picture."""
 
-    seconds: tuple[float, ...]
+    seconds: tuple[float | Fraction, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +139,13 @@ def _counted(count: int) -> int:
     return count
 
 
-def _given(seconds: tuple[float, ...], duration: Fraction) -> tuple[Fraction, ...]:
+def _given(seconds: tuple[float | Fraction, ...], duration: Fraction) -> tuple[Fraction, ...]:
     if not seconds:
         raise ParameterError("no time is given", cure="Name at least one.", subject="at")
     for moment in seconds:
         if not math.isfinite(moment) or moment < 0 or Fraction(moment) > duration:
             raise ParameterError(
-                f"{moment} s is not in the clip, which lasts {float(duration):.3f} s",
+                f"{float(moment)} s is not in the clip, which lasts {float(duration):.3f} s",
                 cure="Give times between 0 and its duration.",
                 subject="at",
             )

@@ -178,7 +178,9 @@ def _measured(clip: OpenClip, start: int) -> tuple[Fraction, int]:
         clip.container.seek(start, stream=clip.stream)
     stamps = sorted(p.pts for p in packets(clip) if p.pts is not None and p.pts >= start)
     if len(stamps) < 2:
-        return Fraction(0), len(stamps)
+        # One picture stands as long as one picture does at the stated rate.
+        rate = clip.stream.average_rate or clip.stream.guessed_rate or 25
+        return 1 / Fraction(rate), 1
     last = stamps[-1] - stamps[-2]
     return (stamps[-1] - start + last) * clip.time_base, len(stamps)
 

@@ -15,7 +15,8 @@ from visionpipe.video.timeline import Span, Timeline
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --dim: #8a8a8a; --accent: #2f6fde }
-body { margin: 0 auto; max-width: 68rem; padding: 1.5rem; font: 16px/1.45 system-ui, "DejaVu Sans", sans-serif }
+body { margin: 0 auto; max-width: 68rem; padding: 1.5rem;
+       font: 16px/1.45 system-ui, "DejaVu Sans", sans-serif }
 h1 { font-size: 1.4rem; margin: 0 0 .3rem; overflow-wrap: anywhere }
 .facts, time, .note { color: var(--dim); font-size: .85rem; font-variant-numeric: tabular-nums }
 .summary { font-size: 1.05rem; max-width: 46rem; margin: .8rem 0 1.2rem }

@@ -1,0 +1,1 @@
+"""A clip as a timeline: times from the container, words from the model."""

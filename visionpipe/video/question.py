@@ -1,0 +1,80 @@
+"""A question over a clip, answered from frames, with the frames that the answer rests on.
+
+The rule: the model names pictures by number; their times come from the container.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from visionpipe.loaders.frames import sample_frames
+from visionpipe.loaders.sampling import Even, Sampling, fit_count
+from visionpipe.media import Frame, Video
+from visionpipe.reply import Reply
+from visionpipe.values import Note
+from visionpipe.video.asking import Asker
+from visionpipe.video.wording import Language, about_clip
+
+_CITED = re.compile(r"[\[【](?:[a-z]+\s*)?\s*(\d+(?:\s*[,，、;–-]\s*\d+)*)\s*[\]】]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipAnswer:
+    """``reply`` with the citations taken out of its text; ``frames`` were shown, ``rests_on`` are those
+    that the model named (empty where it named none)."""
+
+    reply: Reply
+    frames: tuple[Frame, ...]
+    rests_on: tuple[Frame, ...]
+
+
+def ask_clip(
+    video: Video,
+    question: str,
+    ask: Asker,
+    *,
+    max_images: int | None = None,
+    at_most: int = 16,
+    sampling: Sampling | None = None,
+    max_side: int = 1024,
+    language: Language = "en",
+) -> ClipAnswer:
+    """Asks about a clip by its frames.
+
+    Args:
+        video: the clip.
+        question: in the user's words.
+        ask: who answers.
+        max_images: pictures the model takes in one request; None: any number.
+        at_most: never more frames than this.
+        sampling: which frames; None: evenly spread, one a second, as many as the limits allow.
+        max_side: frames are made smaller to this, in pixels.
+        language: of the words around the question.
+
+    Raises:
+        VisionPipeError: the clip cannot be read, or whatever ``ask`` raises.
+    """
+    count = fit_count(video.duration.exact, max_images=max_images, at_most=at_most)
+    found = sample_frames(video, sampling or Even(count), max_side=max_side)
+    times = [frame.time for frame in found]
+    reply = ask(about_clip(question, times, language), found.images)
+    cited = sorted({n for n in cited_numbers(reply.text) if 1 <= n <= len(found)})
+    rests_on = tuple(found.frames[n - 1] for n in cited)
+    text = _CITED.sub("", reply.text).strip() or reply.text.strip()
+    notes = reply.notes
+    if rests_on:
+        notes = (*notes, Note("rests_on", ", ".join(str(frame.time) for frame in rests_on)))
+    adjustments = (*reply.adjustments, *(a for a in found.adjustments if a not in reply.adjustments))
+    answer = replace(reply, text=text, notes=notes, adjustments=adjustments)
+    return ClipAnswer(answer, found.frames, rests_on)
+
+
+def cited_numbers(text: str) -> list[int]:
+    """The numbers in square brackets: ``[2, 4]`` and ``[2-4]``."""
+    numbers: list[int] = []
+    for group in _CITED.findall(text):
+        for piece in re.split(r"\s*[,，、;]\s*", group):
+            first, _, last = re.sub(r"\s*[–-]\s*", "-", piece).partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+    return numbers
