@@ -16,7 +16,7 @@ from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
 from visionpipe.client.drive import drive_async
 from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
-from visionpipe.client.options import CallOptions, merged
+from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer
 from visionpipe.client.services import AsyncServices
 from visionpipe.client.settings import Settings, resolve_settings
@@ -65,7 +65,7 @@ class AsyncClient(AsyncServices):
             lang=lang,
             plan_only=plan_only,
         )
-        self._defaults = defaults or CallOptions()
+        self.defaults: CallOptions = defaults or CallOptions()
         self._calls = Calls(self.settings, retry or RetryPolicy(), timeouts or Timeouts(), clock)
         self._preparer = Preparer(self.settings, fetch)
         self._sender = sender or connect_async(
@@ -76,7 +76,9 @@ class AsyncClient(AsyncServices):
 
     async def describe(self, *images: Any, **options: Unpack[CallOptions]) -> Reply:
         """Describe one or several images in plain words."""
-        return await self.ask(describe_preset.text(self.settings.lang), *images, **options)
+        model = self.settings.model_named(options.get("model"))
+        own = merged(preset_options(describe_preset, model), merged(self.defaults, options))
+        return await self.ask(describe_preset.text(self.settings.lang), *images, **own)
 
     async def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
         """Ask about images; arguments and errors as for :meth:`Client.ask`."""
@@ -107,18 +109,31 @@ class AsyncClient(AsyncServices):
         """
         wanted: Schema[T] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
-        prepared = await self.prepare(question, *images, **options)
-        call = extract_call(self._calls, prepared.single("extraction"), prepared.model, wanted)
+        return await self.send_extraction(await self.prepare(question, *images, **options), wanted)
+
+    async def send_extraction(
+        self,
+        prepared: Prepared,
+        schema: Schema[T],
+        *,
+        retry_rate_limits: bool = True,
+        seconds: float | None = None,
+    ) -> Extraction[T]:
+        """As :meth:`send`, for structured data."""
+        calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
+        call = extract_call(calls, prepared.single("extraction"), prepared.model, schema)
         return await drive_async(call, self._sender, self._sleep)
 
     async def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:
         """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
-        chosen = merged(self._defaults, options)
+        chosen = merged(self.defaults, options)
         return await asyncio.to_thread(self._preparer.prepare, prompt, images, chosen)
 
-    async def send(self, prepared: Prepared, *, retry_rate_limits: bool = True) -> Reply:
+    async def send(
+        self, prepared: Prepared, *, retry_rate_limits: bool = True, seconds: float | None = None
+    ) -> Reply:
         """Send what was prepared; several requests one after the other, merged into one reply."""
-        calls = self._calls if retry_rate_limits else self._calls.without_rate_limit_retries()
+        calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
         return merge_replies(
             [
                 await drive_async(calls.whole(request, prepared.model), self._sender, self._sleep)

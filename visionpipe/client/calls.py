@@ -44,9 +44,12 @@ class Calls:
     clock: Callable[[], float] = time.monotonic
     request_id: Callable[[], str] = new_request_id
 
-    def without_rate_limit_retries(self) -> Calls:
-        """The same calls, for a caller whose own limiter must see every 429."""
-        return replace(self, policy=replace(self.policy, rate_limits=False))
+    def bounded(self, *, retry_rate_limits: bool, seconds: float | None) -> Calls:
+        """The same calls for a job that has a limiter of its own, or a deadline for each item."""
+        calls = self
+        if not retry_rate_limits:
+            calls = replace(calls, policy=replace(calls.policy, rate_limits=False))
+        return calls if seconds is None else calls.within(seconds)
 
     def within(self, seconds: float) -> Calls:
         """The same calls with less patience: no answer is awaited, and no further try begun, beyond

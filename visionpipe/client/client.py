@@ -12,7 +12,7 @@ from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
 from visionpipe.client.drive import drive
 from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
-from visionpipe.client.options import CallOptions, merged
+from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer
 from visionpipe.client.services import Services
 from visionpipe.client.settings import Settings, resolve_settings
@@ -80,7 +80,7 @@ class Client(Services):
             lang=lang,
             plan_only=plan_only,
         )
-        self._defaults = defaults or CallOptions()
+        self.defaults: CallOptions = defaults or CallOptions()
         self._calls = Calls(self.settings, retry or RetryPolicy(), timeouts or Timeouts(), clock)
         self._preparer = Preparer(self.settings, fetch)
         self._sender = sender or connect(self.settings.endpoint, self.settings.api_key, plan_only=plan_only)
@@ -89,7 +89,9 @@ class Client(Services):
 
     def describe(self, *images: Any, **options: Unpack[CallOptions]) -> Reply:
         """Describe one or several images in plain words."""
-        return self.ask(describe_preset.text(self.settings.lang), *images, **options)
+        model = self.settings.model_named(options.get("model"))
+        own = merged(preset_options(describe_preset, model), merged(self.defaults, options))
+        return self.ask(describe_preset.text(self.settings.lang), *images, **own)
 
     def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
         """Ask about images.
@@ -128,13 +130,24 @@ class Client(Services):
         """
         wanted: Schema[T] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
-        prepared = self.prepare(question, *images, **options)
-        call = extract_call(self._calls, prepared.single("extraction"), prepared.model, wanted)
+        return self.send_extraction(self.prepare(question, *images, **options), wanted)
+
+    def send_extraction(
+        self,
+        prepared: Prepared,
+        schema: Schema[T],
+        *,
+        retry_rate_limits: bool = True,
+        seconds: float | None = None,
+    ) -> Extraction[T]:
+        """As :meth:`send`, for structured data."""
+        calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
+        call = extract_call(calls, prepared.single("extraction"), prepared.model, schema)
         return drive(call, self._sender, self._sleep)
 
     def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:
         """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
-        return self._preparer.prepare(prompt, images, merged(self._defaults, options))
+        return self._preparer.prepare(prompt, images, merged(self.defaults, options))
 
     def send(
         self, prepared: Prepared, *, retry_rate_limits: bool = True, seconds: float | None = None
@@ -147,9 +160,7 @@ class Client(Services):
             seconds: the longest to wait for an answer, and the last moment to try again; None: as the
                 client was told.
         """
-        calls = self._calls if retry_rate_limits else self._calls.without_rate_limit_retries()
-        if seconds is not None:
-            calls = calls.within(seconds)
+        calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
         return merge_replies(
             [
                 drive(calls.whole(request, prepared.model), self._sender, self._sleep)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from visionpipe.errors import ParameterError
+from visionpipe.prompts.presets import Preset
+from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Parameters, Thinking
 
 OnTooMany = Literal["error", "split", "contact_sheet"]
@@ -60,6 +62,19 @@ def parameters_of(options: CallOptions) -> Parameters:
         user_id=options.get("user_id"),
         extra=dict(options.get("extra", {})),
     )
+
+
+def preset_options(preset: Preset, model: ModelRecord) -> CallOptions:
+    """What a preset asks for, as far as ``model`` can give it: thinking off where it can be switched, and a
+    cap on the answer's length where no thinking counts against it."""
+    options = CallOptions()
+    thinks = model.thinking.mode != "never"
+    if preset.thinking == "off" and model.thinking.mode == "switchable":
+        options["thinking"] = "off"
+        thinks = False
+    if preset.max_tokens is not None and not thinks:
+        options["max_tokens"] = min(preset.max_tokens, model.max_output_tokens or preset.max_tokens)
+    return options
 
 
 def merged(defaults: CallOptions, given: CallOptions) -> CallOptions:

@@ -98,11 +98,7 @@ class Preparer:
             CapabilityError: something the model does not take.
         """
         settings = self._settings
-        model = (
-            settings.registry.model(options["model"], settings.endpoint.id)
-            if "model" in options
-            else settings.model
-        )
+        model = settings.model_named(options.get("model"))
         parts = [self.load(source, model, options) for source in sources]
         groups = self._groups(parts, model, options)
         parameters = parameters_of(options)

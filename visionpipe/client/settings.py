@@ -35,6 +35,10 @@ class Settings:
     lang: Language = "en"
     embedded_by_default: bool = False
 
+    def model_named(self, model_id: str | None) -> ModelRecord:
+        """The record of a call's own model, or the client's."""
+        return self.model if model_id is None else self.registry.model(model_id, self.endpoint.id)
+
 
 def resolve_settings(
     *,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from visionpipe.client.client import Client
+from visionpipe.client.options import CallOptions
 from visionpipe.loaders.sources import Source
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, Prepared
-from visionpipe.values import JSON
+from visionpipe.stages.extraction import Schema
 
 
 class ClientAnswerer:
@@ -18,15 +18,13 @@ class ClientAnswerer:
     Args:
         client: safe to use from several threads at once.
         options: for every call, see :class:`visionpipe.client.options.CallOptions`.
-        read: from an answer's text to its structured data; raises an AnswerError where it holds none.
+        schema: of the structured data asked for; None for plain text.
     """
 
-    def __init__(
-        self, client: Client, options: Mapping[str, Any], read: Callable[[str], JSON] | None = None
-    ) -> None:
+    def __init__(self, client: Client, options: CallOptions, schema: Schema[Any] | None = None) -> None:
         self._client = client
-        self._options = dict(options)
-        self._read = read
+        self._options = options
+        self._schema = schema
 
     def prepare(self, source: Source, prompt: str) -> Prepared:
         """Reads, checks and repairs the item's image."""
@@ -42,5 +40,9 @@ class ClientAnswerer:
 
     def answer(self, prepared: Prepared, seconds: float | None) -> Answer:
         """Sends; 5xx and broken connections are tried again in here, 429 is not."""
-        reply = self._client.send(prepared.request, retry_rate_limits=False, seconds=seconds)
-        return Answer(reply, self._read(reply.text) if self._read is not None else None)
+        if self._schema is None:
+            return Answer(self._client.send(prepared.request, retry_rate_limits=False, seconds=seconds))
+        found = self._client.send_extraction(
+            prepared.request, self._schema, retry_rate_limits=False, seconds=seconds
+        )
+        return Answer(found.reply, found.data)

@@ -21,7 +21,6 @@ from visionpipe.errors import ParameterError
 from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answerer, Judge, Skip
 from visionpipe.pipeline.budget import Amount, Budget, Caps
-from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.duplicates import Looks, Near
 from visionpipe.pipeline.engine import Crew, Engine
@@ -30,14 +29,15 @@ from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.judging import judge_by
 from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
-from visionpipe.pipeline.prompting import Prompt, prompt_text, renderer
+from visionpipe.pipeline.prompting import Prompt, renderer
 from visionpipe.pipeline.reading import JournalView, Spent
-from visionpipe.pipeline.recipe import Recipe
 from visionpipe.pipeline.run import Opened, Run
 from visionpipe.pipeline.screen import Fresh, Screen
+from visionpipe.pipeline.seat import Seat
 from visionpipe.pipeline.sources import Listing, Sources
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.results import ItemResult
+from visionpipe.stages.extraction import Schema
 from visionpipe.stages.quality import QualityPolicy
 
 
@@ -49,6 +49,8 @@ class Pipeline:
         client: what asks; default one made of ``model`` and the environment, and closed after the run.
         model: with the default client: the model; with ``answerer``: its name in the records.
         options: for every call, see :class:`visionpipe.client.options.CallOptions`.
+        schema: of structured data to ask for, as in :meth:`visionpipe.client.client.Client.extract`; default
+            the preset's.
         answerer: asks in the client's place.
         journal: the SQLite file that keeps the job; None keeps it for the run only.
         concurrency: most requests at once; fewer where the service bears fewer.
@@ -78,6 +80,7 @@ class Pipeline:
         client: Client | None = None,
         model: str | None = None,
         options: CallOptions | None = None,
+        schema: Any = None,
         answerer: Answerer | None = None,
         journal: str | os.PathLike[str] | None = None,
         concurrency: int = 8,
@@ -112,6 +115,8 @@ class Pipeline:
         self._client = client
         self._model = model
         self._options: CallOptions = options or {}
+        wanted = schema if schema is not None else getattr(prompt, "schema", None)
+        self._schema: Schema[Any] | None = None if wanted is None else Schema(wanted)
         self._answerer = answerer
         self._journal = journal
         self._concurrency = concurrency
@@ -215,7 +220,7 @@ class Pipeline:
 
         return Opened(Engine(iter(sources), crew), crew, journal, sources.repeatable, killed, close)
 
-    def _crew(self, seat: _Seat, journal: Journal) -> Crew:
+    def _crew(self, seat: Seat, journal: Journal) -> Crew:
         limiter = self._limiter or Limiter(
             self._concurrency, start=seat.concurrency, rpm=self._rpm, tpm=self._tpm, clock=self._clock
         )
@@ -240,7 +245,7 @@ class Pipeline:
             clock=self._clock,
         )
 
-    def _screen(self, seat: _Seat, journal: JournalView, run: int) -> Screen:
+    def _screen(self, seat: Seat, journal: JournalView, run: int) -> Screen:
         return Screen(
             journal=journal,
             recipe=seat.recipe,
@@ -251,7 +256,7 @@ class Pipeline:
             force=self._force,
         )
 
-    def _quality_judge(self, seat: _Seat) -> Judge | None:
+    def _quality_judge(self, seat: Seat) -> Judge | None:
         if self._quality is None:
             return None
         preset = self._prompt if isinstance(self._prompt, Preset) else None
@@ -271,51 +276,12 @@ class Pipeline:
 
         return near
 
-    def _seat(self) -> _Seat:
-        return _Seat.of(self._prompt, self._client, self._model, self._options, self._answerer, self._lang)
-
-
-class _Seat:
-    """Who answers, under which recipe."""
-
-    def __init__(
-        self,
-        answerer: Answerer,
-        recipe: Recipe,
-        lang: Language,
-        concurrency: int,
-        close: Callable[[], None],
-    ) -> None:
-        self.answerer = answerer
-        self.recipe = recipe
-        self.lang: Language = lang
-        self.concurrency = concurrency
-        self.close = close
-
-    @classmethod
-    def of(
-        cls,
-        prompt: Prompt,
-        client: Client | None,
-        model: str | None,
-        options: CallOptions,
-        answerer: Answerer | None,
-        lang: Language | None,
-    ) -> _Seat:
-        parameters: dict[str, Any] = {name: value for name, value in options.items() if name != "model"}
-        if answerer is not None:
-            language = lang or "en"
-            recipe = Recipe(model or "", prompt_text(prompt, language), parameters)
-            return cls(answerer, recipe, language, 4, lambda: None)
-        owned = Client(model, lang=lang) if client is None else None
-        asks = client or owned
-        if asks is None:
-            raise AssertionError("one of the two was given")
-        settings = asks.settings
-        language = lang or settings.lang
-        recipe = Recipe(options.get("model", settings.model.id), prompt_text(prompt, language), parameters)
-        close = owned.close if owned is not None else lambda: None
-        return cls(ClientAnswerer(asks, options), recipe, language, settings.model.concurrency, close)
+    def _seat(self) -> Seat:
+        if self._answerer is not None:
+            return Seat.given(self._answerer, self._prompt, self._model, self._options, self._lang)
+        return Seat.of_client(
+            self._prompt, self._client, self._model, self._options, self._schema, self._lang
+        )
 
 
 def _amount(spent: Spent, caps: Caps) -> Amount:
