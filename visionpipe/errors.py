@@ -107,9 +107,11 @@ class InputError(VisionPipeError):
 
 
 class UnreadableSourceError(InputError):
-    """The file is missing, vanished, forbidden, or not a file."""
+    """The file is missing, vanished, forbidden, or not a file. It may be there another time, hence
+    retryable."""
 
     default_code = "unreadable"
+    default_retryable = True
 
 
 class BadImageError(InputError):
