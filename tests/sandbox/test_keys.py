@@ -7,6 +7,7 @@ import hashlib
 import jwt
 import pytest
 
+from visionpipe.errors import ConfigurationError
 from visionpipe.sandbox.keys import KeyRing
 from visionpipe.sandbox.refusals import Refusal
 
@@ -70,5 +71,5 @@ def test_tokens_that_do_not_hold() -> None:
 
 @pytest.mark.parametrize("key", ["", "no-dot", ".secret", "id.", "a.b.c"])
 def test_a_key_ring_takes_only_the_form_of_the_service(key: str) -> None:
-    with pytest.raises(ValueError, match=r"id\.secret"):
+    with pytest.raises(ConfigurationError, match=r"id\.secret"):
         KeyRing([key], lambda: NOW)

@@ -106,8 +106,7 @@ def routes(service: Service, keyed: bool) -> list[Route]:
 
     def log(_: bytes, query: Mapping[str, str]) -> Any:
         newest = query.get("newest", "")
-        records = service.log.records(int(newest) if newest.isdigit() else None)
-        return b"".join(orjson.dumps(record) + b"\n" for record in records)
+        return b"".join(service.log.lines(int(newest) if newest.isdigit() else None))
 
     acts: dict[str, dict[str, Act]] = {
         "/_sandbox/scenario": {"POST": set_scenario, "DELETE": end_scenario, "GET": show_scenario},

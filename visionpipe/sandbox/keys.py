@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import pybase64
 
+from visionpipe.errors import ConfigurationError
 from visionpipe.sandbox.refusals import Refusal
 
 
@@ -21,8 +22,11 @@ class KeyRing:
     """The keys that open this sandbox.
 
     Args:
-        keys: each ``id.secret``; ValueError for another form.
+        keys: each ``id.secret``.
         clock: seconds since the epoch.
+
+    Raises:
+        ConfigurationError: a key has another form.
     """
 
     def __init__(self, keys: Iterable[str], clock: Callable[[], float]) -> None:
@@ -31,7 +35,11 @@ class KeyRing:
         for key in keys:
             key_id, dot, secret = key.partition(".")
             if not (dot and key_id and secret) or "." in secret:
-                raise ValueError("a key has the form id.secret")
+                raise ConfigurationError(
+                    "a key has the form id.secret",
+                    subject="key",
+                    cure="Give one dot, with text on both sides.",
+                )
             self._secrets[key_id] = secret
 
     def identify(self, headers: Mapping[bytes, bytes]) -> str:

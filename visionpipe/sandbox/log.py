@@ -77,7 +77,7 @@ class RequestLog:
         self._clear()
 
     def _clear(self) -> None:
-        self._records: deque[dict[str, Any]] = deque(maxlen=KEPT_RECORDS)
+        self._records: deque[bytes] = deque(maxlen=KEPT_RECORDS)
         self._codes: Counter[str] = Counter()
         self._statuses: Counter[int] = Counter()
         self._seen: dict[bytes, None] = {}
@@ -99,7 +99,8 @@ class RequestLog:
     def end(self, record: Record) -> None:
         """Close a record: it is written, counted, and its contents are let go."""
         record.ms = (time.perf_counter() - record.started) * 1000
-        line = record.to_json()
+        # The sum is a copy: orjson's own result stays in the 8 KB buffer it was written to.
+        line = orjson.dumps(record.to_json()) + b"\n"
         with self._lock:
             self._open -= 1
             self._records.append(line)
@@ -111,7 +112,7 @@ class RequestLog:
             for item in record.media:
                 self._count(item)
             if self._file:
-                self._file.write(orjson.dumps(line) + b"\n")
+                self._file.write(line)
                 self._file.flush()
 
     def _count(self, item: Received) -> None:
@@ -124,11 +125,15 @@ class RequestLog:
         elif len(self._seen) < KEPT_HASHES:
             self._seen[digest] = None
 
-    def records(self, newest: int | None = None) -> list[dict[str, Any]]:
-        """The records kept, oldest first; ``newest`` takes only so many from the end."""
+    def lines(self, newest: int | None = None) -> list[bytes]:
+        """The records kept as lines of JSON, oldest first; ``newest`` takes only so many from the end."""
         with self._lock:
             kept = list(self._records)
         return kept if newest is None else kept[max(0, len(kept) - newest) :]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The records kept, oldest first."""
+        return [orjson.loads(line) for line in self.lines()]
 
     def figures(self) -> dict[str, Any]:
         """Counts since the start or the last clearing; bytes are of bodies."""

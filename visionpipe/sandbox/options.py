@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from visionpipe.sandbox.scenario import Scenario
 
-DEFAULT_KEY = "visionpipe-sandbox.not-a-secret"
-"""Accepted unless other keys are given; in the service's form ``id.secret``."""
+DEFAULT_KEY = "visionpipe-sandbox.this-key-is-published-and-no-secret"
+"""Accepted unless other keys are given; in the service's form ``id.secret``, long enough for a JWT."""
 
 AnswerMode: TypeAlias = Literal["engine", "saw", "saw_json", "script"]
 

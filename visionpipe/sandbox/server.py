@@ -39,6 +39,11 @@ class SandboxProtocol(H11Protocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # After a reset uvicorn leaves the timer, which would hold this object until it fires.
+        self._unset_keepalive_if_required()
+
 
 def bind(host: str = LOOPBACK, port: int = 0) -> socket.socket:
     """A listening socket; port 0 takes a free one. OSError where the address cannot be had."""

@@ -31,8 +31,7 @@ class Service:
         clock: seconds since the epoch.
 
     Raises:
-        ConfigurationError: the overlay cannot be used.
-        ValueError: a key is not of the form ``id.secret``.
+        ConfigurationError: the overlay cannot be used, or a key is not of the form ``id.secret``.
     """
 
     def __init__(self, options: Options, clock: Callable[[], float] = time.time) -> None:
