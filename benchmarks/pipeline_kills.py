@@ -31,8 +31,10 @@ def main() -> int:
     print(f"{seen.items} images, killed {seen.kills} times, {time.monotonic() - begun:.0f} s in all")
     print(f"results an image: {dict(seen.results)}, done: {seen.done}")
     print(f"asked after the answer was recorded: {len(seen.asked_after_recorded)}")
-    print(f"requests: {seen.requests} <= {explained} = {seen.items} items + {seen.faults.total()} faults "
-          f"{dict(seen.faults)} + {seen.under_way_at_kills} under way at the kills")
+    print(
+        f"requests: {seen.requests} <= {explained} = {seen.items} items + {seen.faults.total()} faults "
+        f"{dict(seen.faults)} + {seen.under_way_at_kills} under way at the kills"
+    )
     sound = (
         seen.results == {1: seen.items}
         and seen.done == seen.items

@@ -28,8 +28,8 @@ def main() -> int:
         seen = drill(Path(folder), phases, latency=given.latency, ceiling=64)
     for phase in seen:
         print(
-            f"limit {phase.limit:2}: within 20 % after {phase.within_s:.2f} s, then {phase.mean:.1f} under way "
-            f"on average, {phase.refused:.2%} of {phase.requests} requests refused"
+            f"limit {phase.limit:2}: within 20 % after {phase.within_s:.2f} s, then {phase.mean:.1f} under "
+            f"way on average, {phase.refused:.2%} of {phase.requests} requests refused"
         )
     good = all(
         phase.within_s < SETTLE_S

@@ -118,8 +118,10 @@ def main() -> int:
         given.csv.write_text(f"seconds,items,resident_mb\n{rows}")
     if given.plot:
         plot(samples, given.plot)
-    print(f"{given.items:,} images in {seconds:.0f} s: {given.items / seconds:.0f} images/s, "
-          f"{1000 * cpu / given.items:.2f} ms CPU an image")
+    print(
+        f"{given.items:,} images in {seconds:.0f} s: {given.items / seconds:.0f} images/s, "
+        f"{1000 * cpu / given.items:.2f} ms CPU an image"
+    )
     print(f"memory: {early:.0f} MB at most in the first fifth, {peak:.0f} MB at most in all")
     print(f"journal: {recorded:,} images, {journal_mb:.0f} MB; JSONL: {lines:,} lines")
     whole = recorded == lines == given.items

@@ -28,7 +28,12 @@ BAD_LINE: dict[str, Any] = {
     "seed": 11,
     "rule": [
         {"path": "*/chat/completions", "fault": {"kind": "latency", "seconds": 0.05}},
-        {"path": "*/chat/completions", "rate": 0.004, "burst": 12, "fault": {"kind": "error", "code": "1302"}},
+        {
+            "path": "*/chat/completions",
+            "rate": 0.004,
+            "burst": 12,
+            "fault": {"kind": "error", "code": "1302"},
+        },
         {"path": "*/chat/completions", "rate": 0.05, "fault": {"kind": "error", "code": "1234"}},
         {"path": "*/chat/completions", "rate": 0.01, "fault": {"kind": "reset", "when": "first_byte"}},
     ],
@@ -111,7 +116,7 @@ def wait_for_line(worker: subprocess.Popen[str]) -> None:
     worker.stdout.readline()
 
 
-def wait(worker: subprocess.Popen[str], seconds: float) -> None:
+def wait(worker: subprocess.Popen[Any], seconds: float) -> None:
     """Until the worker has ended, at most ``seconds``."""
     try:
         worker.wait(seconds)

@@ -136,9 +136,9 @@ class Run:
 
     def _start(self, opened: Opened) -> None:
         self._tell(RunStarted(opened.journal.run, opened.maybe_billed_twice))
-        opened.engine.start()
         if self._stop_wanted:
             opened.engine.stop("stopped")
+        opened.engine.start()
 
     def _digest(self, opened: Opened, value: Ended | Event) -> ItemResult | None:
         if not isinstance(value, Ended):
