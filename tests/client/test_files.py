@@ -170,7 +170,7 @@ def test_making_a_batch_is_never_tried_twice(call: Calling, loopback: Loopback) 
 def test_a_deadline_for_a_batch(call: Calling, loopback: Loopback) -> None:
     loopback.script(Answer(body=b'{"id":"b1","status":"in_progress"}'))
     clock = Clock()
-    with pytest.raises(ReplyTimeoutError, match="batches.wait"):
+    with pytest.raises(ReplyTimeoutError, match=r"batches\.wait"):
         call(setup_for(loopback, clock), "batches.wait", "b1", 300.0)
     assert clock.now == pytest.approx(300)
     assert max(clock.sleeps) == 60

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import orjson
 import pytest
 from hypothesis import given
@@ -69,7 +71,7 @@ def test_every_line_has_a_place_within_the_limits(
     for model in "abc":
         own = [file for file in files if file[0][0] == model]
         assert [line for file in own for line in file] == [line for line in lines if line[0] == model]
-        for file, following in zip(own, own[1:], strict=False):
+        for file, following in itertools.pairwise(own):
             full = len(file) == most_lines
             assert full or sum(size for _, size in file) + following[0][1] > most_bytes
 

@@ -22,9 +22,11 @@ from visionpipe.client.batch_file import BatchFile, lines_of
 from visionpipe.client.drive import AsyncRun, Run
 from visionpipe.client.file_calls import FileCalls
 from visionpipe.client.preparation import Prepared
+from visionpipe.errors import UnreadableAnswerError
 from visionpipe.wire.answers import Page
 from visionpipe.wire.batch_lines import BatchLimits, Splitter
 from visionpipe.wire.batches import BatchRecord
+from visionpipe.wire.http import Body
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,21 @@ class _Lines:
         files: list[BatchFile] = []
         with ExitStack() as stack:
             for custom_id, prepared in requests:
-                line = self._calls.line(custom_id, prepared.single("line of a batch file"))
+                line = self.line(custom_id, prepared)
                 number = splitter.place(prepared.model.id, line.size)
                 if number == len(files):
                     path = place / f"{name}-{number + 1:04}.jsonl"
                     files.append(stack.enter_context(BatchFile(path)))
                 files[number].add(line)
         return [file.path for file in files]
+
+    def line(self, custom_id: str, prepared: Prepared) -> Body:
+        """One request as a line, with its size known; for a :class:`BatchFile` of your own.
+
+        Raises:
+            UnsupportedError: a prepared question of several requests.
+        """
+        return self._calls.line(custom_id, prepared.single("line of a batch file"))
 
     def read(self, paths: Iterable[Path], model: str | None = None) -> Iterator[BatchAnswer]:
         """The answers in downloaded files, in constant memory.
@@ -79,12 +89,16 @@ class _Lines:
             paths: from :meth:`download`.
             model: that was asked, for the cost; default the client's.
 
-        Raises:
-            UnreadableAnswerError: a line does not say whose it is.
+        Returns:
+            Replies and errors in the files' order. A line that does not say whose it is gives an error with
+            an empty ``custom_id``.
         """
         for path in paths:
             for line in lines_of(path):
-                yield self._calls.answer(line, model)
+                try:
+                    yield self._calls.answer(line, model)
+                except UnreadableAnswerError as error:
+                    yield BatchAnswer("", error=error)
 
 
 @dataclass(frozen=True, slots=True)

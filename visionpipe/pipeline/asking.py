@@ -119,7 +119,7 @@ class Asking:
             return self._again(item, sent)
         item.notes = judgement.notes
         if judgement.action == "fail":
-            return self._end(item, failed(item, _not_good_enough(judgement, answer), self.clock()), sent)
+            return self._end(item, failed(item, not_good_enough(judgement, answer), self.clock()), sent)
         return self._end(item, done(item, answer, self.clock()), sent)
 
     def _again(self, item: Item, sent: Sequence[Sent], error: VisionPipeError | None = None) -> Next:
@@ -137,7 +137,8 @@ class Asking:
             self.on_level(refused)
 
 
-def _not_good_enough(judgement: Judgement, answer: Answer) -> UnreadableAnswerError:
+def not_good_enough(judgement: Judgement, answer: Answer) -> UnreadableAnswerError:
+    """The error for an answer that its judge lets fail."""
     kinds = ", ".join(dict.fromkeys(note.kind for note in judgement.notes)) or "quality"
     return UnreadableAnswerError(
         f"the answer is not good enough: {kinds}",
