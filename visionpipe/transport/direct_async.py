@@ -21,6 +21,7 @@ import httpx
 from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
 from visionpipe.transport.errors import AnswerCutError
 from visionpipe.transport.exchange import Exchange, Step
+from visionpipe.transport.patience import patience
 
 
 class AsyncioTransport(httpx.AsyncBaseTransport):
@@ -47,7 +48,7 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeouts: dict[str, float] = request.extensions["timeout"]
-        connection = await self._take(timeouts["connect"])
+        connection = await self._take(patience(timeouts, "connect", self._clock, httpx.ConnectTimeout)[0])
         try:
             status, headers = await connection.exchange(request, timeouts)
         except BaseException:
@@ -80,7 +81,7 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
         try:
             async with asyncio.timeout(seconds):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop),
+                    lambda: _Connection(loop, self._clock),
                     self._host,
                     self._port,
                     ssl=self._ssl_context,
@@ -96,8 +97,9 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
 class _Connection(asyncio.Protocol):
     """One socket as the loop serves it, and the exchange on it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
         self.loop = loop
+        self._clock = clock
         self.idle_since = 0.0
         self._transport: asyncio.Transport | None = None
         self._exchange = Exchange()
@@ -187,7 +189,7 @@ class _Connection(asyncio.Protocol):
             head = exchange.request(request.method.encode("ascii"), request.url.raw_path, request.headers.raw)
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
-        if await self._send(head, request.stream, timeouts["write"]):
+        if await self._send(head, request.stream, timeouts):
             exchange.end()
         while True:
             try:
@@ -197,7 +199,7 @@ class _Connection(asyncio.Protocol):
             if answer is not None:
                 return answer[0], list(answer[1])
             try:
-                data = await self._receive(timeouts["read"])
+                data = await self._receive(timeouts)
             except httpx.ReadError as error:
                 if exchange.started:
                     raise AnswerCutError(str(error)) from error
@@ -217,38 +219,40 @@ class _Connection(asyncio.Protocol):
                 if piece is Step.END:
                     return
                 if piece is Step.MORE:
-                    exchange.receive(await self._receive(timeouts["read"]))
+                    exchange.receive(await self._receive(timeouts))
                 elif isinstance(piece, bytes):
                     yield piece
             except h11.RemoteProtocolError as error:
                 raise httpx.RemoteProtocolError(str(error)) from error
 
-    async def _send(self, head: bytes, chunks: AsyncIterable[bytes], seconds: float) -> bool:
+    async def _send(self, head: bytes, chunks: AsyncIterable[bytes], timeouts: dict[str, float]) -> bool:
         """Whether all of it was sent: not where the server has answered or hung up before."""
-        if not await self._write(head, seconds):
+        if not await self._write(head, timeouts):
             return False
         async for chunk in chunks:
-            if not await self._write(self._exchange.data(chunk), seconds):
+            if not await self._write(self._exchange.data(chunk), timeouts):
                 return False
         return True
 
-    async def _write(self, data: bytes, seconds: float) -> bool:
+    async def _write(self, data: bytes, timeouts: dict[str, float]) -> bool:
         if self._arrived or self._over or self._transport is None:
             return False
         self._transport.write(data)
         # Even where the socket takes it all, the loop gets a turn to see what has arrived.
         await asyncio.sleep(0)
         while self._paused and not self._arrived and not self._over:
-            await self._wait(seconds, httpx.WriteTimeout("the server stopped reading"))
+            await self._wait(*patience(timeouts, "write", self._clock, httpx.WriteTimeout))
         return True
 
-    async def _receive(self, seconds: float) -> bytes:
+    async def _receive(self, timeouts: dict[str, float]) -> bytes:
+        # Looked at even where something has arrived: it may go on arriving for ever.
+        limits = patience(timeouts, "read", self._clock, httpx.ReadTimeout)
         while not self._arrived:
             if self._error is not None:
                 raise httpx.ReadError(str(self._error)) from self._error
             if self._over:
                 return b""
-            await self._wait(seconds, httpx.ReadTimeout(f"nothing came for {seconds:g} s"))
+            await self._wait(*limits)
         data = self._arrived.popleft()
         self._arrived_bytes -= len(data)
         if not self._arrived and self._transport is not None and not self._transport.is_closing():

@@ -21,6 +21,7 @@ import httpx
 
 from visionpipe.transport.errors import AnswerCutError
 from visionpipe.transport.exchange import Exchange, Step
+from visionpipe.transport.patience import patience
 
 KEPT_IDLE_S = 30.0
 """Seconds after which an unused connection is closed rather than used again."""
@@ -42,8 +43,8 @@ class SocketTransport(httpx.BaseTransport):
         address: the IP address to connect to, where it is not to be looked up.
         dial: makes the connection.
 
-    A request's ``timeouts`` may hold a ``deadline`` (of ``clock``) beside the usual seconds: no wait for
-    the answer goes beyond it.
+    A request's ``timeouts`` may hold a ``deadline`` (of ``clock``) beside the usual seconds: no wait goes
+    beyond it.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class SocketTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         timeouts: dict[str, float] = request.extensions["timeout"]
-        connection = self._take(timeouts["connect"])
+        connection = self._take(patience(timeouts, "connect", self._clock, httpx.ConnectTimeout)[0])
         try:
             status, headers = connection.exchange(request, timeouts)
         except BaseException:
@@ -158,7 +159,7 @@ class _Connection:
             head = exchange.request(request.method.encode("ascii"), request.url.raw_path, request.headers.raw)
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
-        if self._send(head, request.stream, timeouts["write"]):
+        if self._send(head, request.stream, timeouts):
             exchange.end()
         while True:
             try:
@@ -194,21 +195,21 @@ class _Connection:
             except h11.RemoteProtocolError as error:
                 raise httpx.RemoteProtocolError(str(error)) from error
 
-    def _send(self, head: bytes, chunks: Iterable[bytes], timeout: float) -> bool:
+    def _send(self, head: bytes, chunks: Iterable[bytes], timeouts: dict[str, float]) -> bool:
         """Whether all of it was sent: not where the server has answered or hung up before."""
         self._socket.settimeout(0)
         for chunk in chunks:
             data = self._exchange.data(chunk)
             if head:
                 data = head + data if len(data) < READ_BYTES else data
-                if len(data) >= READ_BYTES and not self._write(head, timeout):
+                if len(data) >= READ_BYTES and not self._write(head, timeouts):
                     return False
                 head = b""
-            if not self._write(data, timeout):
+            if not self._write(data, timeouts):
                 return False
-        return not head or self._write(head, timeout)
+        return not head or self._write(head, timeouts)
 
-    def _write(self, data: bytes, timeout: float) -> bool:
+    def _write(self, data: bytes, timeouts: dict[str, float]) -> bool:
         view = memoryview(data)
         while view:
             try:
@@ -218,11 +219,12 @@ class _Connection:
                 pass
             except OSError:
                 return False  # what the server said before it hung up is still there to be read
-            readable, writable = wait_for_socket(self._socket, True, timeout)
+            seconds, error = patience(timeouts, "write", self._clock, httpx.WriteTimeout)
+            readable, writable = wait_for_socket(self._socket, True, seconds)
             if readable and self._answered():
                 return False
             if not readable and not writable:
-                raise httpx.WriteTimeout("the server stopped reading")
+                raise error
         return True
 
     def _answered(self) -> bool:
@@ -241,16 +243,12 @@ class _Connection:
     def _receive(self, timeouts: dict[str, float]) -> bytes:
         if self._early:
             return self._early.pop()
-        timeout = timeouts["read"]
-        if "deadline" in timeouts:
-            timeout = min(timeout, timeouts["deadline"] - self._clock())
-            if timeout <= 0:
-                raise httpx.ReadTimeout("the time is up")
-        self._socket.settimeout(timeout)
+        seconds, expired = patience(timeouts, "read", self._clock, httpx.ReadTimeout)
+        self._socket.settimeout(seconds)
         try:
             return self._socket.recv(READ_BYTES)
         except TimeoutError as error:
-            raise httpx.ReadTimeout(f"nothing came for {timeout:g} s") from error
+            raise expired from error
         except OSError as error:
             raise httpx.ReadError(str(error)) from error
 

@@ -25,11 +25,16 @@ from visionpipe.errors import (
 from visionpipe.transport.redaction import redact
 
 _LATER = "Check the network, or try again in a moment."
+_PATIENCE = "Allow a longer timeout, or ask for less; the service may have billed this request."
 _BASE_URL = "Check the base URL and that the server runs."
 
 
 class AnswerCutError(httpx.RemoteProtocolError):
     """The server closed or reset the connection inside the answer's head."""
+
+
+class TimeUpError(httpx.ReadTimeout):
+    """The whole exchange took longer than it may."""
 
 
 def before_answer(error: Exception, host: str, secrets: Iterable[str] = ()) -> VisionPipeError:
@@ -44,7 +49,7 @@ def before_answer(error: Exception, host: str, secrets: Iterable[str] = ()) -> V
     if isinstance(error, httpx.ReadTimeout):
         return ReplyTimeoutError(
             "no answer came in time",
-            cure="Allow a longer timeout, or ask for less; the service may have billed this request.",
+            cure=_PATIENCE,
             subject=host,
         )
     if isinstance(error, AnswerCutError):
@@ -100,13 +105,24 @@ def in_answer(error: Exception, host: str, secrets: Iterable[str] = ()) -> Visio
         return UnreadableAnswerError(
             "the answer's compression is damaged", cure="Try again in a moment.", subject=host
         )
-    stalled = isinstance(error, httpx.TimeoutException)
-    words = redact(str(error), secrets) or type(error).__name__
+    if isinstance(error, TimeUpError):
+        reason = "the answer did not end in time"
+    elif isinstance(error, httpx.TimeoutException):
+        reason = "the answer stalled"
+    else:
+        reason = f"the answer broke off ({redact(str(error), secrets) or type(error).__name__})"
     return InterruptedAnswerError(
-        "the answer stalled" if stalled else f"the answer broke off ({words})",
+        reason,
         cure="Try again; the service may have billed this request.",
         subject=host,
     )
+
+
+def in_whole_answer(error: Exception, host: str, secrets: Iterable[str] = ()) -> VisionPipeError:
+    """As :func:`in_answer`, for one that is of use only as a whole: once the time is up there is none."""
+    if isinstance(error, TimeUpError):
+        return ReplyTimeoutError("the whole answer did not come in time", cure=_PATIENCE, subject=host)
+    return in_answer(error, host, secrets)
 
 
 def too_long(host: str, limit: int) -> UnreadableAnswerError:

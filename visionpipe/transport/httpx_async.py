@@ -15,7 +15,7 @@ import httpx
 from visionpipe.transport.auth import Auth, NoAuth
 from visionpipe.transport.body import check_files, iterate
 from visionpipe.transport.direct_async import AsyncioTransport
-from visionpipe.transport.errors import before_answer, in_answer, too_long
+from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
 from visionpipe.transport.proxied import AsyncProxyTransport
 from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
 from visionpipe.wire.http import Body, HttpRequest, HttpResponse
@@ -44,6 +44,7 @@ class AsyncHttpSender:
         self._auth = auth or NoAuth()
         self._endpoint = endpoint(base_url, self._auth, headers)
         self._max_answer_bytes = max_answer_bytes
+        self._clock = clock
         way = route(self._endpoint.base, ssl_context=ssl_context, proxy=proxy, trust_env=trust_env)
         self._transport: httpx.AsyncBaseTransport
         if way.proxy is None or way.ssl_context is None:
@@ -51,7 +52,7 @@ class AsyncHttpSender:
                 self._endpoint.base, ssl_context=way.ssl_context, keep=connections, clock=clock
             )
         else:
-            self._transport = AsyncProxyTransport(way.proxy, way.ssl_context, connections)
+            self._transport = AsyncProxyTransport(way.proxy, way.ssl_context, connections, clock)
 
     def __repr__(self) -> str:
         return f"AsyncHttpSender({str(self._endpoint.base)!r})"
@@ -68,7 +69,7 @@ class AsyncHttpSender:
                     raise too_long(self._endpoint.host, self._max_answer_bytes)
                 parts.append(part)
         except httpx.HTTPError as error:
-            raise in_answer(error, self._endpoint.host, self._auth.secrets()) from error
+            raise in_whole_answer(error, self._endpoint.host, self._auth.secrets()) from error
         finally:
             await response.aclose()
         return HttpResponse(response.status_code, dict(response.headers), b"".join(parts))
@@ -85,12 +86,13 @@ class AsyncHttpSender:
         if request.body is not None:
             check_files(request.body)
         built = self._endpoint.build(request, _BodyStream(request.body))
+        timeouts = built.extensions["timeout"]
+        timeouts["deadline"] = self._clock() + request.timeouts.total
         try:
             response = await self._transport.handle_async_request(built)
         except httpx.HTTPError as error:
             raise before_answer(error, self._endpoint.host, self._auth.secrets()) from error
         response.request = built
-        timeouts = built.extensions["timeout"]
         timeouts["read"] = timeouts["idle"]
         return response
 

@@ -15,7 +15,7 @@ import httpx
 from visionpipe.transport.auth import Auth, NoAuth
 from visionpipe.transport.body import check_files, iterate
 from visionpipe.transport.direct_sync import SocketTransport
-from visionpipe.transport.errors import before_answer, in_answer, too_long
+from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
 from visionpipe.transport.proxied import ProxyTransport
 from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
 from visionpipe.wire.http import Body, HttpRequest, HttpResponse
@@ -33,7 +33,7 @@ class HttpSender:
         proxy: the proxy's URL; by default the environment's, where ``trust_env``.
         trust_env: whether HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and kin are heeded.
         max_answer_bytes: the longest answer ``send`` takes, decoded.
-        clock: seconds, monotonic; tells how long a connection has been idle.
+        clock: seconds, monotonic.
 
     Raises:
         ConfigurationError: the base URL, a header or the proxy's address cannot be used.
@@ -55,6 +55,7 @@ class HttpSender:
         self._auth = auth or NoAuth()
         self._endpoint = endpoint(base_url, self._auth, headers)
         self._max_answer_bytes = max_answer_bytes
+        self._clock = clock
         way = route(self._endpoint.base, ssl_context=ssl_context, proxy=proxy, trust_env=trust_env)
         self._transport: httpx.BaseTransport
         if way.proxy is None or way.ssl_context is None:
@@ -62,7 +63,7 @@ class HttpSender:
                 self._endpoint.base, ssl_context=way.ssl_context, keep=connections, clock=clock
             )
         else:
-            self._transport = ProxyTransport(way.proxy, way.ssl_context, connections)
+            self._transport = ProxyTransport(way.proxy, way.ssl_context, connections, clock)
 
     def __repr__(self) -> str:
         return f"HttpSender({str(self._endpoint.base)!r})"
@@ -72,7 +73,7 @@ class HttpSender:
 
         Raises:
             ConnectionFailedError: no byte of an answer came.
-            ReplyTimeoutError: none came within ``timeouts.first_byte``.
+            ReplyTimeoutError: none came within ``timeouts.first_byte``, or not all within ``timeouts.total``.
             InterruptedAnswerError: the answer broke off or stalled over ``timeouts.idle``.
             UnreadableAnswerError: not HTTP, damaged compression, or too long.
             UnreadableSourceError: a file of the body vanished or changed.
@@ -87,7 +88,7 @@ class HttpSender:
                     raise too_long(self._endpoint.host, self._max_answer_bytes)
                 parts.append(part)
         except httpx.HTTPError as error:
-            raise in_answer(error, self._endpoint.host, self._auth.secrets()) from error
+            raise in_whole_answer(error, self._endpoint.host, self._auth.secrets()) from error
         finally:
             response.close()
         return HttpResponse(response.status_code, dict(response.headers), b"".join(parts))
@@ -105,12 +106,13 @@ class HttpSender:
         if request.body is not None:
             check_files(request.body)
         built = self._endpoint.build(request, _BodyStream(request.body))
+        timeouts = built.extensions["timeout"]
+        timeouts["deadline"] = self._clock() + request.timeouts.total
         try:
             response = self._transport.handle_request(built)
         except httpx.HTTPError as error:
             raise before_answer(error, self._endpoint.host, self._auth.secrets()) from error
         response.request = built
-        timeouts = built.extensions["timeout"]
         timeouts["read"] = timeouts["idle"]
         return response
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
+
+from visionpipe.transport.patience import patience
 
 _ONE = httpx.Limits(max_connections=1)
 
 
 class ProxyTransport(httpx.BaseTransport):
-    """Blocking; thread-safe. ``keep`` is how many idle connections are kept."""
+    """Blocking; thread-safe. ``keep`` is how many idle connections are kept. A request's deadline is looked
+    at between two pieces of its answer."""
 
-    def __init__(self, proxy: httpx.Proxy, ssl_context: ssl.SSLContext, keep: int) -> None:
+    def __init__(
+        self,
+        proxy: httpx.Proxy,
+        ssl_context: ssl.SSLContext,
+        keep: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._keep = keep
@@ -31,7 +42,8 @@ class ProxyTransport(httpx.BaseTransport):
             lane.close()
             raise
         if isinstance(response.stream, httpx.SyncByteStream):
-            response.stream = _Answer(response.stream, lane, self)
+            timeouts = request.extensions["timeout"]
+            response.stream = _Answer(response.stream, lane, self, timeouts, self._clock)
         return response
 
     def give_back(self, lane: httpx.HTTPTransport) -> None:
@@ -48,7 +60,14 @@ class ProxyTransport(httpx.BaseTransport):
 class AsyncProxyTransport(httpx.AsyncBaseTransport):
     """The same on an event loop."""
 
-    def __init__(self, proxy: httpx.Proxy, ssl_context: ssl.SSLContext, keep: int) -> None:
+    def __init__(
+        self,
+        proxy: httpx.Proxy,
+        ssl_context: ssl.SSLContext,
+        keep: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._keep = keep
@@ -65,7 +84,8 @@ class AsyncProxyTransport(httpx.AsyncBaseTransport):
             await lane.aclose()
             raise
         if isinstance(response.stream, httpx.AsyncByteStream):
-            response.stream = _AsyncAnswer(response.stream, lane, self)
+            timeouts = request.extensions["timeout"]
+            response.stream = _AsyncAnswer(response.stream, lane, self, timeouts, self._clock)
         return response
 
     async def give_back(self, lane: httpx.AsyncHTTPTransport) -> None:
@@ -80,13 +100,24 @@ class AsyncProxyTransport(httpx.AsyncBaseTransport):
 
 
 class _Answer(httpx.SyncByteStream):
-    def __init__(self, stream: httpx.SyncByteStream, lane: httpx.HTTPTransport, home: ProxyTransport) -> None:
+    def __init__(
+        self,
+        stream: httpx.SyncByteStream,
+        lane: httpx.HTTPTransport,
+        home: ProxyTransport,
+        timeouts: dict[str, float],
+        clock: Callable[[], float],
+    ) -> None:
+        self._timeouts = timeouts
+        self._clock = clock
         self._stream = stream
         self._lane: httpx.HTTPTransport | None = lane
         self._home = home
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from self._stream
+        for piece in self._stream:
+            patience(self._timeouts, "read", self._clock, httpx.ReadTimeout)
+            yield piece
 
     def close(self) -> None:
         lane, self._lane = self._lane, None
@@ -97,14 +128,22 @@ class _Answer(httpx.SyncByteStream):
 
 class _AsyncAnswer(httpx.AsyncByteStream):
     def __init__(
-        self, stream: httpx.AsyncByteStream, lane: httpx.AsyncHTTPTransport, home: AsyncProxyTransport
+        self,
+        stream: httpx.AsyncByteStream,
+        lane: httpx.AsyncHTTPTransport,
+        home: AsyncProxyTransport,
+        timeouts: dict[str, float],
+        clock: Callable[[], float],
     ) -> None:
+        self._timeouts = timeouts
+        self._clock = clock
         self._stream = stream
         self._lane: httpx.AsyncHTTPTransport | None = lane
         self._home = home
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._stream:
+            patience(self._timeouts, "read", self._clock, httpx.ReadTimeout)
             yield piece
 
     async def aclose(self) -> None:

@@ -51,12 +51,14 @@ class Body:
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Seconds. ``first_byte`` is from the request's last byte to the answer's first; ``idle`` between two
-    chunks of a streamed answer."""
+    pieces of an answer; ``total`` from connecting to the answer's last byte, so that an answer which drips
+    or never ends comes to an end."""
 
     connect: float = 10.0
     write: float = 60.0
     first_byte: float = 300.0
     idle: float = 60.0
+    total: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
