@@ -1,0 +1,82 @@
+"""The video command with the embedded engine: what a user types, and what is then there."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from tests.cli.commands import KEYS
+from tests.clip_maker import texture, write_clip
+from visionpipe.cli.video import video
+from visionpipe.errors import BadVideoError, ParameterError, UnreadableSourceError
+from visionpipe.video.timeline import Timeline
+
+app = typer.Typer()
+app.command()(video)
+
+
+def run(*arguments: str | Path) -> Result:
+    found = CliRunner().invoke(app, [str(a) for a in arguments], env=dict.fromkeys(KEYS))
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "clips").mkdir()
+    for name in ("a", "b"):
+        write_clip(tmp_path / "clips" / f"{name}.mp4", [texture(i // 25, (128, 96)) for i in range(50)])
+    return tmp_path
+
+
+def test_one_clip_into_files_of_every_kind(folder: Path) -> None:
+    out = folder / "out"
+    wanted = [
+        a for kind in ("srt", "vtt", "html", "md", "csv", "json") for a in (f"--{kind}", out / f"x.{kind}")
+    ]
+    done = run(folder / "clips" / "a.mp4", *wanted)
+    assert done.exit_code == 0
+    assert "0:00:01.000 - 0:00:02.000" in done.stdout
+    assert "(local analysis)" in done.stdout
+    assert "1 clip: 1 done, 0 failed" in done.stderr
+    timeline = Timeline.from_json(json.loads((out / "x.json").read_text("utf-8")))
+    assert timeline.local
+    assert timeline.spans[0].start.pts == 0
+    assert timeline.spans[-1].end == timeline.duration
+    assert all(a.end == b.start for a, b in pairwise(timeline.spans))
+    assert (out / "x.srt").read_text("utf-8").startswith("1\n00:00:00,000 --> 00:00:01,000\n")
+    assert (out / "x.vtt").read_text("utf-8").startswith("WEBVTT\n")
+    assert (out / "x.html").read_text("utf-8").count("<img ") == 2
+    assert len((out / "x.csv").read_text("utf-8").splitlines()) == 3
+    assert "| 0:00:01.000 |" in (out / "x.md").read_text("utf-8")
+
+
+def test_a_folder_into_a_folder_with_one_bad_clip(folder: Path) -> None:
+    (folder / "clips" / "c.mp4").write_bytes(b"")
+    done = run(folder / "clips", "--srt", folder / "out", "--no-summary")
+    assert done.exit_code == 1
+    assert sorted(p.name for p in (folder / "out").glob("*.srt")) == ["a.srt", "b.srt"]
+    assert "c.mp4: the file is empty" in done.stderr
+    assert "3 clips: 2 done, 1 failed" in done.stderr
+
+
+def test_what_cannot_be_meant(folder: Path) -> None:
+    clips = folder / "clips"
+    with pytest.raises(ParameterError, match="Name a folder"):
+        run(clips, "--srt", folder / "x.srt")
+    (clips / "sub").mkdir()
+    write_clip(clips / "sub" / "a.mp4", [texture(1)] * 5)
+    with pytest.raises(ParameterError, match="several clips are called a"):
+        run(clips, "--srt", folder / "out")
+    (folder / "empty").mkdir()
+    with pytest.raises(UnreadableSourceError, match="no clip in this folder"):
+        run(folder / "empty")
+    (folder / "bad.mp4").write_text("this is no video at all")
+    with pytest.raises(BadVideoError):
+        run(folder / "bad.mp4")
