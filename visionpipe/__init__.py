@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from visionpipe.client.async_client import AsyncClient
     from visionpipe.client.client import Client
+    from visionpipe.client.tool_loop import ToolLimits
     from visionpipe.errors import (
         AnswerError,
         CapabilityError,
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
         ServiceError,
         VisionPipeError,
     )
+    from visionpipe.pipeline.pipeline import Pipeline
     from visionpipe.prompts import presets
     from visionpipe.registry.lookup import Registry
     from visionpipe.reply import Reply
+    from visionpipe.stages.function_tool import FunctionTool
     from visionpipe.stages.retry import RetryPolicy
+    from visionpipe.stages.tools import Retrieval, WebSearch
     from visionpipe.wire.http import Timeouts
 
 __version__ = "0.1.0"
@@ -32,13 +36,18 @@ _HOMES = {
     "AsyncClient": "visionpipe.client.async_client",
     "CapabilityError": "visionpipe.errors",
     "Client": "visionpipe.client.client",
+    "FunctionTool": "visionpipe.stages.function_tool",
     "InputError": "visionpipe.errors",
+    "Pipeline": "visionpipe.pipeline.pipeline",
     "Registry": "visionpipe.registry.lookup",
     "Reply": "visionpipe.reply",
+    "Retrieval": "visionpipe.stages.tools",
     "RetryPolicy": "visionpipe.stages.retry",
     "ServiceError": "visionpipe.errors",
     "Timeouts": "visionpipe.wire.http",
+    "ToolLimits": "visionpipe.client.tool_loop",
     "VisionPipeError": "visionpipe.errors",
+    "WebSearch": "visionpipe.stages.tools",
     "presets": "visionpipe.prompts.presets",
 }
 
@@ -47,13 +56,18 @@ __all__ = [
     "AsyncClient",
     "CapabilityError",
     "Client",
+    "FunctionTool",
     "InputError",
+    "Pipeline",
     "Registry",
     "Reply",
+    "Retrieval",
     "RetryPolicy",
     "ServiceError",
     "Timeouts",
+    "ToolLimits",
     "VisionPipeError",
+    "WebSearch",
     "presets",
 ]
 

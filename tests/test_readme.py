@@ -1,0 +1,127 @@
+"""The README keeps its word: every block is run, and what it shows is what comes out.
+
+Python blocks and shell blocks run as they stand; console blocks are typed line by line into one shell, and
+what they print is compared. The two commands that set everything up are run by ``.ci/run``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import environment
+from visionpipe.registry.lookup import Registry
+from visionpipe.registry.table import markdown_table, model_rows
+from visionpipe.testing.sandbox import running_sandbox
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+SET_UP = "python3 -m venv"
+
+
+def blocks(kind: str) -> list[str]:
+    return [text for language, text in BLOCKS if language == kind and SET_UP not in text]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a reader stands: samples at hand, and photos of their own."""
+    (tmp_path / "samples").symlink_to(ROOT / "samples")
+    (tmp_path / "photos").symlink_to(ROOT / "samples")
+    return tmp_path
+
+
+@pytest.fixture
+def shell() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return environment({"PATH": path, "COLUMNS": "200"})
+
+
+@pytest.fixture
+def service() -> Iterator[dict[str, str]]:
+    """Environment of somebody with a key."""
+    with running_sandbox() as sandbox:
+        yield {
+            "VISIONPIPE_BASE_URL": f"bigmodel+{sandbox.base_url}",
+            "VISIONPIPE_API_KEY": sandbox.key,
+        }
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_blocks_run(text: str, folder: Path, shell: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", text],
+        cwd=folder,
+        env=shell,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for line in re.findall(r"print\(reply\.text\)  # (.*)", text):
+        assert line in done.stdout
+
+
+@pytest.mark.parametrize("text", blocks("sh"))
+def test_shell_blocks_run(text: str, folder: Path, shell: dict[str, str], service: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["bash", "-euc", text],
+        cwd=folder,
+        env=shell | service,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_console_blocks_print_what_they_show(folder: Path, shell: dict[str, str]) -> None:
+    text = "".join(blocks("console"))
+    typed = "".join(f"echo {_quoted(line)}\n{line[2:]}\n" for line in text.splitlines() if line[:2] == "$ ")
+    done = subprocess.run(
+        ["bash", "-c", f"{typed}wait"],
+        cwd=folder,
+        env=shell,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    shown = [_without_timing(line) for line in text.splitlines()]
+    printed = [_without_timing(line) for line in done.stdout.splitlines() if not _transient(line)]
+    assert printed == shown
+
+
+def test_the_table_of_models_is_the_registrys() -> None:
+    assert markdown_table(model_rows(Registry.load())) in README
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def _quoted(line: str) -> str:
+    return "'" + line.replace("'", "'\\''") + "'"
+
+
+def _transient(line: str) -> bool:
+    """Progress lines come or not, as time goes; so do the sandbox's last words."""
+    return bool(re.match(r"\d+ of \d+\+?: |stopping: |\d+ requests", line))
+
+
+def _without_timing(line: str) -> str:
+    """Seconds vary, and so do tokens with what the optional text reader finds on a page."""
+    line = re.sub(r"in \d+\.\d s$", "in # s", line)
+    return re.sub(r"\d[\d.]*", "#", line) if line.startswith("requests:") else line
