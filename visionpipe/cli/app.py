@@ -16,6 +16,7 @@ from visionpipe.cli.describe import describe
 from visionpipe.cli.export import export
 from visionpipe.cli.models import models
 from visionpipe.cli.sandbox import sandbox
+from visionpipe.cli.video import video
 from visionpipe.errors import ConfigurationError, ParameterError, VisionPipeError
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.command()(check)
 app.command()(export)
 app.command()(models)
 app.command()(sandbox)
+app.command()(video)
 
 
 @app.callback(invoke_without_command=True)
