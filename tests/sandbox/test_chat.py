@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
+
+import orjson
 
 from tests.sandbox.calls import CHAT, JPEG, PNG, chat, image, send, text
-from visionpipe.testing.sandbox import SandboxHandle
+from visionpipe.testing.images import image_bytes
+from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 
 
 def test_the_answer_tells_what_arrived(sandbox: SandboxHandle) -> None:
@@ -96,20 +100,34 @@ def test_scripted_answers_go_by_turn_prompt_and_image(sandbox: SandboxHandle) ->
 
 
 def test_saw_json_and_the_embedded_engine(sandbox: SandboxHandle) -> None:
-    import orjson
-
-    from visionpipe.testing.sandbox import running_sandbox
-
     with running_sandbox(answers="saw_json") as other:
         report = orjson.loads(send(other, body=chat()).text)
         assert report["media"][0]["width"] == 40 and report["prompt"] == "What is this?"
     with running_sandbox(answers="engine") as other:
         said = send(other, body=chat(image(JPEG), text()))
         assert said.status == 200 and said.text and "sha256" not in said.text
-        cut = send(other, body=chat(image(JPEG[: len(JPEG) // 2]), text()))
+        asked_in_chinese = send(other, body=chat(image(JPEG), text("图中有什么？"))).text
+        assert not asked_in_chinese.isascii()
+        large = image_bytes("jpeg", 640, 480)
+        cut = send(other, body=chat(image(large[: len(large) * 3 // 4]), text()))
         assert cut.status == 400 and cut.code == "1210"
         assert send(other, body=chat(text("hello"))).text.endswith("hello")
     assert sandbox.stats()["requests"] == 0
+
+
+def test_script_mode_without_a_text_says_so() -> None:
+    with running_sandbox(answers="script") as sandbox:
+        assert send(sandbox, body=chat()).text == "The sandbox has no text for this request."
+
+
+def test_json_is_answered_where_the_model_can(sandbox: SandboxHandle, tmp_path: Path) -> None:
+    wanted = {"type": "json_object"}
+    assert send(sandbox, body=chat(response_format={"type": "poem"})).code == "1214"
+    overlay = tmp_path / "overlay.toml"
+    overlay.write_text('[[model]]\nid = "structured"\nbase = "glm-4.6v"\nstructured_output = true\n')
+    with running_sandbox(overlay=overlay) as other:
+        told = send(other, body=chat(image(), text(), model="structured", response_format=wanted))
+        assert orjson.loads(told.text)["media"][0]["format"] == "png"
 
 
 def test_an_unknown_address_and_method(sandbox: SandboxHandle) -> None:

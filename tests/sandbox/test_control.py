@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import orjson
 import pytest
 
 from tests.sandbox.calls import chat, send, text
+from visionpipe.sandbox.app import build_app
+from visionpipe.sandbox.options import Options
+from visionpipe.sandbox.service import Service
 from visionpipe.testing.sandbox import SandboxHandle
 
 SCENARIO = "/_sandbox/scenario"
@@ -70,3 +76,27 @@ def test_a_web_page_does_not_reach_them(sandbox: SandboxHandle) -> None:
     assert answer.status == 403
     assert send(sandbox, "/_sandbox/reset", key=None).status == 405
     assert send(sandbox, SCENARIO, b" " * (5 * 1024 * 1024), key=None).status == 413
+
+
+def test_a_sandbox_that_others_can_reach_asks_for_a_key_here_too() -> None:
+    service = Service(Options(answers="saw"))
+    app = build_app(service, keyed_control=True)
+    key = f"Bearer {service.options.keys[0]}".encode()
+
+    async def status(headers: list[tuple[bytes, bytes]]) -> int:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send_back(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "GET", "path": "/stats", "query_string": b"", "headers": headers}
+        await app(scope, receive, send_back)
+        found: int = sent[0]["status"]
+        return found
+
+    assert asyncio.run(status([])) == 401
+    assert asyncio.run(status([(b"authorization", key)])) == 200
+    service.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,6 +25,11 @@ def messages(*turns: dict[str, Any], model: str = "glm-4.6v") -> dict[str, Any]:
     return {"model": model, "messages": list(turns)}
 
 
+FILE_DATA = {
+    "type": "file",
+    "file": {"file_data": "data:application/pdf;base64,JVBERi0=", "filename": "a.pdf"},
+}
+SYSTEM = {"role": "system", "content": "Be kind"}
 USER = {"role": "user", "content": "Hello"}
 
 REFUSED: list[tuple[str, str, dict[str, Any]]] = [
@@ -33,7 +39,7 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("a stand-in of the catalog is no model", "1211", chat(model="unknown-glm")),
     ("no messages", "1213", {"model": "glm-4.6v"}),
     ("empty messages", "1214", messages()),
-    ("system only", "1214", messages({"role": "system", "content": "Be kind"})),
+    ("system only", "1214", messages(SYSTEM)),
     ("system in parts", "1214", messages({"role": "system", "content": [text()]}, USER)),
     ("unknown role", "1214", messages({"role": "robot", "content": "x"})),
     ("no content", "1213", messages({"role": "user"})),
@@ -83,14 +89,36 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("too many pixels a side", "1210", chat(image(image_bytes("png", 6001, 2)), text())),
     ("too many bytes", "1210", chat(image(PNG + b"\0" * (5 * 1024 * 1024)), text())),
     ("a link without a host", "1210", chat(linked("image_url", "https://"), text())),
+    ("file without anything", "1213", chat({"type": "file", "file": {}}, text())),
+    ("file is no object", "1214", chat({"type": "file", "file": "id"}, text())),
+    ("file data that is no data URI", "1210", chat({"type": "file", "file": {"file_data": "AAAA"}}, text())),
+    ("image for a text model", "1210", chat(model="text-only")),
+    (
+        "system for a model without",
+        "1214",
+        messages(SYSTEM, USER, model="text-only"),
+    ),
+    ("tool turn without its id", "1214", messages(USER, {"role": "tool", "content": "1"})),
     ("no url", "1213", chat({"type": "image_url", "image_url": {}}, text())),
     ("url is no object", "1214", chat({"type": "image_url", "image_url": "https://e.com/a.png"}, text())),
     ("a prompt over the context", "1261", chat(text("word " * 20_000), model="glm-4v-flash")),
 ]
 
 
+@pytest.fixture(scope="module")
+def with_overlay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxHandle]:
+    overlay = tmp_path_factory.mktemp("overlay") / "overlay.toml"
+    overlay.write_text(
+        '[[model]]\nid = "text-only"\nbase = "glm-4.6v"\nimages = false\nsystem_role = false\n'
+    )
+    with running_sandbox(overlay=overlay) as sandbox:
+        yield sandbox
+
+
 @pytest.mark.parametrize(("code", "body"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED])
-def test_refused(sandbox: SandboxHandle, code: str, body: dict[str, Any]) -> None:
+def test_refused(with_overlay: SandboxHandle, code: str, body: dict[str, Any]) -> None:
+    sandbox = with_overlay
+    sandbox.reset()
     answer = send(sandbox, body=body)
     assert (answer.status, answer.code) == (400, code), answer.body
     assert sandbox.stats()["per_code"] == {code: 1}
@@ -105,6 +133,8 @@ TAKEN: list[tuple[str, dict[str, Any]]] = [
     ("video anywhere", chat(text(), VIDEO)),
     ("files", chat(PDF, PDF, text())),
     ("a file by id", chat({"type": "file", "file": {"file_id": "file-1"}}, text())),
+    ("a file by link", chat({"type": "file", "file": {"file_url": "https://e.com/a.pdf"}}, text())),
+    ("a file in the request", chat(FILE_DATA, text())),
     ("base64 for flash, as the FAQ says", chat(model="glm-4v-flash")),
     ("an image at the limit", chat(image(image_bytes("png", 6000, 2)), text())),
     ("a link", chat(linked("image_url", "https://example.com/a.png"), text())),
@@ -135,8 +165,14 @@ def test_lenient_takes_what_some_hosts_take() -> None:
         assert send(sandbox, body=chat(inline, text())).text.startswith("I see 1 video: mp4")
         detail = {"type": "image_url", "image_url": {"url": "https://e.com/a.png", "detail": "low"}}
         assert send(sandbox, body=chat(detail, text())).status == 200
-        too_much = linked("video_url", image(b"nothing known")["image_url"]["url"])
-        assert send(sandbox, body=chat(too_much, text())).code == "1210"
+        for data in (b"nothing known", b"RIFF....AVI LIST", b"\x1a\x45\xdf\xa3....webm", b"....ftypqt  "):
+            other = linked("video_url", image(data)["image_url"]["url"])
+            taken = send(sandbox, body=chat(other, text())).status == 200
+            assert taken is (data[8:10] == b"qt")
+        assert (
+            send(sandbox, body=chat(linked("video_url", image(b"")["image_url"]["url"]), text())).status
+            == 400
+        )
 
 
 def test_url_only_refuses_base64_where_the_model_page_does() -> None:

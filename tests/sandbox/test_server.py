@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import struct
@@ -19,7 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sandbox.calls import CHAT, DEADLINE, chat, connect, send, text
-from visionpipe.sandbox.server import address, bind
+from visionpipe.sandbox.options import Options
+from visionpipe.sandbox.server import ServerThread, address, bind
+from visionpipe.sandbox.service import Service
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 
 
@@ -113,10 +116,6 @@ def test_an_error_of_its_own_is_answered_counted_and_logged(caplog: pytest.LogCa
     def broken_clock() -> float:
         raise RuntimeError("the clock is broken")
 
-    from visionpipe.sandbox.options import Options
-    from visionpipe.sandbox.server import ServerThread
-    from visionpipe.sandbox.service import Service
-
     service = Service(Options(answers="saw"), clock=broken_clock)
     listener = bind()
     thread = ServerThread(service, listener)
@@ -129,6 +128,27 @@ def test_an_error_of_its_own_is_answered_counted_and_logged(caplog: pytest.LogCa
         assert "the clock is broken" in caplog.text
     finally:
         handle.stop()
+
+
+def test_work_that_fails_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    service = Service(Options(answers="saw"))
+
+    async def fail() -> None:
+        raise RuntimeError("the work is broken")
+
+    async def run() -> None:
+        service.start(fail(), "a batch")
+        assert service.runs("a batch")
+        (task,) = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait({task})
+        await asyncio.sleep(0)  # what is called when it ends comes after it
+        assert not service.runs("a batch")
+        service.stop("a batch")
+
+    asyncio.run(run())
+    assert service.figures()["internal_errors"] == 1
+    assert "the work is broken" in caplog.text
+    service.close()
 
 
 def test_the_log_file_has_one_line_a_request(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ engine runs in one thread of its own, so that the server goes on meanwhile.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from visionpipe.sandbox.wording import cut, saw_json, saw_sentence
 
 if TYPE_CHECKING:
     from visionpipe.local.engine import LocalEngine
+
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 
 NOTHING_SCRIPTED = "The sandbox has no text for this request."
 
@@ -117,16 +120,17 @@ class Answerer:
             self._thread = ThreadPoolExecutor(1, "visionpipe-sandbox-engine")
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, self._describe, pictures)
+            prompt = call.conversation.prompt
+            return await loop.run_in_executor(self._thread, self._describe, pictures, prompt)
         except BadImageError as error:
             raise Refusal("1210", f"image input format or parse error: {error.reason}") from error
 
-    def _describe(self, pictures: Sequence[bytes]) -> str:
+    def _describe(self, pictures: Sequence[bytes], prompt: str) -> str:
         if self._engine is None:
             from visionpipe.local.engine import LocalEngine
 
             self._engine = LocalEngine()
-        return self._engine.describe(pictures).text
+        return self._engine.describe(pictures, lang="zh" if _CHINESE.search(prompt) else "en").text
 
     def close(self) -> None:
         if self._thread is not None:
