@@ -11,6 +11,7 @@ already under way, which are paid for, still find room.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -153,15 +154,19 @@ class Database:
 
     def _open(self, read_only: bool) -> sqlite3.Connection:
         target = (
-            ""
-            if self._path is None
-            else f"{self._path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            "" if self._path is None else f"{self._path.absolute().as_uri()}?mode={self._mode(read_only)}"
         )
         connection = sqlite3.connect(
             target, uri=bool(target), isolation_level=None, check_same_thread=False, timeout=30.0
         )
         connection.row_factory = sqlite3.Row
         return connection
+
+    def _mode(self, read_only: bool) -> str:
+        if not read_only or self._path is None:
+            return "rwc"
+        # A reader that may write tidies up after itself: the last connection to close merges the log.
+        return "rw" if os.access(self._path, os.W_OK) else "ro"
 
     def _prepare(self, read_only: bool) -> None:
         execute = self._connection.execute
@@ -177,6 +182,7 @@ class Database:
                 code="damaged",
             )
         if read_only:
+            execute("PRAGMA query_only = 1")
             return
         execute("PRAGMA journal_mode = WAL")
         execute("PRAGMA synchronous = NORMAL")
