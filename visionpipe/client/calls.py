@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from tenacity import stop_after_delay
+from tenacity import stop_before_delay
 
 from visionpipe.client.settings import Settings
 from visionpipe.errors import ServiceError
@@ -54,8 +54,8 @@ class Calls:
     def within(self, seconds: float) -> Calls:
         """The same calls with less patience: no answer is awaited, and no further try begun, beyond
         ``seconds``."""
-        timeouts = replace(self.timeouts, first_byte=min(self.timeouts.first_byte, max(seconds, 0.001)))
-        policy = replace(self.policy, stop=self.policy.stop | stop_after_delay(seconds))
+        timeouts = replace(self.timeouts, total=min(self.timeouts.total, max(seconds, 0.001)))
+        policy = replace(self.policy, stop=self.policy.stop | stop_before_delay(seconds))
         return replace(self, timeouts=timeouts, policy=policy)
 
     def whole(self, request: Request, model: ModelRecord) -> Generator[Effect, Any, Reply]:

@@ -24,7 +24,7 @@ from visionpipe.reply import Reply
 from visionpipe.request import Request, ToolCall
 from visionpipe.stages.exchange import Answered
 from visionpipe.stages.markup import strip_markup
-from visionpipe.stages.read_error import service_error
+from visionpipe.stages.read_error import error_in, service_error
 from visionpipe.values import Money, Note, Usage
 
 
@@ -48,22 +48,16 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError as cause:
-        raise _unreadable("the answer is no JSON", answered) from cause
+        raise unreadable("the answer is no JSON", answered) from cause
     if not isinstance(answer, dict):
-        raise _unreadable("the answer is no JSON object", answered)
-    error = answer.get("error")
-    if isinstance(error, dict):
-        raise service_error(
-            str(error.get("code", "")),
-            str(error.get("message", "")),
-            status=None,
-            endpoint=context.endpoint,
-            request_id=answered.request_id,
-        )
-    choice = _first_choice(answer, answered)
+        raise unreadable("the answer is no JSON object", answered)
+    told = error_in(answer)
+    if told is not None:
+        raise service_error(*told, status=None, endpoint=context.endpoint, request_id=answered.request_id)
+    choice = first_choice(answer, answered)
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise _unreadable("the answer's first choice has no message", answered)
+        raise unreadable("the answer's first choice has no message", answered)
     return finish_reply(
         text=content_text(message.get("content")),
         reasoning=content_text(message.get("reasoning_content")),
@@ -84,9 +78,11 @@ def finish_reply(
     answer: Mapping[str, Any],
     context: ReadingContext,
     answered: Answered,
+    broken: str = "",
 ) -> Reply:
     """The last step of reading, alike for whole and streamed answers: tell markup from text, count the
-    cost, and judge whether there is an answer at all."""
+    cost, and judge whether there is an answer at all. ``broken``: how the connection ended behind a stream
+    that was complete."""
     stripped = strip_markup(text)
     thought = "\n".join(part for part in (reasoning, stripped.reasoning) if part)
     usage = read_usage(answer.get("usage"))
@@ -101,7 +97,7 @@ def finish_reply(
         reasoning=thought,
         tool_calls=tool_calls,
         adjustments=context.request.adjustments,
-        notes=tuple(_notes(answer, stripped.removed, finish_reason, local=local)),
+        notes=tuple(_notes(answer, stripped.removed, finish_reason, broken, local=local)),
         attempts=answered.attempts,
         local=local,
         raw=answer,
@@ -141,13 +137,15 @@ def _problem(reply: Reply) -> AnswerError | None:
 
 
 def _notes(
-    answer: Mapping[str, Any], removed: tuple[str, ...], finish_reason: str, *, local: bool
+    answer: Mapping[str, Any], removed: tuple[str, ...], finish_reason: str, broken: str, *, local: bool
 ) -> list[Note]:
     notes = []
     if local:
         notes.append(Note("local", "local analysis by the embedded engine; nothing left this machine"))
     if finish_reason in {"length", "model_context_window_exceeded"}:
         notes.append(Note("truncated", f"cut off by the service (finish_reason {finish_reason})"))
+    if broken:
+        notes.append(Note("stream_end", f"the answer is complete, but its stream was not closed: {broken}"))
     if removed:
         notes.append(Note("markup_removed", ", ".join(removed)))
     filtered = answer.get("content_filter")
@@ -165,7 +163,7 @@ def content_text(content: Any) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     return ""
 
 
@@ -180,7 +178,7 @@ def read_tool_calls(calls: Any) -> tuple[ToolCall, ...]:
             continue
         arguments = function.get("arguments", "")
         text = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
-        found.append(ToolCall(str(call.get("id", "")), str(function.get("name", "")), text))
+        found.append(ToolCall(str(call.get("id") or ""), str(function.get("name") or ""), text))
     return tuple(found)
 
 
@@ -207,14 +205,16 @@ def _cost(usage: Usage | None, model: ModelRecord) -> Money | None:
     return estimate_cost(usage.prompt_tokens, usage.completion_tokens, model.prices)
 
 
-def _first_choice(answer: Mapping[str, Any], answered: Answered) -> Mapping[str, Any]:
+def first_choice(answer: Mapping[str, Any], answered: Answered) -> Mapping[str, Any]:
+    """The answer's one choice; UnreadableAnswerError where it has none."""
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise _unreadable("the answer holds no choices", answered)
+        raise unreadable("the answer holds no choices", answered)
     return choices[0]
 
 
-def _unreadable(reason: str, answered: Answered) -> UnreadableAnswerError:
+def unreadable(reason: str, answered: Answered) -> UnreadableAnswerError:
+    """The error for an answer that is not the protocol's."""
     return UnreadableAnswerError(
         reason,
         cure="Check that the base URL is that of a chat-completions API, not a web page or a proxy.",

@@ -6,6 +6,7 @@ The rule: only the code and the HTTP status decide, never the message, whose lan
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -28,6 +29,7 @@ from visionpipe.wire.http import HttpResponse
 _MESSAGE_LIMIT = 500
 # Gateways wrap the message as "[1210][text][request id]".
 _WRAPPED = re.compile(r"^\[(\d{3,4})\]")
+_HTTP_STATUS = re.compile(r"[45]\d\d")
 
 
 def read_error(response: HttpResponse, endpoint: EndpointRecord, *, request_id: str) -> ServiceError:
@@ -46,6 +48,17 @@ def read_error(response: HttpResponse, endpoint: EndpointRecord, *, request_id: 
     )
 
 
+def error_in(answer: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Code and message of an error that came where an answer was promised (status 200, or a stream's frame);
+    None where it is no error."""
+    error = answer.get("error")
+    if isinstance(error, Mapping) or (isinstance(error, str) and error):
+        return _told(answer)
+    if "choices" not in answer and answer.get("code"):
+        return _told(answer)
+    return None
+
+
 def service_error(
     code: str,
     message: str,
@@ -55,7 +68,8 @@ def service_error(
     request_id: str,
     retry_after: float | None = None,
 ) -> ServiceError:
-    """The error for a service code (``"1302"``, or ``""`` where only the status is known)."""
+    """The error for a service code (``"1302"``, or ``""`` where only the status is known). A code that is an
+    HTTP status stands for one where there is no other."""
     message = message[:_MESSAGE_LIMIT]
     known = SERVICE_CODES.get(code) if endpoint.dialect == "glm" else None
     hint = next((cure for text, cure in endpoint.error_hints.items() if text in message.lower()), None)
@@ -72,7 +86,8 @@ def service_error(
             service_message=message,
             retry_after=retry_after,
         )
-    kind, reason, cure = _by_status(status, code)
+    standing_for = int(code) if status is None and _HTTP_STATUS.fullmatch(code) else status
+    kind, reason, cure = _by_status(standing_for, code)
     return kind(
         f"{reason}{said}",
         cure=hint or cure,
@@ -125,14 +140,17 @@ def _code_and_message(body: bytes) -> tuple[str, str]:
     except orjson.JSONDecodeError:
         # A proxy's page, not the service: only the status counts.
         return "", ""
-    if not isinstance(found, dict):
-        return "", ""
-    error = found.get("error", found)
+    return _told(found) if isinstance(found, dict) else ("", "")
+
+
+def _told(answer: Mapping[str, Any]) -> tuple[str, str]:
+    error = answer.get("error", answer)
     if isinstance(error, str):
         return "", error
-    if not isinstance(error, dict):
+    if not isinstance(error, Mapping):
         return "", ""
-    message = error.get("message")
+    # The service's gateway says "msg".
+    message = error.get("message") or error.get("msg")
     code = error.get("code") or error.get("type") or ""
     text = message if isinstance(message, str) else ""
     wrapped = _WRAPPED.match(text)

@@ -12,7 +12,13 @@ from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_after_de
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from visionpipe.errors import InterruptedAnswerError, RateLimitError, ReplyTimeoutError, VisionPipeError
+from visionpipe.errors import (
+    InterruptedAnswerError,
+    RateLimitError,
+    ReplyTimeoutError,
+    ServiceError,
+    VisionPipeError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +56,19 @@ class RetryPolicy:
         state.start_time, state.outcome_timestamp = 0.0, elapsed_s
         state.set_exception((type(error), error, error.__traceback__))
         state.outcome_timestamp = elapsed_s
-        state.upcoming_sleep = float(self.wait(state))
-        if self.stop(state):
-            return None
         floor = getattr(error, "retry_after", None) or 0.0
         if floor > self.longest_retry_after:
             return None
-        return max(state.upcoming_sleep, floor)
+        state.upcoming_sleep = max(float(self.wait(state)), floor)
+        return None if self.stop(state) else state.upcoming_sleep
 
     def _worth_trying(self, error: VisionPipeError) -> bool:
         match error:
             case RateLimitError():
-                return self.rate_limits
+                return self.rate_limits and error.retryable
             case ReplyTimeoutError():
                 return self.timeouts
-            case InterruptedAnswerError():
-                return True
+            case ServiceError() | InterruptedAnswerError():
+                return error.retryable
             case _:
-                from visionpipe.errors import ServiceError
-
-                return isinstance(error, ServiceError) and error.retryable
+                return False
