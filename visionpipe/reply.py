@@ -19,6 +19,46 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A page that a web search found. A field that the service left out is empty."""
+
+    title: str
+    link: str
+    content: str = ""
+    media: str = ""
+    refer: str = ""
+    publish_date: str = ""
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "title": self.title,
+            "link": self.link,
+            "content": self.content,
+            "media": self.media,
+            "refer": self.refer,
+            "publish_date": self.publish_date,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """One function that the model asked for: ``arguments`` as it wrote them, ``output`` what it was told.
+
+    ``error`` says why there is no result (broken arguments, no such function, or what the function raised),
+    ``exception`` is what it raised.
+    """
+
+    name: str
+    arguments: str
+    output: str
+    error: str | None = None
+    exception: Exception | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> dict[str, JSON]:
+        return {"name": self.name, "arguments": self.arguments, "output": self.output, "error": self.error}
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A model's answer, with everything that happened on the way to it.
 
@@ -31,6 +71,8 @@ class Reply:
         finish_reason: stop, length, tool_calls, or what else the service says.
         reasoning: the model's thinking, apart from the answer; empty where there is none.
         tool_calls: functions the model asks for.
+        tool_results: functions that were run on the way to this answer, in order.
+        sources: pages that a web search found.
         adjustments: what was changed between what was given and what was sent.
         notes: what is worth knowing about the answer.
         attempts: every try, the last one answered.
@@ -51,6 +93,8 @@ class Reply:
     attempts: tuple[Attempt, ...] = ()
     local: bool = False
     raw: Mapping[str, JSON] = field(default_factory=dict, repr=False)
+    tool_results: tuple[ToolResult, ...] = ()
+    sources: tuple[Source, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -69,4 +113,9 @@ class Reply:
             "adjustments": [a.to_json() for a in self.adjustments],
             "notes": [n.to_json() for n in self.notes],
             "attempts": len(self.attempts),
+            "tool_calls": [
+                {"id": call.id, "name": call.name, "arguments": call.arguments} for call in self.tool_calls
+            ],
+            "tool_results": [result.to_json() for result in self.tool_results],
+            "sources": [source.to_json() for source in self.sources],
         }

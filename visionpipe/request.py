@@ -67,5 +67,6 @@ class Request:
     messages: tuple[Message, ...]
     parameters: Parameters = Parameters()
     tools: tuple[Mapping[str, JSON], ...] = ()
+    tool_choice: JSON = None
     response_format: Mapping[str, JSON] | None = None
     adjustments: tuple[Adjustment, ...] = ()

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
+from visionpipe.client.conversation import AsyncConversation, Means, begin
 from visionpipe.client.drive import drive_async
 from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
 from visionpipe.client.options import CallOptions, merged, preset_options
@@ -21,6 +22,7 @@ from visionpipe.client.preparation import Fetch, Prepared, Preparer
 from visionpipe.client.services import AsyncServices
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.stream import AsyncStream
+from visionpipe.client.tool_loop import ToolLimits, check_functions, tool_loop
 from visionpipe.prompts.presets import describe as describe_preset
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import Extraction, Schema
@@ -86,11 +88,31 @@ class AsyncClient(AsyncServices):
 
     async def stream(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> AsyncStream:
         """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
+        return await self._stream(await self.prepare(prompt, *images, **options))
+
+    async def run_tools(
+        self, prompt: str, *images: Any, limits: ToolLimits | None = None, **options: Unpack[CallOptions]
+    ) -> Reply:
+        """As :meth:`Client.run_tools`; asynchronous functions are awaited, others run in a thread."""
         prepared = await self.prepare(prompt, *images, **options)
-        request = prepared.single("stream")
-        call = self._calls.streamed(request, prepared.model)
-        source, reader = await drive_async(call, self._sender, self._sleep)
-        return AsyncStream(source, reader)
+        check_functions(prepared, awaited=True)
+        return (await self._run(tool_loop(self._calls, prepared, limits or ToolLimits()))).reply
+
+    def conversation(
+        self,
+        *,
+        load: str | os.PathLike[str] | None = None,
+        limits: ToolLimits | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncConversation:
+        """As :meth:`Client.conversation`; not awaited, its turns are."""
+        transcript, chosen = begin(load, merged(self.defaults, options))
+        means = Means(self._calls, self._preparer.prepare, limits or ToolLimits())
+        return AsyncConversation(means, chosen, transcript, self._run, self._stream)
+
+    async def _stream(self, prepared: Prepared, done: Callable[[Reply], None] | None = None) -> AsyncStream:
+        call = self._calls.streamed(prepared.single("stream"), prepared.model)
+        return AsyncStream(*await self._run(call), done)
 
     async def extract(
         self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar, Unpack
 
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
+from visionpipe.client.conversation import Conversation, Means, begin
 from visionpipe.client.drive import drive
 from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
 from visionpipe.client.options import CallOptions, merged, preset_options
@@ -17,6 +18,7 @@ from visionpipe.client.preparation import Fetch, Prepared, Preparer
 from visionpipe.client.services import Services
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.stream import Stream
+from visionpipe.client.tool_loop import ToolLimits, check_functions, tool_loop
 from visionpipe.prompts.presets import describe as describe_preset
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import Extraction, Schema
@@ -108,10 +110,48 @@ class Client(Services):
 
     def stream(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Stream:
         """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
+        return self._stream(self.prepare(prompt, *images, **options))
+
+    def run_tools(
+        self, prompt: str, *images: Any, limits: ToolLimits | None = None, **options: Unpack[CallOptions]
+    ) -> Reply:
+        """As :meth:`ask`, running the functions among ``tools`` when the model asks for them, until it
+        answers. What was run is in the reply's ``tool_results``; usage and cost are those of all requests.
+
+        Args:
+            prompt, images, options: as for :meth:`ask`; ``tools`` holds the functions.
+            limits: rounds and seconds.
+
+        Raises:
+            ParameterError: an asynchronous function (those are for AsyncClient).
+            UnreadableAnswerError: the model gave a function broken arguments twice (code "tool_arguments").
+            AnswerError: a limit was reached (code "tool_limit").
+        """
         prepared = self.prepare(prompt, *images, **options)
-        request = prepared.single("stream")
-        source, reader = drive(self._calls.streamed(request, prepared.model), self._sender, self._sleep)
-        return Stream(source, reader)
+        check_functions(prepared, awaited=False)
+        return self._run(tool_loop(self._calls, prepared, limits or ToolLimits())).reply
+
+    def conversation(
+        self,
+        *,
+        load: str | os.PathLike[str] | None = None,
+        limits: ToolLimits | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Conversation:
+        """A conversation, in which each turn is sent with what was said and shown before.
+
+        Args:
+            load: go on with the one in this file, written by its ``save``.
+            limits: for functions among the tools.
+            options: for every turn; see :meth:`ask`.
+        """
+        transcript, chosen = begin(load, merged(self.defaults, options))
+        means = Means(self._calls, self._preparer.prepare, limits or ToolLimits())
+        return Conversation(means, chosen, transcript, self._run, self._stream)
+
+    def _stream(self, prepared: Prepared, done: Callable[[Reply], None] | None = None) -> Stream:
+        call = self._calls.streamed(prepared.single("stream"), prepared.model)
+        return Stream(*self._run(call), done)
 
     def extract(
         self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]

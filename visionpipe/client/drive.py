@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
+from visionpipe.client.invoking import invoke, invoke_async
 from visionpipe.client.saving import save, save_async
 from visionpipe.errors import VisionPipeError
-from visionpipe.stages.exchange import Effect, Open, Save, Send, Sleep
+from visionpipe.stages.exchange import Effect, Invoke, Open, Save, Send, Sleep
 from visionpipe.transport.sender import AsyncSender, Sender
 from visionpipe.wire.http import HttpResponse
 
@@ -43,6 +44,8 @@ def drive(call: Generator[Effect, Any, T], sender: Sender, sleep: Callable[[floa
                     stream.close()
             case Save():
                 return save(sender.open(effect.request), effect.path)
+            case Invoke():
+                return invoke(effect)
             case Sleep():
                 return sleep(effect.seconds)
 
@@ -80,6 +83,8 @@ async def drive_async(
                     await stream.close()
             case Save():
                 return await save_async(await sender.open(effect.request), effect.path)
+            case Invoke():
+                return await invoke_async(effect)
             case Sleep():
                 return await sleep(effect.seconds)
 

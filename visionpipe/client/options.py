@@ -9,6 +9,8 @@ from visionpipe.errors import ParameterError
 from visionpipe.prompts.presets import Preset
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Parameters, Thinking
+from visionpipe.stages.tools import Tool
+from visionpipe.values import JSON
 
 OnTooMany = Literal["error", "split", "contact_sheet"]
 
@@ -28,6 +30,10 @@ class CallOptions(TypedDict, total=False):
         background: RGB, 0 to 255, that transparency is flattened on; default white.
         fetch: download linked images and send their bytes, instead of passing the link on.
         allow_private: let ``fetch`` reach private and loopback addresses.
+        tools: functions with type hints, or a WebSearch, or a Retrieval (:mod:`visionpipe.stages.tools`).
+            ``run_tools`` and conversations run the functions; other calls give ``reply.tool_calls``.
+        prefer_priority: of several kinds of tools, send the one that would take effect.
+        tool_choice: how the model chooses; GLM knows only "auto".
     """
 
     model: str
@@ -47,6 +53,9 @@ class CallOptions(TypedDict, total=False):
     background: tuple[int, int, int]
     fetch: bool
     allow_private: bool
+    tools: Sequence[Tool]
+    prefer_priority: bool
+    tool_choice: JSON
 
 
 def parameters_of(options: CallOptions) -> Parameters:

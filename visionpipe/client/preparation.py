@@ -22,9 +22,12 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Request
 from visionpipe.stages.build import build_request
 from visionpipe.stages.check import check_context, check_image_count, check_request
-from visionpipe.stages.estimate import Estimate, estimate
+from visionpipe.stages.estimate import Estimate, estimate, tools_tokens
 from visionpipe.stages.fit import plan_repair
+from visionpipe.stages.function_tool import FunctionTool
+from visionpipe.stages.history import Transcript, Turn, fit_history
 from visionpipe.stages.merge import portions
+from visionpipe.stages.tools import check_tool_choice, choose_tools
 from visionpipe.values import Adjustment
 
 
@@ -42,12 +45,13 @@ _WHITE = (255, 255, 255)
 class Prepared:
     """Requests ready to be sent: one, or several where too many images were split over them.
 
-    ``estimate`` is of them all together.
+    ``estimate`` is of them all together; ``functions`` are behind the tools that are offered.
     """
 
     requests: tuple[Request, ...]
     model: ModelRecord
     estimate: Estimate
+    functions: tuple[FunctionTool, ...] = ()
 
     @property
     def adjustments(self) -> tuple[Adjustment, ...]:
@@ -85,13 +89,20 @@ class Preparer:
         self._settings = settings
         self._fetch = fetch
 
-    def prepare(self, prompt: str, sources: Sequence[Any], options: CallOptions) -> Prepared:
+    def prepare(
+        self,
+        prompt: str,
+        sources: Sequence[Any],
+        options: CallOptions,
+        transcript: Transcript | None = None,
+    ) -> Prepared:
         """Load, repair, build and check one call.
 
         Args:
             prompt: what to ask.
             sources: whatever :func:`visionpipe.loaders.image.load_image` takes.
             options: the call's options.
+            transcript: of the conversation so far.
 
         Raises:
             InputError: an unusable source or option.
@@ -102,8 +113,19 @@ class Preparer:
         parts = [self.load(source, model, options) for source in sources]
         groups = self._groups(parts, model, options)
         parameters = parameters_of(options)
+        box = choose_tools(
+            options.get("tools", ()), model, prefer_priority=options.get("prefer_priority", False)
+        )
+        check_tool_choice(options.get("tool_choice"), settings.endpoint)
         requests = []
         for group in groups:
+            said = fit_history(
+                transcript or Transcript(),
+                Turn(prompt, tuple(group), options.get("system"), tools_tokens(box.sent)),
+                model,
+                parameters,
+                settings.lang,
+            )
             request = build_request(
                 prompt,
                 group,
@@ -111,6 +133,13 @@ class Preparer:
                 endpoint=settings.endpoint,
                 parameters=parameters,
                 system=options.get("system"),
+                history=said.messages,
+            )
+            request = replace(
+                request,
+                tools=box.sent,
+                tool_choice=options.get("tool_choice") if box.sent else None,
+                adjustments=(*request.adjustments, *box.adjustments, *said.adjustments),
             )
             if len(groups) > 1:
                 note = Adjustment("split", model.id, f"{len(parts)} images over {len(groups)} requests")
@@ -120,7 +149,7 @@ class Preparer:
         estimates = [estimate(request, model) for request in requests]
         for request, single in zip(requests, estimates, strict=True):
             check_context(request, single, model)
-        return Prepared(tuple(requests), model, reduce(_added, estimates))
+        return Prepared(tuple(requests), model, reduce(_added, estimates), box.functions)
 
     def load(self, source: Any, model: ModelRecord, options: CallOptions) -> Media:
         """One source as the part that will be sent: loaded, and repaired where its model needs it."""

@@ -37,13 +37,13 @@ class Answer:
     text: str
     reasoning: str = ""
     finish_reason: str = "stop"
-    tool_call: dict[str, Any] | None = None
+    tool_calls: tuple[dict[str, Any], ...] = ()
     web_search: tuple[dict[str, Any], ...] = ()
     as_parts: bool = False
 
     @property
     def tokens(self) -> int:
-        return self.reasoning_tokens + text_tokens(self.text) + (12 if self.tool_call else 0)
+        return self.reasoning_tokens + text_tokens(self.text) + 12 * len(self.tool_calls)
 
     @property
     def reasoning_tokens(self) -> int:
@@ -94,11 +94,13 @@ class Answerer:
         self._calls += 1
         reasoning = f"I look at {len(conversation.media)} item(s)." if call.parameters.thinks else ""
         scripted = self.script.next(call)
+        if scripted is not None and scripted.calls:
+            return Answer(scripted.text, scripted.reasoning or reasoning, "tool_calls", self._asked(scripted))
         if scripted is not None:
             return _bounded(scripted.text, scripted.reasoning or reasoning, call)
         if call.tools.functions and conversation.tool_result is None:
             wanted = function_call(call.tools, conversation.prompt, self._calls)
-            return Answer("", reasoning, "tool_calls", tool_call=wanted)
+            return Answer("", reasoning, "tool_calls", (wanted,))
         if conversation.tool_result is not None:
             text = f"The function returned: {conversation.tool_result}"
         elif self._mode == "script":
@@ -111,6 +113,16 @@ class Answerer:
             text = await self._look(call)
         found = search_results(conversation.prompt) if call.tools.search_results else []
         return _bounded(text, reasoning, call, tuple(found))
+
+    def _asked(self, scripted: ScriptedAnswer) -> tuple[dict[str, Any], ...]:
+        return tuple(
+            {
+                "id": f"call_{self._calls}_{place}",
+                "type": "function",
+                "function": {"name": wanted.name, "arguments": wanted.arguments},
+            }
+            for place, wanted in enumerate(scripted.calls)
+        )
 
     async def _look(self, call: Call) -> str:
         pictures = [item.data for item in call.conversation.media if item.kind == "image" and item.data]

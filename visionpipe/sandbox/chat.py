@@ -71,9 +71,9 @@ def whole(head: Mapping[str, Any], call: Call, answer: Answer) -> dict[str, Any]
     message: dict[str, Any] = {"role": "assistant", "content": content}
     if answer.reasoning:
         message["reasoning_content"] = answer.reasoning
-    if answer.tool_call:
-        message["content"] = None
-        message["tool_calls"] = [{"index": 0, **answer.tool_call}]
+    if answer.tool_calls:
+        message["content"] = answer.text or None
+        message["tool_calls"] = _indexed(answer)
     choice = {"index": 0, "finish_reason": answer.finish_reason, "message": message}
     document = {**head, "choices": [choice], "usage": usage(call, answer)}
     if answer.web_search:
@@ -92,12 +92,16 @@ def events(head: Mapping[str, Any], call: Call, answer: Answer) -> Iterator[dict
         yield event({"reasoning_content": piece})
     for piece in pieces(answer.text):
         yield event({"content": piece})
-    if answer.tool_call:
-        yield event({"tool_calls": [{"index": 0, **answer.tool_call}]})
+    if answer.tool_calls:
+        yield event({"tool_calls": _indexed(answer)})
     last = {**event({"content": ""}, answer.finish_reason), "usage": usage(call, answer)}
     if answer.web_search:
         last["web_search"] = list(answer.web_search)
     yield last
+
+
+def _indexed(answer: Answer) -> list[dict[str, Any]]:
+    return [{"index": index, **call} for index, call in enumerate(answer.tool_calls)]
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -29,7 +29,7 @@ def alter(answer: Answer, fault: Fault | None) -> Answer:
     """The answer as the fault wants it; the same answer where the fault is of another sort."""
     match fault:
         case FinishFault():
-            return replace(answer, text=fault.text, finish_reason=fault.reason, tool_call=None)
+            return replace(answer, text=fault.text, finish_reason=fault.reason, tool_calls=())
         case MarkupFault(form="parts"):
             return replace(answer, as_parts=True)
         case MarkupFault():

@@ -8,6 +8,9 @@
     sha256 = "9f86d0"                # only where an image's hash begins so
     reasoning = "Whiskers."
 
+    [[answer]]                       # asks for functions
+    calls = [{ name = "weather", arguments = '{"city": "Oslo"}' }]
+
     [[rule]]
     path = "*/chat/completions"      # which requests: by path (*: any text), model (*), streamed or not
     model = "glm-4.6v*"
@@ -176,11 +179,19 @@ class Rule(Entry):
         return self
 
 
-class ScriptedAnswer(Entry):
-    """One text to answer with."""
+class ScriptedCall(Entry):
+    """A function to ask for; ``arguments`` are sent as they stand, whether JSON or not."""
 
-    text: str
+    name: str
+    arguments: str = "{}"
+
+
+class ScriptedAnswer(Entry):
+    """One text to answer with, or functions to ask for."""
+
+    text: str = ""
     reasoning: str = ""
+    calls: tuple[ScriptedCall, ...] = ()
     contains: str | None = None
     sha256: str | None = None
 

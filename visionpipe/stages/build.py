@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from visionpipe.errors import ParameterError
 from visionpipe.media import Image, LinkedVideo, Media, Part, Text, Video
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.request import Message, Parameters, Request
+from visionpipe.stages.parameters import settle_thinking
 from visionpipe.values import Adjustment
 
 
@@ -22,6 +24,9 @@ def build_request(
     history: Sequence[Message] = (),
 ) -> Request:
     """One user turn with its media before its text; a video comes first of all, as some models demand.
+
+    Earlier turns, ``history``, begin with a user's. Where the model has no system role, ``system`` stands
+    before the first user's text.
 
     The request's adjustments are those of its media, and what is done or doubtful about the form.
 
@@ -38,14 +43,25 @@ def build_request(
         if isinstance(part, Image | Video):
             notes.extend(part.adjustments)
     notes.extend(_transfer_doubts(media, model, endpoint))
-    messages = list(history)
+    messages = [*history, Message("user", (*parts, Text(prompt)))]
     if system and model.system_role:
         messages.insert(0, Message("system", (Text(system),)))
     elif system:
         notes.append(Adjustment("moved", "system", f"{model.id} has no system role: put before the prompt"))
-        prompt = f"{system}\n\n{prompt}"
-    messages.append(Message("user", (*parts, Text(prompt))))
-    return Request(model=model.id, messages=tuple(messages), parameters=parameters, adjustments=tuple(notes))
+        messages[0] = _before_text(system, messages[0])
+    parameters, thinking = settle_thinking(parameters, model)
+    return Request(
+        model=model.id,
+        messages=tuple(messages),
+        parameters=parameters,
+        adjustments=(*notes, *thinking),
+    )
+
+
+def _before_text(system: str, message: Message) -> Message:
+    at = next(n for n, part in enumerate(message.parts) if isinstance(part, Text))
+    joined = Text(f"{system}\n\n{message.parts[at].text}")  # type: ignore[union-attr]  # it is a Text
+    return replace(message, parts=(*message.parts[:at], joined, *message.parts[at + 1 :]))
 
 
 def _transfer_doubts(

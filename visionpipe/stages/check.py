@@ -17,7 +17,7 @@ from visionpipe.errors import (
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Part, Video
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import ImageRules, ModelRecord
-from visionpipe.request import Request
+from visionpipe.request import Parameters, Request
 from visionpipe.stages.estimate import Estimate
 from visionpipe.stages.parameters import check_parameters
 from visionpipe.stages.video_rules import check_video
@@ -110,19 +110,26 @@ def check_image(image: Image, rules: ImageRules, model_id: str) -> None:
         )
 
 
+def input_room(parameters: Parameters, model: ModelRecord) -> int | None:
+    """The most tokens of input, by the platform's FAQ: the context less the output asked for; None where the
+    context is not known."""
+    if model.context_tokens is None:
+        return None
+    most = model.max_output_tokens or model.context_tokens
+    return model.context_tokens - (parameters.max_tokens or min(model.default_output_tokens or 0, most))
+
+
 def check_context(request: Request, estimate: Estimate, model: ModelRecord) -> None:
     """The platform's rule: input at most the context less the output asked for.
 
     Raises:
         ContextLimitError: the estimate is over that.
     """
-    if model.context_tokens is None:
+    room = input_room(request.parameters, model)
+    if room is None or model.context_tokens is None:
         return
-    output = request.parameters.max_tokens or min(
-        model.default_output_tokens or 0, model.max_output_tokens or model.context_tokens
-    )
-    room = model.context_tokens - output
     if estimate.prompt_tokens > room:
+        output = model.context_tokens - room
         raise ContextLimitError(
             f"about {estimate.prompt_tokens:,} tokens of input, and {model.id} has room for {room:,} "
             f"({model.context_tokens:,} of context less {output:,} of output)",

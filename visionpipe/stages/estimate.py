@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from visionpipe.media import Image, Text, Video
+import orjson
+
+from visionpipe.media import Image, LinkedImage, Text, Video
 from visionpipe.registry.prices import estimate_cost
 from visionpipe.registry.records import ModelRecord
 from visionpipe.registry.tokens import image_tokens, text_tokens, video_tokens
-from visionpipe.request import Request
+from visionpipe.request import Message, Request
 from visionpipe.values import JSON, Money
 
 
@@ -40,14 +43,9 @@ class Estimate:
 
 def estimate(request: Request, model: ModelRecord) -> Estimate:
     """Estimate ``request`` on ``model`` from its real dimensions and texts."""
-    total, complete = 0, True
-    for message in request.messages:
-        for part in message.parts:
-            tokens = _part_tokens(part, model)
-            if tokens is None:
-                complete = False
-            else:
-                total += tokens
+    counted = [message_tokens(message, model) for message in request.messages]
+    total = sum(tokens for tokens, _ in counted) + tools_tokens(request.tools)
+    complete = all(known for _, known in counted)
     output = request.parameters.max_tokens or model.default_output_tokens or 0
     return Estimate(
         prompt_tokens=total,
@@ -56,6 +54,18 @@ def estimate(request: Request, model: ModelRecord) -> Estimate:
         cost=estimate_cost(total, output, model.prices),
         source=model.tokens.source or "no published figure for this model's media",
     )
+
+
+def message_tokens(message: Message, model: ModelRecord) -> tuple[int, bool]:
+    """The tokens of one message, and whether all of it could be counted."""
+    counts = [_part_tokens(part, model) for part in message.parts]
+    calls = sum(text_tokens(f"{call.name} {call.arguments}") for call in message.tool_calls)
+    return sum(count for count in counts if count is not None) + calls, None not in counts
+
+
+def tools_tokens(tools: Sequence[Mapping[str, JSON]]) -> int:
+    """The tokens of the tools offered, as the JSON text that the model reads."""
+    return sum(text_tokens(orjson.dumps(tool).decode()) for tool in tools)
 
 
 def _part_tokens(part: object, model: ModelRecord) -> int | None:
@@ -69,5 +79,7 @@ def _part_tokens(part: object, model: ModelRecord) -> int | None:
                 part.frame_count, part.frame_rate, part.duration_s, part.width, part.height, model.tokens
             )
             return found.tokens if found else None
+        case LinkedImage() if model.tokens.formula == "flat":
+            return model.tokens.flat
         case _:
             return None

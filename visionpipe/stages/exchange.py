@@ -1,14 +1,15 @@
 """One call from request to answer as a generator without I/O, so that the synchronous and the asyncio
 client drive the same code.
 
-The generator yields effects (send this, open a stream, save it, sleep) and is sent their results, or has
-their errors thrown in. Every attempt carries a new request_id: the service answers 1231 to a used one.
+The generator yields effects (send this, open a stream, save it, call a function, sleep) and is sent their
+results, or has their errors thrown in. Every attempt carries a new request_id: the service answers 1231
+to a used one.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
@@ -48,7 +49,23 @@ class Sleep:
     seconds: float
 
 
-Effect: TypeAlias = Send | Open | Save | Sleep
+@dataclass(frozen=True, slots=True)
+class Invoke:
+    """Call a function of the caller's; the result is an :class:`Invoked`."""
+
+    function: Callable[..., Any]
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Invoked:
+    """What the caller's function returned, or raised."""
+
+    value: Any = None
+    exception: Exception | None = None
+
+
+Effect: TypeAlias = Send | Open | Save | Sleep | Invoke
 T = TypeVar("T")
 
 

@@ -3,9 +3,12 @@ names the parameter, the range and the cure."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from visionpipe.errors import ParameterError, UnsupportedError
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Parameters
+from visionpipe.values import Adjustment
 
 
 def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
@@ -26,6 +29,18 @@ def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
             cure="Use 6 to 128 characters.",
             subject="user_id",
         )
+
+
+def settle_thinking(
+    parameters: Parameters, model: ModelRecord
+) -> tuple[Parameters, tuple[Adjustment, ...]]:
+    """Leave the switch out where the model has none and does what is asked for anyway: the older ones do not
+    know the field (docs.bigmodel.cn, 2026-04-23: GLM-4.5 and up)."""
+    asked, mode = parameters.thinking, model.thinking.mode
+    if (asked, mode) not in (("off", "never"), ("on", "always")):
+        return parameters, ()
+    note = Adjustment("dropped", "thinking", f"{model.id} {mode} thinks, so {asked!r} need not be sent")
+    return replace(parameters, thinking=None), (note,)
 
 
 def _check_sampling(parameters: Parameters, model: ModelRecord) -> None:

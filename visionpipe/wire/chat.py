@@ -35,6 +35,8 @@ def chat_fields(
     }
     if request.tools:
         fields["tools"] = list(request.tools)
+        if request.tool_choice is not None:
+            fields["tool_choice"] = request.tool_choice
     if request.response_format is not None:
         fields["response_format"] = request.response_format
     if stream:

@@ -1,0 +1,183 @@
+"""A conversation as JSON and back.
+
+The rule: images that lie on disk are kept as references (path, size and time of change, which are checked
+when they are sent again), images in memory as base64; with ``embed`` all are base64, so that the file can go
+to another machine.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from visionpipe.errors import InputError, OutputError, UnreadableSourceError, UnsupportedError
+from visionpipe.media import (
+    Content,
+    FileContent,
+    Image,
+    LinkedFile,
+    LinkedImage,
+    LinkedVideo,
+    MemoryContent,
+    Part,
+    Text,
+)
+from visionpipe.request import Message, ToolCall
+from visionpipe.stages.history import Transcript
+from visionpipe.values import JSON
+
+VERSION = 1
+_LINKS: dict[str, type[LinkedImage | LinkedVideo | LinkedFile]] = {
+    "image_link": LinkedImage,
+    "video_link": LinkedVideo,
+    "file_link": LinkedFile,
+}
+_IMAGE = ("name", "format", "width", "height", "orientation", "colour", "bits", "alpha", "frames")
+
+
+def save_talk(
+    path: str | os.PathLike[str], transcript: Transcript, system: str | None, *, embed: bool
+) -> None:
+    """Write a conversation; the file is whole or as it was before.
+
+    Raises:
+        OutputError: it cannot be written.
+        UnreadableSourceError: an image to embed is gone.
+    """
+    target = Path(path)
+    data = orjson.dumps(talk_json(transcript, system, embed=embed), option=orjson.OPT_INDENT_2)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(target)
+    except OSError as cause:
+        part.unlink(missing_ok=True)
+        raise OutputError(
+            f"the conversation cannot be written: {(cause.strerror or str(cause)).lower()}",
+            cure="Make space, or choose another folder.",
+            subject=str(target),
+            scope="item",
+        ) from cause
+
+
+def load_talk(path: str | os.PathLike[str]) -> tuple[Transcript, str | None]:
+    """Read what :func:`save_talk` wrote: the transcript and the system text.
+
+    Raises:
+        UnreadableSourceError: the file cannot be read.
+        InputError: it holds no conversation.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as cause:
+        raise UnreadableSourceError(
+            (cause.strerror or str(cause)).lower(), cure="Check the path.", subject=str(path)
+        ) from cause
+    try:
+        return read_talk(orjson.loads(data))
+    except (KeyError, TypeError, ValueError, AttributeError) as cause:
+        raise InputError(
+            f"it holds no conversation ({type(cause).__name__}: {cause})",
+            cure="Give a file that Conversation.save wrote.",
+            subject=str(path),
+            code="conversation",
+        ) from cause
+
+
+def talk_json(transcript: Transcript, system: str | None, *, embed: bool = False) -> dict[str, JSON]:
+    """A conversation as one JSON object."""
+    return {
+        "visionpipe_conversation": VERSION,
+        "system": system,
+        "correction": transcript.correction,
+        "messages": [_message_json(message, embed) for message in transcript.messages],
+    }
+
+
+def read_talk(record: Mapping[str, Any]) -> tuple[Transcript, str | None]:
+    """The inverse of :func:`talk_json`; KeyError, TypeError or ValueError on a record of another shape."""
+    if record["visionpipe_conversation"] != VERSION:
+        raise ValueError(f"version {record['visionpipe_conversation']!r}, and {VERSION} is known")
+    messages = tuple(_message(entry) for entry in record["messages"])
+    return Transcript(messages, float(record["correction"])), record["system"]
+
+
+def _message_json(message: Message, embed: bool) -> dict[str, JSON]:
+    said: dict[str, JSON] = {
+        "role": message.role,
+        "parts": [_part_json(part, embed) for part in message.parts],
+    }
+    if message.tool_calls:
+        said["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments} for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        said["tool_call_id"] = message.tool_call_id
+    return said
+
+
+def _message(entry: Mapping[str, Any]) -> Message:
+    role = entry["role"]
+    if role not in ("user", "assistant", "tool"):
+        raise ValueError(f"{role!r} is no role of a conversation")
+    parts = tuple(_part(part) for part in entry["parts"])
+    calls = (ToolCall(call["id"], call["name"], call["arguments"]) for call in entry.get("tool_calls", ()))
+    return Message(role, parts, tuple(calls), entry.get("tool_call_id"))
+
+
+def _part_json(part: Part, embed: bool) -> dict[str, JSON]:
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text}
+        case Image():
+            return {
+                "type": "image",
+                **{name: getattr(part, name) for name in _IMAGE},
+                **_content_json(part.content, embed),
+            }
+    for kind, link in _LINKS.items():
+        if isinstance(part, link):
+            return {"type": kind, **{field.name: getattr(part, field.name) for field in fields(link)}}
+    raise UnsupportedError(
+        "a clip's bytes are not kept in a saved conversation",
+        cure="Give the clip as a link.",
+        subject=part.name,
+    )
+
+
+def _part(entry: Mapping[str, Any]) -> Part:
+    match entry["type"]:
+        case "text":
+            return Text(entry["text"])
+        case "image":
+            return Image(content=_content(entry), **{name: entry[name] for name in _IMAGE})
+    link = _LINKS[entry["type"]]
+    return link(**{field.name: entry[field.name] for field in fields(link)})
+
+
+def _content_json(content: Content, embed: bool) -> dict[str, JSON]:
+    if isinstance(content, MemoryContent):
+        return {"base64": b64encode(content.data).decode("ascii")}
+    if not embed:
+        path = str(Path(content.path).absolute())
+        return {"path": path, "size": content.size, "modified_ns": content.modified_ns}
+    try:
+        return {"base64": b64encode(Path(content.path).read_bytes()).decode("ascii")}
+    except OSError as cause:
+        raise UnreadableSourceError(
+            (cause.strerror or str(cause)).lower(),
+            cure="Bring it back, or save without embed.",
+            subject=content.path,
+        ) from cause
+
+
+def _content(entry: Mapping[str, Any]) -> Content:
+    if "base64" in entry:
+        return MemoryContent(b64decode(entry["base64"], validate=True))
+    return FileContent(entry["path"], entry["size"], entry["modified_ns"])
