@@ -20,7 +20,7 @@ from visionpipe.errors import (
 )
 from visionpipe.registry.prices import estimate_cost
 from visionpipe.registry.records import EndpointRecord, ModelRecord
-from visionpipe.reply import Reply
+from visionpipe.reply import Reply, Source
 from visionpipe.request import Request, ToolCall
 from visionpipe.stages.exchange import Answered
 from visionpipe.stages.markup import strip_markup
@@ -101,6 +101,7 @@ def finish_reply(
         attempts=answered.attempts,
         local=local,
         raw=answer,
+        sources=read_sources(answer.get("web_search")),
     )
     problem = _problem(reply)
     if problem is not None:
@@ -180,6 +181,18 @@ def read_tool_calls(calls: Any) -> tuple[ToolCall, ...]:
         text = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
         found.append(ToolCall(str(call.get("id") or ""), str(function.get("name") or ""), text))
     return tuple(found)
+
+
+def read_sources(found: Any) -> tuple[Source, ...]:
+    """The pages of a web search, where the service returned them."""
+    if not isinstance(found, list):
+        return ()
+    names = ("title", "link", "content", "media", "refer", "publish_date")
+    return tuple(
+        Source(**{name: str(entry.get(name) or "") for name in names})
+        for entry in found
+        if isinstance(entry, dict)
+    )
 
 
 def read_usage(usage: Any) -> Usage | None:
