@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
 from visionpipe.client.invoking import invoke, invoke_async
+from visionpipe.client.refused import read_refusal, read_refusal_async
 from visionpipe.client.saving import save, save_async
 from visionpipe.errors import VisionPipeError
 from visionpipe.stages.exchange import Effect, Invoke, Open, Save, Send, Sleep
 from visionpipe.transport.sender import AsyncSender, Sender
-from visionpipe.wire.http import HttpResponse
 
 T = TypeVar("T")
 
@@ -36,12 +36,7 @@ def drive(call: Generator[Effect, Any, T], sender: Sender, sleep: Callable[[floa
                 return sender.send(effect.request)
             case Open():
                 stream = sender.open(effect.request)
-                if 200 <= stream.status < 300:
-                    return stream
-                try:
-                    return HttpResponse(stream.status, stream.headers, b"".join(stream))
-                finally:
-                    stream.close()
+                return stream if 200 <= stream.status < 300 else read_refusal(stream)
             case Save():
                 return save(sender.open(effect.request), effect.path)
             case Invoke():
@@ -74,13 +69,7 @@ async def drive_async(
                 return await sender.send(effect.request)
             case Open():
                 stream = await sender.open(effect.request)
-                if 200 <= stream.status < 300:
-                    return stream
-                try:
-                    body = b"".join([chunk async for chunk in stream])
-                    return HttpResponse(stream.status, stream.headers, body)
-                finally:
-                    await stream.close()
+                return stream if 200 <= stream.status < 300 else await read_refusal_async(stream)
             case Save():
                 return await save_async(await sender.open(effect.request), effect.path)
             case Invoke():

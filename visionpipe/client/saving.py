@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from visionpipe.client.refused import read_refusal, read_refusal_async
 from visionpipe.errors import OutputError
 from visionpipe.transport.sender import AsyncByteStream, ByteStream
 from visionpipe.wire.http import HttpResponse
@@ -26,7 +27,7 @@ def save(stream: ByteStream, path: str) -> HttpResponse:
     """
     try:
         if not 200 <= stream.status < 300:
-            return HttpResponse(stream.status, stream.headers, b"".join(stream))
+            return read_refusal(stream)
         with _whole(path) as file:
             for chunk in stream:
                 file.write(chunk)
@@ -39,8 +40,7 @@ async def save_async(stream: AsyncByteStream, path: str) -> HttpResponse:
     """As :func:`save`; the writing is done in a worker thread."""
     try:
         if not 200 <= stream.status < 300:
-            body = b"".join([chunk async for chunk in stream])
-            return HttpResponse(stream.status, stream.headers, body)
+            return await read_refusal_async(stream)
         with _whole(path) as file:
             async for chunk in stream:
                 await asyncio.to_thread(file.write, chunk)
