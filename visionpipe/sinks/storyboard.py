@@ -26,7 +26,7 @@ ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 1.1rem;
      grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)) }
 li { border: 1px solid var(--line); border-radius: .6rem; overflow: hidden; scroll-margin: 1rem }
 li:target { outline: 3px solid var(--accent) }
-img { display: block; width: 100%; height: 9.5rem; object-fit: contain; background: #000 }
+img { display: block; width: 100%; height: auto; aspect-ratio: 16 / 9; object-fit: contain; background: #000 }
 li div { padding: .6rem .8rem .8rem } li p { margin: .25rem 0 0 } .failed { color: #c33 }
 """
 
