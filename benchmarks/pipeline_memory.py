@@ -59,7 +59,8 @@ def make_images(folder: Path, count: int) -> None:
         path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
         if number % 1000 == 0:
             path.parent.mkdir(parents=True)
-        path.write_bytes(plain + f"#{number}".encode())
+        # A comment behind the first marker makes each file another one.
+        path.write_bytes(plain[:2] + b"\xff\xfe\x00\x0a%08d" % number + plain[2:])
 
 
 def work(folder: Path, count: int) -> tuple[list[tuple[float, int, float]], float]:

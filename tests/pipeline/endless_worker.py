@@ -23,7 +23,7 @@ def endless(folder: Path) -> Iterator[Source]:
     plain = jpeg_bytes(48, 32)
     for number in itertools.count():
         path = folder / f"{number % FILES:04}.jpg"
-        path.write_bytes(plain + f"#{number}".encode())
+        path.write_bytes(plain[:2] + b"\xff\xfe\x00\x0a%08d" % number + plain[2:])
         yield Source(f"{number}.jpg", str(path))
 
 

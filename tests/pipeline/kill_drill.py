@@ -70,8 +70,9 @@ def make_images(folder: Path, count: int) -> None:
     folder.mkdir(parents=True)
     plain = jpeg_bytes(48, 32)
     for number in range(count):
-        # Behind the end of a JPEG anything may stand, so one encoding serves for all.
-        (folder / f"{number:05}.jpg").write_bytes(plain + f"#{number}".encode())
+        # A comment behind the first marker makes each file another one.
+        comment = b"\xff\xfe\x00\x0a%08d" % number
+        (folder / f"{number:05}.jpg").write_bytes(plain[:2] + comment + plain[2:])
 
 
 def drill(folder: Path, *, items: int, kills: int, seed: int, spread_s: float) -> Drilled:

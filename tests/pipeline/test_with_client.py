@@ -43,7 +43,9 @@ def test_a_folder_is_captioned(tmp_path: Path, sandbox: SandboxHandle) -> None:
     assert len(results) == 13
     assert {r.outcome for r in results.values()} == {Outcome.DONE}
     assert results["turned.tiff"].adjustments
-    assert results["00003.jpg"].sha256 in (results["00003.jpg"].caption or "")
+    one = results["00003.jpg"]
+    assert one.sha256 is not None
+    assert one.sha256 in (one.caption or "")
     assert run.summary is not None
     assert run.summary.cost[0].currency == "CNY"
     assert sandbox.stats()["requests"] == 13
