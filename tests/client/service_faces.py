@@ -1,6 +1,7 @@
 """Any call of either client, by name, so that a test of the services runs on both.
 
 ``call(setup, "tasks.wait", "id")`` makes a client, calls ``client.tasks.wait("id")`` and closes the client.
+What is a stream is read to its end, and given as its pieces and its reply.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 from tests.client.faces import _awaited
 from visionpipe.client.async_client import AsyncClient
 from visionpipe.client.client import Client
+from visionpipe.client.event_reader import AsyncEventStream, EventStream
 
 
 class Calling(Protocol):
@@ -26,6 +28,9 @@ class Calling(Protocol):
 def call_sync(setup: dict[str, Any], method: str, *args: Any, then: str | None = None, **kwargs: Any) -> Any:
     with Client(**setup) as client:
         result = _named(client, method)(*args, **kwargs)
+        if isinstance(result, EventStream):
+            with result:
+                return list(result), result.reply
         return _named(result, then)() if then else result
 
 
@@ -36,6 +41,9 @@ def call_async(setup: dict[str, Any], method: str, *args: Any, then: str | None 
     async def run() -> Any:
         async with AsyncClient(**_awaited(setup)) as client:
             result = await finished(_named(client, method)(*args, **kwargs))
+            if isinstance(result, AsyncEventStream):
+                async with result:
+                    return [piece async for piece in result], result.reply
             return await finished(_named(result, then)()) if then else result
 
     return asyncio.run(run())

@@ -163,7 +163,8 @@ def test_an_error_of_the_account_stops_the_job_and_its_item_has_no_end(
         {"rule": [{"path": "/v4/*", "after": 4, "count": 1, "fault": {"kind": "error", "code": "1113"}}]}
     )
     with client_for(service) as client:
-        run, results = job(client, tmp_path).run(photos), []
+        run = job(client, tmp_path).run(photos)
+        results: list[ItemResult] = []
         with pytest.raises(AccountError):
             results.extend(run)
         assert run.summary is not None
@@ -340,8 +341,7 @@ def test_a_death_at_any_request_costs_nothing(
     limits = BatchLimits(lines=4)
     with client_for(service, sender=Mortal(service, dies_at, answered)) as client:
         try:
-            for result in job(client, tmp_path, limits=limits).run(photos):
-                collected.append(result)
+            collected.extend(job(client, tmp_path, limits=limits).run(photos))
         except Killed:
             pass
         else:

@@ -6,7 +6,7 @@ The rule: each is made when it is first looked at, so that a client which only a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from visionpipe.client.calls import Calls
 from visionpipe.client.drive import drive, drive_async
@@ -14,9 +14,14 @@ from visionpipe.stages.exchange import Effect
 from visionpipe.transport.sender import AsyncSender, Sender
 
 if TYPE_CHECKING:
+    from visionpipe.client.agents import Agents, AsyncAgents
     from visionpipe.client.batches import AsyncBatches, Batches
     from visionpipe.client.files import AsyncFiles, Files
+    from visionpipe.client.options import CallOptions
+    from visionpipe.client.preparation import Prepared
     from visionpipe.client.tasks import AsyncTasks, Tasks
+    from visionpipe.client.tuning import AsyncFineTuning, FineTuning
+    from visionpipe.wire.tokenizer import TokenCount
 
 T = TypeVar("T")
 
@@ -54,6 +59,39 @@ class Services:
 
         return Batches(BatchCalls(self._calls), FileCalls(self._calls), self._run)
 
+    @property
+    def agents(self) -> Agents:
+        """The service's agents, and the older applications."""
+        from visionpipe.client.agent_calls import AgentCalls
+        from visionpipe.client.agents import Agents
+
+        return Agents(AgentCalls(self._calls), self._run)
+
+    @property
+    def fine_tuning(self) -> FineTuning:
+        """Fine-tuning jobs, where the account has them."""
+        from visionpipe.client.tuning import FineTuning
+        from visionpipe.client.tuning_calls import TuningCalls
+
+        return FineTuning(TuningCalls(self._calls), self._run)
+
+    def count_tokens(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> TokenCount:
+        """The input tokens of a question as the service counts them; nothing is answered.
+
+        Args:
+            prompt, images, options: as for ``ask``.
+
+        Raises:
+            UnsupportedError: the endpoint or the model has no counting; the cure names what has.
+        """
+        return self.count_prepared(self.prepare(prompt, *images, **options))
+
+    def count_prepared(self, prepared: Prepared) -> TokenCount:
+        """As :meth:`count_tokens`, for what ``prepare`` gave."""
+        from visionpipe.client.counting import count_call
+
+        return self._run(count_call(self._calls, prepared))
+
     def _run(self, call: Generator[Effect, Any, T]) -> T:
         return drive(call, self._sender, self._sleep)
 
@@ -90,6 +128,39 @@ class AsyncServices:
         from visionpipe.client.file_calls import FileCalls
 
         return AsyncBatches(BatchCalls(self._calls), FileCalls(self._calls), self._run)
+
+    @property
+    def agents(self) -> AsyncAgents:
+        """The service's agents, and the older applications."""
+        from visionpipe.client.agent_calls import AgentCalls
+        from visionpipe.client.agents import AsyncAgents
+
+        return AsyncAgents(AgentCalls(self._calls), self._run)
+
+    @property
+    def fine_tuning(self) -> AsyncFineTuning:
+        """Fine-tuning jobs, where the account has them."""
+        from visionpipe.client.tuning import AsyncFineTuning
+        from visionpipe.client.tuning_calls import TuningCalls
+
+        return AsyncFineTuning(TuningCalls(self._calls), self._run)
+
+    async def count_tokens(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> TokenCount:
+        """The input tokens of a question as the service counts them; nothing is answered.
+
+        Args:
+            prompt, images, options: as for ``ask``.
+
+        Raises:
+            UnsupportedError: the endpoint or the model has no counting; the cure names what has.
+        """
+        return await self.count_prepared(await self.prepare(prompt, *images, **options))
+
+    async def count_prepared(self, prepared: Prepared) -> TokenCount:
+        """As :meth:`count_tokens`, for what ``prepare`` gave."""
+        from visionpipe.client.counting import count_call
+
+        return await self._run(count_call(self._calls, prepared))
 
     async def _run(self, call: Generator[Effect, Any, T]) -> T:
         return await drive_async(call, self._sender, self._sleep)

@@ -87,7 +87,7 @@ def encode_form(
     files: Mapping[str, Content],
     *,
     boundary: str | None = None,
-    media_type: str = "application/octet-stream",
+    media_types: Mapping[str, str] | None = None,
 ) -> Body:
     """A multipart form of text fields and files, as pieces.
 
@@ -96,13 +96,14 @@ def encode_form(
         name: of the form's file field, repeated for each file.
         files: contents by file name.
         boundary: default a random one of 128 bits.
-        media_type: of the files.
+        media_types: of files by their names; default application/octet-stream.
     """
     mark = boundary or uuid.uuid4().hex
     opening = f"--{mark}\r\nContent-Disposition: form-data; name="
     pieces: list[bytes | FilePiece] = []
     plain = "".join(f'{opening}"{_quoted(key)}"\r\n\r\n{value}\r\n' for key, value in fields.items())
     for filename, content in files.items():
+        media_type = (media_types or {}).get(filename, "application/octet-stream")
         head = f'{opening}"{_quoted(name)}"; filename="{_quoted(filename)}"\r\n'
         pieces += [f"{plain}{head}Content-Type: {media_type}\r\n\r\n".encode(), FilePiece(content)]
         plain = "\r\n"
