@@ -288,6 +288,24 @@ def test_a_full_disk_is_said_and_loses_nothing_recorded(tmp_path: Path) -> None:
     assert len(set(names)) == len(names)
 
 
+def test_once_the_ballast_is_spent_nothing_new_is_sent(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "j")) as journal:
+        journal.begin(RECIPE)
+        journal.sending(key("a"), None, None)
+        pages = journal.database.one("PRAGMA page_count")
+        assert pages is not None
+        journal.database.one(f"PRAGMA max_page_count = {pages[0]}")
+        with pytest.raises(JournalError):
+            for number in range(500):
+                journal.record(key(str(number)), done(str(number), "x" * 1000))
+        journal.database.one("PRAGMA max_page_count = 100000")
+        with pytest.raises(JournalError) as caught:
+            journal.sending(key("b"), None, None)
+        assert caught.value.code == "disk_full"
+        journal.record(key("a"), done("a"), [Sent(0.1)])
+        assert journal.recorded("a", QUESTION) is not None
+
+
 def test_ballast_makes_room_for_answers_that_are_paid_for(tmp_path: Path) -> None:
     path = tmp_path / "j"
     with closing(Journal(path)) as journal:

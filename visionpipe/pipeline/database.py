@@ -49,6 +49,7 @@ class Database:
         self._queue_lock = threading.Lock()
         self._lock = threading.Lock()
         self._closed = False
+        self._ballast_spent = ""
         try:
             self._connection = self._open(read_only)
             self._prepare(read_only)
@@ -76,6 +77,15 @@ class Database:
             self._pending.append(statements)
             self._queued += 1
             return self._queued
+
+    def check_room(self) -> None:
+        """To be called before anything is begun that has to be written later.
+
+        Raises:
+            JournalError: the disk was full, and only the ballast's room is left for what is under way.
+        """
+        if self._ballast_spent:
+            raise _full(self._path, self._ballast_spent)
 
     def one(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         """The first row, of what has been committed."""
@@ -127,9 +137,10 @@ class Database:
         try:
             try:
                 self._commit(group)
-            except sqlite3.OperationalError:
+            except sqlite3.OperationalError as error:
                 if not self._drop_ballast():
                     raise
+                self._ballast_spent = str(error)
                 self._commit(group)
         except BaseException as error:
             with self._queue_lock:

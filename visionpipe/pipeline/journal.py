@@ -145,7 +145,12 @@ class Journal(JournalView):
         )
 
     def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:
-        """Remembers that a request is about to be sent; committed when this returns."""
+        """Remembers that a request is about to be sent; committed when this returns.
+
+        Raises:
+            JournalError: there would be no room for its answer.
+        """
+        self.database.check_room()
         self.database.write(
             (
                 "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
