@@ -40,12 +40,22 @@ item would meet the same end, so the whole run stops; everywhere else only the i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, Unpack
 
 if TYPE_CHECKING:
     from visionpipe.reply import Reply
 
 Scope = Literal["item", "job"]
+
+
+class Details(TypedDict, total=False):
+    """What an error may say besides its reason and cure; see :class:`VisionPipeError`."""
+
+    subject: str | None
+    code: str | None
+    request_id: str | None
+    retryable: bool | None
+    scope: Scope | None
 
 
 class VisionPipeError(Exception):
@@ -67,22 +77,14 @@ class VisionPipeError(Exception):
     default_retryable: ClassVar[bool] = False
     default_scope: ClassVar[Scope] = "item"
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        cure: str,
-        subject: str | None = None,
-        code: str | None = None,
-        request_id: str | None = None,
-        retryable: bool | None = None,
-        scope: Scope | None = None,
-    ) -> None:
+    def __init__(self, reason: str, *, cure: str, **details: Unpack[Details]) -> None:
         self.reason = reason
         self.cure = cure
+        subject, code = details.get("subject"), details.get("code")
+        retryable, scope = details.get("retryable"), details.get("scope")
         self.subject = subject
         self.code = self.default_code if code is None else code
-        self.request_id = request_id
+        self.request_id = details.get("request_id")
         self.retryable = self.default_retryable if retryable is None else retryable
         self.scope: Scope = self.default_scope if scope is None else scope
         self.attempts = 0
@@ -204,24 +206,12 @@ class ServiceError(VisionPipeError):
         reason: str,
         *,
         cure: str,
-        subject: str | None = None,
-        code: str | None = None,
-        request_id: str | None = None,
-        retryable: bool | None = None,
-        scope: Scope | None = None,
         status: int | None = None,
         service_message: str = "",
         retry_after: float | None = None,
+        **details: Unpack[Details],
     ) -> None:
-        super().__init__(
-            reason,
-            cure=cure,
-            subject=subject,
-            code=code,
-            request_id=request_id,
-            retryable=retryable,
-            scope=scope,
-        )
+        super().__init__(reason, cure=cure, **details)
         self.status = status
         self.service_message = service_message
         self.retry_after = retry_after
@@ -309,26 +299,9 @@ class AnswerError(VisionPipeError):
     default_code = "answer"
 
     def __init__(
-        self,
-        reason: str,
-        *,
-        cure: str,
-        subject: str | None = None,
-        code: str | None = None,
-        request_id: str | None = None,
-        retryable: bool | None = None,
-        scope: Scope | None = None,
-        reply: Reply | None = None,
+        self, reason: str, *, cure: str, reply: Reply | None = None, **details: Unpack[Details]
     ) -> None:
-        super().__init__(
-            reason,
-            cure=cure,
-            subject=subject,
-            code=code,
-            request_id=request_id,
-            retryable=retryable,
-            scope=scope,
-        )
+        super().__init__(reason, cure=cure, **details)
         self.reply = reply
 
 
