@@ -7,12 +7,19 @@ from itertools import count
 from typing import Any
 
 import pytest
-from tenacity import stop_after_attempt, stop_after_delay, wait_exponential, wait_fixed
+from tenacity import (
+    stop_after_attempt,
+    stop_after_delay,
+    stop_before_delay,
+    wait_exponential,
+    wait_fixed,
+)
 
 from visionpipe.errors import (
     AccountError,
     ConnectionFailedError,
     ContentPolicyError,
+    InterruptedAnswerError,
     RateLimitError,
     ReplyTimeoutError,
     ServerError,
@@ -144,3 +151,18 @@ def test_it_stops_by_attempts_and_by_time() -> None:
     with pytest.raises(ServerError) as caught:
         by_time.run(RetryPolicy(wait=wait_fixed(10), stop=stop_after_delay(45)))
     assert caught.value.attempts == 6
+
+
+def test_a_retry_after_beyond_the_last_moment_ends_the_call() -> None:
+    world = World(refusing(RateLimitError, retry_after=7.0), OK)
+    with pytest.raises(RateLimitError):
+        world.run(RetryPolicy(wait=wait_fixed(1), stop=stop_before_delay(5)))
+    assert (world.sleeps, world.ids) == ([], ["id-1"])
+
+
+@pytest.mark.parametrize("kind", [RateLimitError, InterruptedAnswerError, ServerError])
+def test_an_error_that_says_so_is_not_tried_again(kind: type[VisionPipeError]) -> None:
+    world = World(refusing(kind, retryable=False), OK)
+    with pytest.raises(kind):
+        world.run(RetryPolicy())
+    assert world.ids == ["id-1"]

@@ -208,3 +208,48 @@ def test_a_tool_call_in_parts() -> None:
     )
     _, reply = streamed(data)
     assert [(c.id, c.name, c.arguments) for c in reply.tool_calls] == [("c", "f", '{"a":1}')]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        (b'{"error": "the model is still loading"}', errors.RejectedRequestError, "rejected"),
+        (b'{"code": 500, "msg": "404 NOT_FOUND", "success": false}', errors.ServerError, "500"),
+        (
+            b'{"error": {"code": null, "type": "overloaded", "message": null}}',
+            errors.ServiceError,
+            "overloaded",
+        ),
+        (b'{"error": {"code": 429, "message": "slow"}}', errors.RateLimitError, "429"),
+    ],
+)
+def test_errors_in_place_of_an_answer_in_all_their_forms(
+    body: bytes, kind: type[errors.ServiceError], code: str
+) -> None:
+    with pytest.raises(kind) as whole_error:
+        read_reply(body, CONTEXT, ANSWERED)
+    with pytest.raises(kind) as stream_error:
+        streamed(b"data: " + body + b"\n\n")
+    assert whole_error.value.code == stream_error.value.code == code
+
+
+def test_a_stream_longer_than_allowed_is_given_up() -> None:
+    reader = StreamReader(CONTEXT, ANSWERED, max_bytes=400)
+    text = "".join(reader.feed(frame(content="A cat.")))
+    with pytest.raises(errors.UnreadableAnswerError, match="400 bytes") as caught:
+        reader.feed(b": " + b"x" * 400)
+    reader.complete_error(caught.value)
+    assert (text, caught.value.attempts, caught.value.request_id) == ("A cat.", 1, "vp-1")
+    assert caught.value.reply is not None and caught.value.reply.text == "A cat."
+
+
+def test_odd_values_in_a_stream_do_no_harm() -> None:
+    calls = [{"index": 0, "id": None, "function": {"name": None, "arguments": 5}}]
+    text, reply = streamed(
+        frame(tool_calls=calls)
+        + frame(content=[{"type": "text", "text": None}])
+        + frame("stop", content="ok")
+        + DONE
+    )
+    assert (text, reply.text) == ("ok", "ok")
+    assert [(c.id, c.name, c.arguments) for c in reply.tool_calls] == [("", "", "")]
