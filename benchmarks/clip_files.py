@@ -19,7 +19,7 @@ SECONDS = 76
 
 
 def make_clip(path: Path, megabytes: int = 190) -> Path:
-    """Encodes 76 s of 1080p H.264 (B-frames, groups of 250) with cuts at CUT_SECONDS, about so large."""
+    """Encodes 76 s of 1080p H.264 (B-frames, a key frame a second) with cuts at CUT_SECONDS, about so large."""
     with av.open(str(SAMPLE)) as sample:
         shots = [
             frame.reformat(1920, 1080, "yuv420p", interpolation="BICUBIC").to_ndarray()
@@ -34,7 +34,7 @@ def make_clip(path: Path, megabytes: int = 190) -> Path:
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
-        stream.gop_size, stream.bit_rate = 250, rate
+        stream.gop_size, stream.bit_rate = 25, rate
         for scene, (first, last) in enumerate(pairwise(bounds)):
             for number in range(first, last):
                 picture = shots[number % len(shots)].copy()

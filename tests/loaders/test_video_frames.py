@@ -143,6 +143,16 @@ def test_key_frames_only(tmp_path: Path) -> None:
     assert [round(f.time.seconds * 25) for f in sample_frames(video, KeyFrames(2))] == [10, 40]
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+def test_key_frames_of_a_reordered_clip(tmp_path: Path, name: str) -> None:
+    options = {**B_FRAMES, "x264-params": "scenecut=0:keyint=10:min-keyint=10"}
+    path = write_clip(tmp_path / name, [shade(v) for v in LEVELS], options=options)
+    video = loaded(path)
+    every = sample_frames(video, KeyFrames())
+    assert [round(f.time.seconds * 25) for f in every] == [0, 10, 20, 30, 40]
+    assert [round(f.time.seconds * 25) for f in sample_frames(video, KeyFrames(2))] == [10, 40]
+
+
 def test_frames_per_scene(tmp_path: Path) -> None:
     video = loaded(write_clip(tmp_path / "a.mp4", [shade(v) for v in LEVELS]))
     scenes = [(Fraction(0), Fraction(1, 5)), (Fraction(1, 5), Fraction(2))]

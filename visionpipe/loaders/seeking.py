@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from visionpipe.loaders.clip import OpenClip, packets, translated
@@ -49,16 +49,26 @@ def key_pictures(clip: OpenClip, moments: Sequence[int] | None) -> Iterator[Vide
     """The key frames nearest to ``moments`` (pts), each once, in order; all of them where None is given."""
     stamps = clip.key_stamps()
     chosen = stamps if moments is None else sorted({min(stamps, key=lambda s: abs(s - m)) for m in moments})
+    second = int(1 / clip.time_base)
+    after = dict(pairwise([*stamps, stamps[-1] + second]))
     for stamp in chosen:
         packet = next(_from_key(clip, stamp), None)
+        # A demuxer that goes by moments of display takes a decoding time for the group before.
+        if packet is not None and _order(packet) < stamp:
+            packet = next(_from_key(clip, after[stamp] - 1), None)
         if packet is not None:
             with translated(clip.name):
                 pictures = clip.stream.decode(packet) + clip.stream.decode(None)
             yield from (p for p in pictures if p.pts is not None)
 
 
+def _order(packet: Packet) -> int:
+    stamp = packet.dts if packet.dts is not None else packet.pts
+    return stamp if stamp is not None else 0
+
+
 def _from_key(clip: OpenClip, stamp: int) -> Iterator[Packet]:
-    """The packets from the key frame at ``stamp`` on."""
+    """The packets from the last key frame that the demuxer finds for ``stamp`` on."""
     with translated(clip.name):
         clip.container.seek(stamp, stream=clip.stream)
     started = False
@@ -69,16 +79,17 @@ def _from_key(clip: OpenClip, stamp: int) -> Iterator[Packet]:
 
 
 def _before(clip: OpenClip, stamps: Sequence[int], key: int, moment: int) -> tuple[Iterator[Packet], int]:
-    """The packets from the last key frame that is not shown after ``moment``, and that frame's stamp.
+    """The packets from the last key frame that is not shown after ``moment``, and where to seek for it.
 
-    A stamp may be a decoding time; the key frame's own moment can then lie after the one wanted.
+    Some demuxers go by the moment of display and find it at once. Others go by the decoding time and may
+    find one that is shown too late, or none; there the way back is over the stamps.
     """
-    while True:
-        source = _from_key(clip, stamps[key])
+    for target in (moment, *stamps[key::-1]):
+        source = _from_key(clip, target)
         first = next(source, None)
-        if key == 0 or (first is not None and first.pts is not None and first.pts <= moment):
-            return chain([first] if first is not None else [], source), stamps[key]
-        key -= 1
+        if first is not None and first.pts is not None and first.pts <= moment:
+            return chain([first], source), target
+    return _from_key(clip, stamps[0]), stamps[0]
 
 
 def _group(clip: OpenClip, stamps: Sequence[int], key: int, moments: list[int]) -> Iterator[VideoFrame]:
