@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
@@ -15,18 +16,24 @@ import pytest
 
 from visionpipe.client.client import Client
 from visionpipe.errors import AccountError, ServerError, UnsupportedError
+from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answer, Judgement
+from visionpipe.pipeline.budget import Caps
+from visionpipe.pipeline.events import Event, ItemEnded, RunEnded, RunStarted
 from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.provider_batch import ProviderBatch
-from visionpipe.pipeline.provider_batch_run import BatchEvent
+from visionpipe.pipeline.provider_batch_run import BatchRun
+from visionpipe.pipeline.provider_batch_work import BatchEvent
 from visionpipe.pipeline.reading import recorded_results
+from visionpipe.prompts import presets
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 from visionpipe.transport.auth import ApiKey
 from visionpipe.transport.httpx_sync import HttpSender
 from visionpipe.transport.sender import ByteStream
-from visionpipe.values import Note
+from visionpipe.values import Money, Note
 from visionpipe.wire.batch_lines import BatchLimits
 from visionpipe.wire.http import HttpRequest, HttpResponse
 
@@ -78,7 +85,7 @@ def lines_at(service: SandboxHandle) -> list[int]:
 def test_a_folder_is_answered_at_half_the_price(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:
     told: list[BatchEvent] = []
     with client_for(service) as client:
-        run = job(client, tmp_path, options={"max_tokens": 100}, on_event=told.append).run(photos)
+        run = job(client, tmp_path, options={"max_tokens": 100}, on_step=told.append).run(photos)
         results = list(run)
         whole = client.ask("What is it?", photos / "0000.png", max_tokens=100)
     assert ends(results) == {f"{n:04}.png": "done" for n in range(6)}
@@ -112,8 +119,6 @@ def test_what_is_recorded_is_not_asked_again(service: SandboxHandle, photos: Pat
 def test_the_plain_pipeline_goes_on_with_a_batch(
     service: SandboxHandle, photos: Path, tmp_path: Path
 ) -> None:
-    from visionpipe.pipeline.pipeline import Pipeline
-
     with client_for(service) as client:
         list(job(client, tmp_path).run(photos))
         run = Pipeline("What is it?", client=client, journal=tmp_path / "job.journal").run(photos)
@@ -208,7 +213,7 @@ def test_a_models_queue_is_kept(service: SandboxHandle, photos: Path, tmp_path: 
         most = max(most, len(under_way))
 
     with client_for(service, catalog=overlay) as client:
-        results = list(job(client, tmp_path, limits=BatchLimits(lines=2), on_event=told).run(photos))
+        results = list(job(client, tmp_path, limits=BatchLimits(lines=2), on_step=told).run(photos))
     assert len(ends(results)) == 6
     assert most == 2
     assert sorted(lines_at(service)) == [2, 2, 2]
@@ -219,7 +224,7 @@ def test_handed_in_now_and_collected_later(service: SandboxHandle, photos: Path,
         run = job(client, tmp_path, wait=False).run(photos)
         assert list(run) == []
         assert run.summary is not None
-        assert (run.summary.not_started, run.summary.stopped) == (6, "stopped")
+        assert (run.summary.not_started, run.summary.stopped) == (6, "waiting")
         (photos / "0000.png").unlink()
         later = job(client, tmp_path).run(photos)
         assert ends(list(later)) == {f"{n:04}.png": "done" for n in range(6)}
@@ -261,7 +266,7 @@ def test_an_outage_while_waiting_is_waited_out(service: SandboxHandle, photos: P
             troubles.append(event.trouble)
 
     with client_for(service) as client:
-        assert len(ends(list(job(client, tmp_path, on_event=told).run(photos)))) == 6
+        assert len(ends(list(job(client, tmp_path, on_step=told).run(photos)))) == 6
     assert len(troubles) == 1
 
 
@@ -294,6 +299,94 @@ def test_an_endpoint_without_batches(tmp_path: Path) -> None:
         pytest.raises(UnsupportedError, match=r"no batch files.*bigmodel"),
     ):
         job(client, tmp_path)
+
+
+def test_structured_data_in_a_batch(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:
+    good = '```json\n{"title": "A square", "count": 3,}\n```'
+    answers = [{"text": good}] * 4 + [{"text": "no data"}, {"text": '{"title": "B"}'}]
+    schema = {
+        "type": "object",
+        "properties": {"title": {"type": "string"}, "count": {"type": "integer"}},
+        "required": ["title", "count"],
+    }
+    with running_sandbox("script", task_polls=0) as scripted:
+        scripted.set_scenario({"answer": answers})
+        with client_for(scripted) as client:
+            results = list(job(client, tmp_path, schema=schema).run(photos))
+    assert [r.data for r in results if r.outcome is Outcome.DONE] == [{"title": "A square", "count": 3}] * 4
+    bad = [r.failure for r in results if r.failure is not None]
+    assert {(f.code, f.retryable) for f in bad} == {("schema", True)}
+    assert len(bad) == 2
+
+
+def test_a_budget_counts_what_is_handed_in(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:
+    caps = Caps(requests=4)
+    with client_for(service) as client:
+        run = job(client, tmp_path, budget=caps, wait=False).run(photos)
+        assert list(run) == []
+        assert run.summary is not None
+        assert (run.summary.stopped, run.summary.not_started) == ("budget", 5)
+        again = job(client, tmp_path, budget=caps).run(photos)
+        assert len(list(again)) == 4
+        assert again.summary is not None
+        assert again.summary.stopped == "budget"
+        price = Money(Decimal("0.00001"), "CNY")
+        dear = job(client, tmp_path, budget=Caps(money=price)).run(photos)
+        assert {r.outcome for r in dear} == {Outcome.DONE}, "what is recorded is handed out"
+        assert dear.summary is not None and dear.summary.stopped == "budget"
+        assert len(list(job(client, tmp_path, budget=Caps(requests=6)).run(photos))) == 6
+    assert sorted(lines_at(service)) == [2, 4]
+
+
+def test_events_tell_of_items_and_of_the_run(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:
+    told: list[Event] = []
+    with client_for(service) as client:
+        list(job(client, tmp_path).run(photos))
+        (photos / "more.png").write_bytes(image_bytes("png", 70, 9))
+        run = job(client, tmp_path, on_event=told.append).run(photos, hand_out_kept=False)
+        assert [result.source for result in run] == ["more.png"]
+    assert isinstance(told[0], RunStarted)
+    items = [event for event in told if isinstance(event, ItemEnded)]
+    assert [event.kept for event in items] == [True] * 6 + [False]
+    assert (items[-1].progress.ended, items[-1].progress.seen, items[-1].progress.listed) == (7, 7, True)
+    assert run.summary is not None
+    assert told[-1] == RunEnded(run.summary)
+
+
+def test_a_stopped_run_is_gone_on_with(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:
+    with client_for(service) as client:
+        run: BatchRun = job(client, tmp_path, on_step=lambda event: run.stop()).run(photos)
+        assert list(run) == []
+        assert run.summary is not None
+        assert run.summary.stopped == "stopped"
+        left = iter(job(client, tmp_path, limits=BatchLimits(lines=2)).run(photos))
+        first = next(left)
+        del left  # left in the middle of it
+        gc.collect()
+        results = list(job(client, tmp_path).run(photos))
+    assert first.source in ends(results)
+    assert len(results) == 6
+    assert lines_at(service) == [6]
+
+
+def test_a_preset_is_the_same_job_either_way(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:
+    with client_for(service) as client:
+        one = ProviderBatch(presets.tags, client=client, journal=tmp_path / "a.journal")
+        other = Pipeline(presets.tags, client=client, journal=tmp_path / "a.journal")
+        assert one.job == other.job
+
+
+def test_names_listed_twice_come_out_twice_and_are_asked_once(
+    service: SandboxHandle, photos: Path, tmp_path: Path
+) -> None:
+    twice = [Source("a.png", str(photos / "0000.png"))] * 2
+    with client_for(service) as client:
+        results = list(job(client, tmp_path).run(twice))
+        assert [(r.outcome, r.reason) for r in results] == [
+            (Outcome.SKIPPED, "listed twice"),
+            (Outcome.DONE, None),
+        ]
+    assert lines_at(service) == [1]
 
 
 class Killed(BaseException):
@@ -368,7 +461,7 @@ url, key, journal, photos = sys.argv[1:]
 with Client("glm-4v-plus-0111", base_url=url, api_key=key) as client:
     run = ProviderBatch(
         "What is it?", client=client, journal=journal, policy=PollPolicy(wait_fixed(0.02)),
-        on_event=lambda event: print(event.state, event.lines, flush=True),
+        on_step=lambda event: print(event.state, event.lines, flush=True),
     ).run(photos)
     for result in run:
         print("result", result.source, flush=True)

@@ -14,24 +14,30 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from visionpipe.client.client import Client
 from visionpipe.client.options import CallOptions
 from visionpipe.client.surfaces import require
 from visionpipe.pipeline.answerer import Judge, Skip
-from visionpipe.pipeline.client_answerer import ClientAnswerer
+from visionpipe.pipeline.budget import Amount, Budget, Caps
+from visionpipe.pipeline.events import Event
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.prompting import Prompt, prompt_text, renderer
+from visionpipe.pipeline.judging import judge_by
+from visionpipe.pipeline.prompting import Prompt, renderer
 from visionpipe.pipeline.provider_batch_courier import Courier
-from visionpipe.pipeline.provider_batch_results import ReadData
-from visionpipe.pipeline.provider_batch_run import BatchEvent, BatchJob, BatchRun
+from visionpipe.pipeline.provider_batch_run import BatchRun
 from visionpipe.pipeline.provider_batch_shelf import Shelf
-from visionpipe.pipeline.recipe import Recipe
+from visionpipe.pipeline.provider_batch_work import BatchEvent, BatchJob
 from visionpipe.pipeline.screen import Screen
+from visionpipe.pipeline.seat import Seat
 from visionpipe.pipeline.sources import Listing, Sources
-from visionpipe.prompts.presets import Language
+from visionpipe.prompts.presets import Language, Preset
+from visionpipe.stages.extraction import Schema
 from visionpipe.stages.polling import LONG, PollPolicy
+from visionpipe.stages.quality import QualityPolicy
 from visionpipe.wire.batch_lines import MOST_LINES, BatchLimits
 
 
@@ -46,8 +52,11 @@ class ProviderBatch:
         folder: for files on their way; default beside the journal. At most one batch file and its results
             lie there at a time.
         limits: of a batch file; default 50,000 lines (fewer where the model's queue is shorter) and 100 MB.
-        judge: judges answers; nobody is asked again within a batch, so "reask" keeps the answer.
-        read: from an answer's text to its structured data.
+        schema: of structured data (a pydantic model or a JSON Schema), asked for in every item; default the
+            preset's own.
+        budget: caps; they count the job, and what is handed in by its estimate.
+        quality: what to do about poor answers; nobody is asked again within a batch.
+        judge: judges answers in place of ``quality``; "reask" keeps the answer.
         skip: says why not to ask about an item.
         sidecar: from a source's name to its sidecar's; names that collide are found before anything runs.
         retry_failed: ask again about recorded failures that may pass.
@@ -55,7 +64,8 @@ class ProviderBatch:
         wait: False hands everything in and leaves; a later run collects.
         lang: the language of a preset's prompt; default the client's.
         policy: how long to wait between two questions after a batch.
-        on_event: told how far each file has come.
+        on_event: told what happens to items and to the run.
+        on_step: told how far each file has come.
         clock: seconds since 1970.
         sleep: waits for seconds; default one that :meth:`BatchRun.stop` ends.
 
@@ -72,8 +82,10 @@ class ProviderBatch:
         options: CallOptions | None = None,
         folder: str | os.PathLike[str] | None = None,
         limits: BatchLimits | None = None,
+        schema: Any = None,
+        budget: Caps | None = None,
+        quality: QualityPolicy | None = None,
         judge: Judge | None = None,
-        read: ReadData | None = None,
         skip: Skip | None = None,
         sidecar: Callable[[str], str] | None = None,
         retry_failed: bool = False,
@@ -81,7 +93,8 @@ class ProviderBatch:
         wait: bool = True,
         lang: Language | None = None,
         policy: PollPolicy = LONG,
-        on_event: Callable[[BatchEvent], object] | None = None,
+        on_event: Callable[[Event], object] | None = None,
+        on_step: Callable[[BatchEvent], object] | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
@@ -92,8 +105,11 @@ class ProviderBatch:
         self._options: CallOptions = options or {}
         self._folder = Path(folder) if folder is not None else Path(f"{os.fspath(journal)}.batch")
         self._limits = limits
+        wanted = schema if schema is not None else getattr(prompt, "schema", None)
+        self._schema: Schema[Any] | None = None if wanted is None else Schema(wanted)
+        self._caps = budget
+        self._quality = quality
         self._judge = judge
-        self._read = read
         self._skip = skip
         self._sidecar = sidecar
         self._retry_failed = retry_failed
@@ -102,14 +118,21 @@ class ProviderBatch:
         self._lang = lang
         self._policy = policy
         self._on_event = on_event
+        self._on_step = on_step
         self._clock = clock
         self._sleep = sleep
 
-    def run(self, sources: Listing) -> BatchRun:
+    @property
+    def job(self) -> str:
+        """The key of this job in its journal; exports name it."""
+        return self._seat().recipe.job
+
+    def run(self, sources: Listing, *, hand_out_kept: bool = True) -> BatchRun:
         """A pass over ``sources``: iterate it once. Every item comes out once, as its batch ends.
 
         Args:
             sources: a folder, glob, file, URL, list of these, or items found already.
+            hand_out_kept: False only counts the items that an earlier run has recorded.
 
         Raises (when iterated):
             VisionPipeError: of scope "job", or a step that failed; the same call goes on from there.
@@ -121,45 +144,63 @@ class ProviderBatch:
                 listing.refuse_collisions(self._sidecar)
             return self._open(listing, self._sleep or sleep)
 
-        return BatchRun(open_job, self._on_event, self._clock)
+        return BatchRun(open_job, self._on_event, self._on_step, self._clock, hand_out_kept=hand_out_kept)
 
     def _open(self, listing: Sources, sleep: Callable[[float], object]) -> BatchJob:
-        settings = self._client.settings
-        language = self._lang or settings.lang
-        parameters = {name: value for name, value in self._options.items() if name != "model"}
-        asked = self._options.get("model", settings.model.id)
-        model = settings.registry.model(asked, settings.endpoint.id)
-        recipe = Recipe(asked, prompt_text(self._prompt, language), parameters)
+        seat = self._seat()
+        model = self._client.settings.model_named(seat.recipe.model)
         journal = Journal(self._journal)
         try:
-            journal.begin(recipe)
-            shelf = Shelf(journal.database, recipe.job)
-            screen = Screen(
+            killed = journal.begin(seat.recipe)
+            shelf = Shelf(journal.database, seat.recipe.job)
+            longest = min(MOST_LINES, model.batch_queue or MOST_LINES)
+            return BatchJob(
+                client=self._client,
+                model=model,
+                sources=iter(listing),
                 journal=journal,
-                recipe=recipe,
-                render=renderer(self._prompt, language),
-                skip=self._skip,
-                run=journal.run,
-                retry_failed=self._retry_failed,
-                force=self._force,
+                screen=self._screen(seat, journal),
+                answerer=seat.answerer,
+                shelf=shelf,
+                courier=Courier(self._client, shelf, self._folder, sleep),
+                limits=self._limits or BatchLimits(lines=longest),
+                judge=self._judge or self._quality_judge(seat),
+                schema=self._schema,
+                budget=self._budget(journal, shelf, seat.recipe.job),
+                wait=self._wait,
+                policy=self._policy,
+                sleep=sleep,
+                killed=killed,
+                close=seat.close,
             )
         except BaseException:
             journal.close()
             raise
-        longest = min(MOST_LINES, model.batch_queue or MOST_LINES)
-        return BatchJob(
-            client=self._client,
-            model=model,
-            sources=iter(listing),
+
+    def _seat(self) -> Seat:
+        return Seat.of_client(self._prompt, self._client, None, self._options, self._schema, self._lang)
+
+    def _screen(self, seat: Seat, journal: Journal) -> Screen:
+        return Screen(
             journal=journal,
-            screen=screen,
-            answerer=ClientAnswerer(self._client, self._options),
-            shelf=shelf,
-            courier=Courier(self._client, shelf, self._folder, sleep),
-            limits=self._limits or BatchLimits(lines=longest),
-            judge=self._judge,
-            read=self._read,
-            wait=self._wait,
-            policy=self._policy,
-            sleep=sleep,
+            recipe=seat.recipe,
+            render=renderer(self._prompt, seat.lang),
+            skip=self._skip,
+            run=journal.run,
+            retry_failed=self._retry_failed,
+            force=self._force,
         )
+
+    def _quality_judge(self, seat: Seat) -> Judge | None:
+        if self._quality is None:
+            return None
+        preset = self._prompt if isinstance(self._prompt, Preset) else None
+        return judge_by(self._quality, preset, seat.lang if preset is not None else self._lang)
+
+    def _budget(self, journal: Journal, shelf: Shelf, job: str) -> Budget | None:
+        if self._caps is None:
+            return None
+        currency = self._caps.money.currency if self._caps.money is not None else None
+        spent = journal.spent(job=job)
+        money = sum((m.amount for m in spent.money if m.currency == currency), Decimal(0))
+        return Budget(self._caps, Amount(spent.requests, spent.tokens, money) + shelf.expected(currency))

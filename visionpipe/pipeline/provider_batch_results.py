@@ -6,12 +6,11 @@ asked a second time within a batch, so a judge is asked as for a second answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any
 
 from visionpipe.client.batch_calls import BatchAnswer
-from visionpipe.errors import AnswerError, ServerError, VisionPipeError
+from visionpipe.errors import AnswerError, ServerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answer, Judge, Prepared
 from visionpipe.pipeline.asking import not_good_enough
@@ -20,15 +19,13 @@ from visionpipe.pipeline.journal import Sent
 from visionpipe.pipeline.provider_batch_shelf import ShelvedLine
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
+from visionpipe.stages.extraction import MisfitError, Schema
 from visionpipe.values import JSON
 from visionpipe.wire.batches import BatchRecord, BatchStatus
 
-ReadData: TypeAlias = Callable[[str], JSON]
-"""From an answer's text to its structured data; raises an AnswerError where it holds none."""
-
 
 def end_of(
-    line: ShelvedLine, answer: BatchAnswer, now: float, judge: Judge | None, read: ReadData | None
+    line: ShelvedLine, answer: BatchAnswer, now: float, judge: Judge | None, schema: Schema[Any] | None
 ) -> tuple[ItemResult, Sent]:
     """How the first who waits for a line ends, and what the journal keeps of its request.
 
@@ -45,7 +42,7 @@ def end_of(
         assert answer.reply is not None, "an answer is a reply or an error"
         reply = replace(answer.reply, adjustments=line.adjustments)
         item.billed(reply.usage, reply.cost)
-        taken = Answer(reply, read(reply.text) if read is not None else None)
+        taken = Answer(reply, _data(reply, schema) if schema is not None else None)
         if judge is not None:
             judgement = judge(taken, True)
             item.notes = judgement.notes
@@ -58,6 +55,22 @@ def end_of(
             item.billed(partial.usage, partial.cost)
         billed = answer.reply or partial
         return failed(item, error, now), _sent(billed, error.code, now - line.begun, error.request_id)
+
+
+def _data(reply: Reply, schema: Schema[Any]) -> JSON:
+    try:
+        _, data = schema.read(reply.text)
+    except MisfitError as misfit:
+        raise UnreadableAnswerError(
+            f"the answer does not fit the schema: {misfit}",
+            cure="Run again with failures retried, simplify the schema, or use another model.",
+            code="schema",
+            request_id=reply.request_id,
+            retryable=True,
+            reply=reply,
+        ) from misfit
+    found: JSON = data
+    return found
 
 
 def share_of(line: ShelvedLine, original: ItemResult, now: float) -> ItemResult:

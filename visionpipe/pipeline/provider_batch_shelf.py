@@ -15,12 +15,15 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from dataclasses import dataclass
+from decimal import Decimal
 
 import orjson
 
+from visionpipe.pipeline.answerer import Prepared
+from visionpipe.pipeline.budget import Amount
 from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.journal import Key
-from visionpipe.values import Adjustment
+from visionpipe.values import Adjustment, Money
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS batch_files (
@@ -42,6 +45,9 @@ _TABLES = (
   content     TEXT NOT NULL,
   adjustments TEXT NOT NULL,   -- JSON array of {kind, subject, detail}
   begun       REAL NOT NULL,   -- seconds since 1970
+  tokens      INTEGER,         -- estimated, prompt and answer; NULL for who shares another's line
+  cost        TEXT,            -- estimated, decimal text
+  currency    TEXT,
   ended       INTEGER NOT NULL DEFAULT 0
 )""",
     "CREATE INDEX IF NOT EXISTS batch_lines_id ON batch_lines (custom_id)",
@@ -101,15 +107,38 @@ class Shelf:
         return _file(row)
 
     def add(
-        self, file: int, custom_id: str, key: Key, adjustments: tuple[Adjustment, ...], begun: float
+        self,
+        file: int,
+        custom_id: str,
+        key: Key,
+        begun: float,
+        prepared: Prepared | None = None,
+        cost: Money | None = None,
     ) -> None:
-        """Remember an item that waits for the line ``custom_id`` of a file."""
-        changes = orjson.dumps([adjustment.to_json() for adjustment in adjustments]).decode()
+        """Remember an item that waits for the line ``custom_id`` of a file.
+
+        Args:
+            begun: seconds since 1970.
+            prepared: the item's own; None for who shares another's line.
+            cost: estimated.
+        """
+        changes = prepared.adjustments if prepared is not None else ()
         self._database.write(
             (
-                "INSERT INTO batch_lines (file, custom_id, source, question, content, adjustments, begun) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (file, custom_id, key.source, key.question, key.content or "", changes, begun),
+                "INSERT INTO batch_lines (file, custom_id, source, question, content, adjustments, begun, "
+                "tokens, cost, currency) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    file,
+                    custom_id,
+                    key.source,
+                    key.question,
+                    key.content or "",
+                    orjson.dumps([change.to_json() for change in changes]).decode(),
+                    begun,
+                    prepared.tokens if prepared is not None else None,
+                    str(cost.amount) if cost else None,
+                    cost.currency if cost else None,
+                ),
             )
         )
 
@@ -196,6 +225,20 @@ class Shelf:
     def give_up(self, line: int) -> None:
         """Nobody waits for the line any more, and its item has no end."""
         self._database.write(("UPDATE batch_lines SET ended = 1 WHERE line = ?", (line,)))
+
+    def expected(self, currency: str | None) -> Amount:
+        """What the lines under way are estimated to use; money in one currency."""
+        requests, tokens, money = 0, 0, Decimal(0)
+        for row in self._database.all(
+            "SELECT tokens, cost, currency FROM batch_lines JOIN batch_files USING (file) "
+            "WHERE job = ? AND ended = 0 AND (tokens IS NOT NULL OR cost IS NOT NULL)",
+            (self._job,),
+        ):
+            requests += 1
+            tokens += row["tokens"] or 0
+            if row["currency"] == currency and row["cost"] is not None:
+                money += Decimal(row["cost"])
+        return Amount(requests, tokens, money)
 
     def count(self) -> int:
         """Items that wait."""
