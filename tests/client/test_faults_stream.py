@@ -245,7 +245,11 @@ def test_a_server_that_does_not_stream_is_read_all_the_same(face: Face, loopback
     [
         (Answer(401, refusal(401, "1002").body, reset="middle"), errors.AuthenticationError, "key"),
         (Answer(403, [b"x" * 100_000] * 50), errors.AccessError, "access"),
-        (Answer(400, [refusal(400, "1210").body], reset="middle"), errors.RejectedRequestError, "不行"),
+        (
+            Answer(400, [b'{"error": {"code": "1210", "message": "no"}}'], reset="middle"),
+            errors.RejectedRequestError,
+            "says: no",
+        ),
     ],
 )
 def test_a_refusal_counts_however_its_body_ends(
