@@ -18,7 +18,7 @@ from typing import Any, Protocol, Self, Unpack
 
 from visionpipe.client.calls import Calls
 from visionpipe.client.drive import AsyncRun, Run
-from visionpipe.client.options import CallOptions
+from visionpipe.client.options import CallOptions, merged
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.saved_talk import load_talk, save_talk
 from visionpipe.client.stream import AsyncStream, Stream
@@ -27,6 +27,7 @@ from visionpipe.errors import UnsupportedError
 from visionpipe.media import Text
 from visionpipe.reply import Reply
 from visionpipe.request import Message
+from visionpipe.stages.estimate import message_tokens
 from visionpipe.stages.history import Transcript
 
 
@@ -70,8 +71,8 @@ class _Talk:
 
         Args:
             path: of the file; it is whole or as it was before.
-            embed: put images into the file that lie on disk, which are otherwise kept by their path. Images
-                given as bytes are always in it.
+            embed: put everything into the file. Otherwise images of several megabytes that lie on disk are
+                kept by their path; see :mod:`visionpipe.client.saved_talk`.
 
         Raises:
             OutputError: it cannot be written.
@@ -79,7 +80,7 @@ class _Talk:
         save_talk(path, self._transcript, self.system, embed=embed)
 
     def _prepared(self, prompt: str, images: tuple[Any, ...], options: CallOptions) -> Prepared:
-        return self._means.prepare(prompt, images, {**self._options, **options}, self._transcript)
+        return self._means.prepare(prompt, images, merged(self._options, options), self._transcript)
 
     def _said(self, prepared: Prepared, prompt: str) -> Message:
         """The user's message for the history: as sent, without a system text put before the prompt."""
@@ -87,8 +88,12 @@ class _Talk:
         return Message("user", (*(part for part in sent if not isinstance(part, Text)), Text(prompt)))
 
     def _keep(self, prepared: Prepared, messages: tuple[Message, ...], counted: int | None) -> None:
-        self._transcript = self._transcript.with_exchange(
-            messages, estimated=prepared.estimate.prompt_tokens, counted=counted
+        model, request = prepared.model, prepared.single("turn of a conversation")
+        unknown = sum(message_tokens(message, model)[1] for message in request.messages)
+        so_far = self._transcript
+        self._transcript = Transcript(
+            (*so_far.messages, *messages),
+            so_far.calibration.after(prepared.estimate.prompt_tokens, unknown, counted),
         )
 
     def _keep_streamed(self, prepared: Prepared, prompt: str) -> Callable[[Reply], None]:

@@ -1,8 +1,8 @@
 """A conversation as JSON and back.
 
-The rule: images that lie on disk are kept as references (path, size and time of change, which are checked
-when they are sent again), images in memory as base64; with ``embed`` all are base64, so that the file can go
-to another machine.
+The rule: what was sent from memory is in the file as base64 (all but the largest images); what was too large
+for that and streamed from disk is kept as a reference (path, size and time of change, which are checked when
+it is sent again), unless ``embed`` puts it into the file as well.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from visionpipe.media import (
     Text,
 )
 from visionpipe.request import Message, ToolCall
+from visionpipe.stages.estimate import Calibration
 from visionpipe.stages.history import Transcript
 from visionpipe.values import JSON
 
@@ -95,7 +96,10 @@ def talk_json(transcript: Transcript, system: str | None, *, embed: bool = False
     return {
         "visionpipe_conversation": VERSION,
         "system": system,
-        "correction": transcript.correction,
+        "calibration": {
+            "factor": transcript.calibration.factor,
+            "per_medium": transcript.calibration.per_medium,
+        },
         "messages": [_message_json(message, embed) for message in transcript.messages],
     }
 
@@ -105,7 +109,9 @@ def read_talk(record: Mapping[str, Any]) -> tuple[Transcript, str | None]:
     if record["visionpipe_conversation"] != VERSION:
         raise ValueError(f"version {record['visionpipe_conversation']!r}, and {VERSION} is known")
     messages = tuple(_message(entry) for entry in record["messages"])
-    return Transcript(messages, float(record["correction"])), record["system"]
+    learnt = record["calibration"]
+    calibration = Calibration(float(learnt["factor"]), int(learnt["per_medium"]))
+    return Transcript(messages, calibration), record["system"]
 
 
 def _message_json(message: Message, embed: bool) -> dict[str, JSON]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -45,7 +46,7 @@ def estimate(request: Request, model: ModelRecord) -> Estimate:
     """Estimate ``request`` on ``model`` from its real dimensions and texts."""
     counted = [message_tokens(message, model) for message in request.messages]
     total = sum(tokens for tokens, _ in counted) + tools_tokens(request.tools)
-    complete = all(known for _, known in counted)
+    complete = not any(unknown for _, unknown in counted)
     output = request.parameters.max_tokens or model.default_output_tokens or 0
     return Estimate(
         prompt_tokens=total,
@@ -56,11 +57,43 @@ def estimate(request: Request, model: ModelRecord) -> Estimate:
     )
 
 
-def message_tokens(message: Message, model: ModelRecord) -> tuple[int, bool]:
-    """The tokens of one message, and whether all of it could be counted."""
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What a reply's usage taught about the estimates of one conversation.
+
+    ``factor``: how many times more tokens the service counts than are estimated, at least 1. ``per_medium``:
+    tokens of one image or clip whose tokens no formula gives.
+    """
+
+    factor: float = 1.0
+    per_medium: int = 0
+
+    def tokens(self, messages: Iterable[Message], model: ModelRecord) -> int:
+        """The tokens of ``messages``, corrected."""
+        counted = [message_tokens(message, model) for message in messages]
+        known, unknown = (sum(figures) for figures in zip(*counted, strict=True)) if counted else (0, 0)
+        return math.ceil(known * self.factor + unknown * self.per_medium)
+
+    def after(self, known: int, unknown: int, counted: int | None) -> Calibration:
+        """The calibration after one more reply.
+
+        Args:
+            known: tokens of the request as estimated.
+            unknown: images and clips in it that were not estimated.
+            counted: its tokens as the service counted them; None where it did not say.
+        """
+        if not counted or not known:
+            return self
+        if unknown:
+            return replace(self, per_medium=max(0, math.ceil((counted - known * self.factor) / unknown)))
+        return replace(self, factor=max(1.0, counted / known))
+
+
+def message_tokens(message: Message, model: ModelRecord) -> tuple[int, int]:
+    """The tokens of one message, and how many of its media could not be counted."""
     counts = [_part_tokens(part, model) for part in message.parts]
     calls = sum(text_tokens(f"{call.name} {call.arguments}") for call in message.tool_calls)
-    return sum(count for count in counts if count is not None) + calls, None not in counts
+    return sum(count for count in counts if count is not None) + calls, counts.count(None)
 
 
 def tools_tokens(tools: Sequence[Mapping[str, JSON]]) -> int:

@@ -23,6 +23,7 @@ from visionpipe.media import (
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Message, Parameters
 from visionpipe.stages.check import input_room
+from visionpipe.stages.estimate import Calibration
 from visionpipe.stages.trim import trim
 from visionpipe.values import Adjustment
 
@@ -47,29 +48,11 @@ _PLACEHOLDERS = {
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said: users' turns with their media, answers, function calls and their results.
-
-    ``correction``: how many times more tokens the service counted for the last request than were estimated,
-    at least 1.
-    """
+    """What was said (users' turns with their media, answers, function calls and their results), and how the
+    service's own counts correct the estimates."""
 
     messages: tuple[Message, ...] = ()
-    correction: float = 1.0
-
-    def with_exchange(
-        self, messages: Sequence[Message], *, estimated: int = 0, counted: int | None = None
-    ) -> Transcript:
-        """The transcript after one more exchange.
-
-        Args:
-            messages: the user's turn and everything up to the answer.
-            estimated: tokens of the request as estimated.
-            counted: tokens of the request as the service counted them; None where it did not say.
-        """
-        correction = self.correction
-        if counted and estimated:
-            correction = max(1.0, counted / estimated)
-        return Transcript((*self.messages, *messages), correction)
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +70,7 @@ class Fitted:
     """The earlier messages as they will be sent, and what was left out of them."""
 
     messages: tuple[Message, ...] = ()
-    adjustments: tuple[Adjustment, ...] = field(default=())
+    adjustments: tuple[Adjustment, ...] = ()
 
 
 def fit_history(
@@ -104,7 +87,7 @@ def fit_history(
         Message("user", (*turn.media, Text(f"{turn.system or ''}\n\n{turn.prompt}"))),
         model,
         room=None if room is None else room - turn.tools_tokens,
-        correction=transcript.correction,
+        calibration=transcript.calibration,
     )
     return Fitted(messages, (*calls, *hidden, *trimmed))
 

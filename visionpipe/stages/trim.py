@@ -7,13 +7,14 @@ less the output asked for (the platform's FAQ).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Message
-from visionpipe.stages.estimate import message_tokens
+from visionpipe.stages.estimate import Calibration
 from visionpipe.values import Adjustment
+
+NONE = Calibration()
 
 
 def exchanges(messages: Sequence[Message]) -> list[tuple[Message, ...]]:
@@ -32,7 +33,7 @@ def trim(
     model: ModelRecord,
     *,
     room: int | None,
-    correction: float = 1.0,
+    calibration: Calibration = NONE,
 ) -> tuple[tuple[Message, ...], tuple[Adjustment, ...]]:
     """The part of ``history`` that fits beside ``newest``, the oldest exchanges left out first.
 
@@ -41,20 +42,20 @@ def trim(
         newest: what is said next, with the system text; it stays, whatever it takes.
         model: whose token estimate counts.
         room: the most tokens of input; None: no limit known.
-        correction: what the estimates are multiplied with.
+        calibration: how the estimates are corrected.
 
     Returns:
         The messages kept, and one adjustment where any were left out.
     """
     runs = exchanges(history)
-    sizes = [sum(message_tokens(message, model)[0] for message in run) for run in runs]
-    whole = math.ceil((sum(sizes) + message_tokens(newest, model)[0]) * correction)
-    if room is None or whole <= room:
+    whole = calibration.tokens((*history, newest), model)
+    if room is None or whole <= room or not runs:
         return tuple(history), ()
     total, gone = whole, 0
     while gone < len(runs) and total > room:
         gone += 1
-        total = math.ceil((sum(sizes[gone:]) + message_tokens(newest, model)[0]) * correction)
+        kept = (message for run in runs[gone:] for message in run)
+        total = calibration.tokens((*kept, newest), model)
     note = Adjustment(
         "trimmed",
         "history",
