@@ -18,6 +18,7 @@ from visionpipe.errors import VisionPipeError
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.budget import Caps
+    from visionpipe.pipeline.provider_batch_run import BatchRun
     from visionpipe.pipeline.run import Run
     from visionpipe.values import Money
 
@@ -81,13 +82,18 @@ def caption(
     journal: JournalPath = None,
     item_seconds: Annotated[float | None, typer.Option(help="Longest time for one item.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Begin nothing new after this time.")] = None,
+    via: Annotated[
+        str, typer.Option(help="calls, or batch: the service's batch files, half the price within a day.")
+    ] = "calls",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last lines.")] = False,
     as_json: connection.AsJson = False,
 ) -> None:
     """Caption images by the folder. Run the same command again to go on where it ended."""
     from visionpipe.cli.outputs import Outputs, default_journal
     from visionpipe.cli.progress import reporter
+    from visionpipe.cli.via_batch import in_batches, step_teller
     from visionpipe.pipeline.pipeline import Pipeline
+    from visionpipe.pipeline.provider_batch import ProviderBatch
     from visionpipe.sinks.opening import SinkOptions
 
     options = connection.call_options(
@@ -105,22 +111,43 @@ def caption(
         connection.make_client(model, base_url, catalog, lang) as client,
         reporter(as_json=as_json, quiet=quiet) as show,
     ):
-        pipeline = Pipeline(
-            chosen_prompt(prompt, preset),
-            client=client,
-            options=options,
-            journal=journal,
-            concurrency=concurrency,
-            rpm=rpm,
-            tpm=tpm,
-            budget=caps(budget, budget_tokens, budget_requests),
-            near_duplicates=near_duplicates,
-            retry_failed=retry_failed,
-            force=force,
-            item_seconds=item_seconds,
-            job_seconds=job_seconds,
-            on_event=show,
-        )
+        pipeline: Pipeline | ProviderBatch
+        calls_only = {
+            "near_duplicates": near_duplicates,
+            "item_seconds": item_seconds,
+            "job_seconds": job_seconds,
+            "rpm": rpm,
+            "tpm": tpm,
+        }
+        if in_batches(via, **calls_only):
+            pipeline = ProviderBatch(
+                chosen_prompt(prompt, preset),
+                client=client,
+                options=options,
+                journal=journal,
+                budget=caps(budget, budget_tokens, budget_requests),
+                retry_failed=retry_failed,
+                force=force,
+                on_event=show,
+                on_step=step_teller(silent=quiet or as_json),
+            )
+        else:
+            pipeline = Pipeline(
+                chosen_prompt(prompt, preset),
+                client=client,
+                options=options,
+                journal=journal,
+                concurrency=concurrency,
+                rpm=rpm,
+                tpm=tpm,
+                budget=caps(budget, budget_tokens, budget_requests),
+                near_duplicates=near_duplicates,
+                retry_failed=retry_failed,
+                force=force,
+                item_seconds=item_seconds,
+                job_seconds=job_seconds,
+                on_event=show,
+            )
         outputs = Outputs(
             specs, journal, SinkOptions(locate=locator(_root(sources)), root=_root(sources)), pipeline.job
         )
@@ -132,7 +159,7 @@ def caption(
     _account(run, outputs, specs, as_json=as_json)
 
 
-def _consume(run: Run, outputs: Any) -> VisionPipeError | None:
+def _consume(run: Run | BatchRun, outputs: Any) -> VisionPipeError | None:
     problem: VisionPipeError | None = None
     with _interruptible(run):
         try:
@@ -144,7 +171,7 @@ def _consume(run: Run, outputs: Any) -> VisionPipeError | None:
     return problem
 
 
-def _account(run: Run, outputs: Any, specs: list[str], *, as_json: bool) -> None:
+def _account(run: Run | BatchRun, outputs: Any, specs: list[str], *, as_json: bool) -> None:
     summary = run.summary
     if summary is None:
         raise typer.Exit(1)
@@ -161,7 +188,7 @@ def _account(run: Run, outputs: Any, specs: list[str], *, as_json: bool) -> None
 
 
 @contextmanager
-def _interruptible(run: Run) -> Iterator[None]:
+def _interruptible(run: Run | BatchRun) -> Iterator[None]:
     """The first Ctrl-C drains and saves, the second ends at once."""
     pressed = 0
 
