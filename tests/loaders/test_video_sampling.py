@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.errors import ContextLimitError
+from visionpipe.errors import ContextLimitError, ParameterError
 from visionpipe.loaders.sampling import Even, Every, PerScene, fit_count, sample_times
 
 durations = st.fractions(min_value=0, max_value=7200, max_denominator=90_000)
@@ -48,6 +48,11 @@ def test_the_count_fits_model_and_budget(duration: Fraction, images: int, tokens
     count = fit_count(duration, max_images=images, tokens_per_image=tokens, token_budget=budget)
     assert 1 <= count <= images
     assert count * tokens <= budget
+
+
+def test_no_endless_plan() -> None:
+    with pytest.raises(ParameterError, match="longer step"):
+        sample_times(Every(0.001), Fraction(10_000))
 
 
 def test_without_known_limits_the_density_decides() -> None:

@@ -47,6 +47,11 @@ def test_a_clip_of_no_length_is_one_span() -> None:
     assert plan.frame_times(3) == (Fraction(0),)
 
 
+def test_a_damaged_header_s_duration_makes_no_endless_plan() -> None:
+    with pytest.raises(ParameterError, match="Allow longer"):
+        plan_spans(scenes([0, 10**12], BASES[0]))
+
+
 @pytest.mark.parametrize("longest", [0, -1, float("nan"), float("inf")])
 def test_a_length_that_is_none(longest: float) -> None:
     with pytest.raises(ParameterError):

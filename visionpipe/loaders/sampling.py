@@ -50,6 +50,9 @@ class KeyFrames:
     count: int | None = None
 
 
+MOST_TIMES = 100_000
+"""More moments of one clip than this are a mistake, or a damaged header's duration."""
+
 Sampling: TypeAlias = Even | Every | At | PerScene | KeyFrames
 
 
@@ -79,6 +82,12 @@ def sample_times(
                     subject="every",
                 )
             step = Fraction(str(seconds))
+            if duration / step > MOST_TIMES:
+                raise ParameterError(
+                    f"a picture every {seconds} s of {float(duration):.0f} s is more than {MOST_TIMES:,}",
+                    cure="Give a longer step.",
+                    subject="every",
+                )
             return tuple(step * i for i in range(max(1, math.ceil(duration / step))))
         case At(seconds):
             return _given(seconds, duration)

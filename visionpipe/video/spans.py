@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from visionpipe.errors import ParameterError
-from visionpipe.loaders.sampling import spread
+from visionpipe.loaders.sampling import MOST_TIMES, spread
 from visionpipe.loaders.scenes import Scene
 from visionpipe.values import Timecode
 
@@ -52,7 +52,14 @@ def plan_spans(scenes: Sequence[Scene], longest: float | None = None) -> tuple[S
         raise ParameterError(
             f"{longest} s is no length of a span", cure="Give a number over 0.", subject="longest"
         )
-    limit = usual_longest(scenes[-1].end.exact) if longest is None else Fraction(str(longest))
+    duration = scenes[-1].end.exact
+    limit = usual_longest(duration) if longest is None else Fraction(str(longest))
+    if duration / limit > MOST_TIMES:
+        raise ParameterError(
+            f"spans of {float(limit):g} s of a clip of {float(duration):.0f} s are more than {MOST_TIMES:,}",
+            cure="Allow longer ones.",
+            subject="longest",
+        )
     plans: list[SpanPlan] = []
     for scene in scenes:
         ticks = scene.end.pts - scene.start.pts
