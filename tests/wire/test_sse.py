@@ -135,3 +135,14 @@ def test_a_long_line_in_tiny_chunks_costs_no_more_than_its_length() -> None:
         parser.feed(line[i : i + 1])
     assert parser.feed(b"\n\n") == [line[6:]]
     assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("line", [b"data: }\n", b"data: xxxxxxxx\n"])
+def test_an_event_that_never_ends_costs_no_more_than_its_length(line: bytes) -> None:
+    parser = SseParser()
+    begun = time.perf_counter()
+    assert parser.feed(b'data: {"\n' + line * 40_000) == []
+    # Looking at all of it at each line took 14 s.
+    assert time.perf_counter() - begun < 3
+    (payload,) = parser.finish()
+    assert payload.count(b"\n") == 40_000

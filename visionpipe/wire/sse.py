@@ -13,6 +13,10 @@ from __future__ import annotations
 import orjson
 
 DONE = b"[DONE]"
+MOST_LOOKS = 100
+"""How often an event of many lines is looked at for being whole: each look costs as much as the event is long,
+and an event that never ends must not cost the square of its length."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -23,11 +27,12 @@ class SseParser:
     [b'{"a": 1}']
     """
 
-    __slots__ = ("_after_cr", "_begun", "_line", "_payload")
+    __slots__ = ("_after_cr", "_begun", "_line", "_looks", "_payload")
 
     def __init__(self) -> None:
         self._line: list[bytes] = []
         self._payload: list[bytes] = []
+        self._looks = 0
         self._after_cr = False
         self._begun = False
 
@@ -77,9 +82,15 @@ class SseParser:
         if payload:
             out.append(payload)
         self._payload = []
+        self._looks = 0
 
     def _begins_anew(self, payload: bytes) -> bool:
-        return _whole(payload) or _whole(b"\n".join(self._payload))
+        if _whole(payload) or (len(self._payload) == 1 and _whole(self._payload[0])):
+            return True
+        if not (self._payload[0].startswith(b"{") and self._payload[-1].rstrip().endswith(b"}")):
+            return False
+        self._looks += 1
+        return self._looks <= MOST_LOOKS and _whole(b"\n".join(self._payload))
 
 
 def _whole(payload: bytes) -> bool:
