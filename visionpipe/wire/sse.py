@@ -14,8 +14,8 @@ import orjson
 
 DONE = b"[DONE]"
 MOST_LOOKS = 100
-"""How often an event of many lines is looked at for being whole: each look costs as much as the event is long,
-and an event that never ends must not cost the square of its length."""
+"""How often an event of many lines is looked at for being whole: each look costs as much as the event is
+long, and one that never ends must not cost the square of its length."""
 
 _BOM = b"\xef\xbb\xbf"
 
