@@ -43,7 +43,7 @@ class Answer:
         body: bytes, or chunks to drip one by one (sent with chunked encoding).
         headers: sent besides Content-Length or Transfer-Encoding.
         wait: the server waits for this event before the first byte.
-        gate: called before each chunk of a dripped body but the first.
+        gate: called before each chunk of a dripped body but the first; with ``gate_first``, before that too.
         reset: "before" resets the connection instead of answering, "close" closes it quietly instead,
             "head" inside the head, "middle" half-way through the body (a dripped one: after its chunks).
         early: answer before the request's body is read; "keep" leaves it unread and the connection open,
@@ -57,6 +57,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     wait: threading.Event | None = None
     gate: Callable[[int], object] | None = None
+    gate_first: bool = False
     reset: str = ""
     early: str = ""
     close: bool = False
@@ -221,7 +222,7 @@ class Loopback:
         else:
             connection.sendall(head.encode())
             for number, chunk in enumerate(answer.body):
-                if number and answer.gate is not None:
+                if (number or answer.gate_first) and answer.gate is not None:
                     answer.gate(number)
                 connection.sendall(b"%x\r\n%b\r\n" % (len(chunk), chunk))
             if answer.reset == "middle":

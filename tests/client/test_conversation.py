@@ -37,7 +37,7 @@ SAMPLES = Path(__file__).parent.parent.parent / "samples"
 CHINA = SAMPLES / "china.jpg"
 COFFEE = SAMPLES / "coffee.png"
 LINK = "https://example.com/a.jpg"
-EMPTY = {
+EMPTY: dict[str, Any] = {
     "visionpipe_conversation": 1,
     "system": None,
     "calibration": {"factor": 1.0, "per_medium": 0},

@@ -85,7 +85,9 @@ class Calibration:
         if not counted or not known:
             return self
         if unknown:
-            return replace(self, per_medium=max(0, math.ceil((counted - known * self.factor) / unknown)))
+            each = math.ceil((counted - known * self.factor) / unknown)
+            # The most seen so far, since what estimates of text are over must not count against it.
+            return replace(self, per_medium=max(self.per_medium, each))
         return replace(self, factor=max(1.0, counted / known))
 
 

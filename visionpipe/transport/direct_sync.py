@@ -8,6 +8,7 @@ are open at once.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import ssl
@@ -146,6 +147,10 @@ class _Connection:
         return wait_for_socket(self._socket, False, 0)[0]
 
     def close(self) -> None:
+        # A thread that waits for this socket would not hear of its close. The plain socket's own method,
+        # because that of a TLS socket takes the ground from under such a thread.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         self._socket.close()
 
     def exchange(
@@ -244,8 +249,8 @@ class _Connection:
         if self._early:
             return self._early.pop()
         seconds, expired = patience(timeouts, "read", self._clock, httpx.ReadTimeout)
-        self._socket.settimeout(seconds)
         try:
+            self._socket.settimeout(seconds)
             return self._socket.recv(READ_BYTES)
         except TimeoutError as error:
             raise expired from error

@@ -76,7 +76,11 @@ class AsyncHttpSender:
 
     async def open(self, request: HttpRequest) -> AsyncHttpByteStream:
         """Send, and return as soon as the answer's head is there."""
-        return AsyncHttpByteStream(await self._begin(request), self._endpoint.host, self._auth.secrets())
+        response = await self._begin(request)
+        if isinstance(self._transport, AsyncioTransport):
+            timeouts = response.request.extensions["timeout"]
+            timeouts["read"] = timeouts["first_token"]
+        return AsyncHttpByteStream(response, self._endpoint.host, self._auth.secrets())
 
     async def close(self) -> None:
         """Close idle connections; those in use close when they are done. May be called again."""
@@ -112,7 +116,9 @@ class AsyncHttpByteStream:
         if self._closed:
             return
         try:
+            timeouts = self._response.request.extensions["timeout"]
             async for piece in self._response.aiter_bytes():
+                timeouts["read"] = timeouts["idle"]
                 yield piece
         except httpx.HTTPError as error:
             raise in_answer(error, self._host, self._secrets) from error

@@ -96,7 +96,11 @@ class HttpSender:
     def open(self, request: HttpRequest) -> HttpByteStream:
         """Send, and return as soon as the answer's head is there. Raises as ``send``; its errors after the
         head come out of the iteration."""
-        return HttpByteStream(self._begin(request), self._endpoint.host, self._auth.secrets())
+        response = self._begin(request)
+        if isinstance(self._transport, SocketTransport):
+            timeouts = response.request.extensions["timeout"]
+            timeouts["read"] = timeouts["first_token"]
+        return HttpByteStream(response, self._endpoint.host, self._auth.secrets())
 
     def close(self) -> None:
         """Close idle connections; those in use close when they are done. May be called again."""
@@ -132,7 +136,10 @@ class HttpByteStream:
         if self._closed:
             return
         try:
-            yield from self._response.iter_bytes()
+            timeouts = self._response.request.extensions["timeout"]
+            for piece in self._response.iter_bytes():
+                timeouts["read"] = timeouts["idle"]
+                yield piece
         except httpx.HTTPError as error:
             raise in_answer(error, self._host, self._secrets) from error
         finally:

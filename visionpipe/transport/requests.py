@@ -194,4 +194,5 @@ def _timeouts(timeouts: Timeouts) -> dict[str, float]:
         "read": timeouts.first_byte,
         "pool": timeouts.connect,
         "idle": timeouts.idle,
+        "first_token": timeouts.first_token,
     }
