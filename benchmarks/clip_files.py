@@ -19,7 +19,7 @@ SECONDS = 76
 
 
 def make_clip(path: Path, megabytes: int = 190) -> Path:
-    """Encodes 76 s of 1080p H.264 (B-frames, a key frame a second) with cuts at CUT_SECONDS, about so large."""
+    """Encodes 76 s of 1080p H.264 (B-frames, a key frame a second), cut at CUT_SECONDS, about so large."""
     with av.open(str(SAMPLE)) as sample:
         shots = [
             frame.reformat(1920, 1080, "yuv420p", interpolation="BICUBIC").to_ndarray()
