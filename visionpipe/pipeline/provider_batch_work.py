@@ -238,9 +238,9 @@ class Work:
         self._job.shelf.written(shelved.number, file.lines, file.size)
         self._report(shelved.number)
         written = self._job.shelf.file(shelved.number)
-        assert written is not None and self._job.courier.upload(written), "it was written just now"
-        self._report(shelved.number)
-        yield from self._make(shelved.number, again=False)
+        if written is not None and self._job.courier.upload(written):
+            self._report(shelved.number)
+            yield from self._make(shelved.number, again=False)
 
     def _make(self, number: int, *, again: bool) -> Iterator[Ended]:
         """Make a batch of an uploaded file, once the model's queue has room for it."""
