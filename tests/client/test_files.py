@@ -211,3 +211,12 @@ def test_lines_are_written_in_constant_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert (tmp_path / "b.jsonl").stat().st_size == 40_000_003
     assert peak < 2_000_000
+
+
+def test_a_full_disk_is_told() -> None:
+    full = BatchFile(Path("/dev/full"))
+    with pytest.raises(OutputError) as caught:
+        full.add(Body((bytes(1_000_000),)))
+    assert (caught.value.code, caught.value.scope) == ("disk_full", "job")
+    with pytest.raises(OutputError):
+        full.close()

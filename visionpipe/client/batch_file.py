@@ -41,22 +41,26 @@ class BatchFile:
 
         Raises:
             UnreadableSourceError: a file in it vanished or changed; the line is not in the file then.
-            OutputError: the disk is full or fails.
+            OutputError: the disk is full or fails; the file is of no use then.
         """
         try:
             for chunk in iterate(line):
                 self._file.write(chunk)
-        except (VisionPipeError, OSError) as error:
-            try:
-                self._file.seek(self.size)
-                self._file.truncate()
-            except OSError as failed:
-                raise _unwritable(self.path, failed) from failed
-            if isinstance(error, OSError):
-                raise _unwritable(self.path, error) from error
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        except VisionPipeError:
+            self._take_back()
             raise
         self.lines += 1
         self.size += line.size
+
+    def _take_back(self) -> None:
+        """Remove what was written of a line."""
+        try:
+            self._file.seek(self.size)
+            self._file.truncate()
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
 
     def close(self) -> None:
         """Everything is on the disk when this returns."""
