@@ -16,6 +16,7 @@ from visionpipe.loaders.frames import FrameSet, sample_frames
 from visionpipe.loaders.sampling import At, Even, Every, KeyFrames, PerScene, Sampling, sample_times
 from visionpipe.loaders.video import load_video
 from visionpipe.media import Frame, MemoryContent, Video
+from visionpipe.values import Timecode
 
 LEVELS = [(i * 5 + 3) % 251 for i in range(50)]
 B_FRAMES = {"preset": "fast", "bf": "3", "b-pyramid": "normal", "crf": "12"}
@@ -170,6 +171,24 @@ def test_a_damaged_group_costs_only_itself(tmp_path: Path) -> None:
     assert len(frames) >= 8
     times = [f.time for f in frames]
     assert times == sorted(times)
+
+
+def test_where_pictures_are_missing_the_ones_before_them_stand_in(tmp_path: Path) -> None:
+    options = {"preset": "ultrafast", "x265-params": "log-level=none"}
+    pictures = [texture(i // 3) for i in range(48)]
+    path = write_clip(tmp_path / "a.mp4", pictures, codec="libx265", options=options)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"mdat") + 4
+    for at in range(start + 300, len(data) // 2, 90):
+        data[at : at + 8] = bytes(8)
+    path.write_bytes(bytes(data))
+    frames = sample_frames(loaded(path), Even(24))
+    times = [f.time for f in frames]
+    assert times == sorted(set(times))
+    assert 0 < len(frames) <= 24
+    assert set(times) <= {
+        Timecode(round(n * Fraction(1, 25) * 12_800), Fraction(1, 12_800)) for n in range(48)
+    }
 
 
 def test_a_file_that_changed_since_is_not_read(tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def sample_frames(
             subject=video.name,
             code="no_picture",
         )
+    kept.sort(key=lambda frame: frame.time)
     return FrameSet(tuple(kept), tuple(_record(video, met, kept)))
 
 

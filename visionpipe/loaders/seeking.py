@@ -28,7 +28,7 @@ _NONREF_IS_SAFE = frozenset({"h264", "mpeg4", "mpeg2video", "mpeg1video"})
 
 
 def pictures_at(clip: OpenClip, moments: Sequence[int]) -> Iterator[VideoFrame]:
-    """The pictures at ``moments`` (pts, ascending), each once, in order.
+    """The pictures at ``moments`` (pts, ascending), each once; in order, but for damaged groups.
 
     Damage in a group costs only what cannot be decoded there; a moment then gets the nearest picture
     before it. Nothing is yielded where nothing can be decoded at all.
@@ -37,11 +37,11 @@ def pictures_at(clip: OpenClip, moments: Sequence[int]) -> Iterator[VideoFrame]:
     groups: dict[int, list[int]] = {}
     for moment in moments:
         groups.setdefault(max(0, bisect_right(stamps, moment) - 1), []).append(moment)
-    last = None
+    seen: set[int] = set()
     for key, group in sorted(groups.items()):
         for picture in _group(clip, stamps, key, group):
-            if last is None or (picture.pts or 0) > last:
-                last = picture.pts or 0
+            if picture.pts is not None and picture.pts not in seen:
+                seen.add(picture.pts)
                 yield picture
 
 

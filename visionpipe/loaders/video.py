@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import BadVideoError, MediaLimitError, UnreadableSourceError
 from visionpipe.loaders.clip import OpenClip, head, open_clip, packets, translated
+from visionpipe.loaders.seeking import tolerant
 from visionpipe.media import Content, FileContent, LinkedVideo, MemoryContent, Video
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ def shown_size(frame: VideoFrame, rotation: int, pixel_aspect: Fraction) -> tupl
 
 
 def first_picture(clip: OpenClip) -> VideoFrame:
-    """Decodes the first picture; raises BadVideoError where there is none."""
-    with translated(clip.name):
-        for frame in clip.container.decode(clip.stream):
-            return frame
+    """Decodes the first picture that is whole; raises BadVideoError where there is none."""
+    for packet in chain(packets(clip), [None]):
+        for picture in tolerant(clip, packet):
+            return picture
     raise BadVideoError(
         "not one picture of it can be decoded",
         cure="Try to play it; if a player cannot either, the file is damaged.",
