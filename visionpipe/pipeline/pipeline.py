@@ -40,6 +40,9 @@ from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.quality import QualityPolicy
 
+# Preparation waits for the disk and the journal about as long as it computes, on whatever machine.
+_PREPARERS = 4
+
 
 class Pipeline:
     """A job over many images.
@@ -132,7 +135,7 @@ class Pipeline:
         self._force = force
         self._item_seconds = item_seconds
         self._job_seconds = job_seconds
-        self._preparers = preparers or max(2, min(4, os.cpu_count() or 2))
+        self._preparers = preparers or _PREPARERS
         self._lang = lang
         self._on_event = on_event
         self._clock = clock
