@@ -68,8 +68,8 @@ class Adjustment:
     """One thing that was changed between what the caller gave and what was sent.
 
     ``kind`` is a stable word (resized, re-encoded, rotated, flattened, converted, first_frame, split,
-    contact_sheet, dropped, left_out, trimmed, sampled, doubt, defaulted), ``subject`` the file or parameter, ``detail`` one
-    clause with the figures: ``"4032x3024 -> 2016x1512"``.
+    contact_sheet, dropped, left_out, trimmed, sampled, doubt, defaulted), ``subject`` the file or parameter,
+    ``detail`` one clause with the figures: ``"4032x3024 -> 2016x1512"``.
     """
 
     kind: str

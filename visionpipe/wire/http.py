@@ -52,8 +52,8 @@ class Body:
 class Timeouts:
     """Seconds. ``first_byte`` is from the request's last byte to the answer's first; ``idle`` between two
     pieces of an answer; ``first_token`` from a streamed answer's head to its first piece, as a server may
-    send the head before it begins to think (behind a proxy, ``idle`` holds there too); ``total`` from connecting to the answer's last byte, so that an answer which drips
-    or never ends comes to an end."""
+    send the head before it begins to think (behind a proxy, ``idle`` holds there too); ``total`` from
+    connecting to the answer's last byte, so that an answer which drips or never ends comes to an end."""
 
     connect: float = 10.0
     write: float = 60.0
