@@ -10,6 +10,7 @@ import pytest
 from tests.cli.commands import SAMPLES, visionpipe
 from tests.client.faces import KEY, chat
 from tests.loopback import Loopback
+from visionpipe.testing.sandbox import SandboxHandle
 
 
 def test_describe_prints_one_answer(tmp_path: Path) -> None:
@@ -65,8 +66,19 @@ def test_check_sends_nothing_and_needs_no_key(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "chelsea.png" in done.stdout
     assert "cost at most" in done.stdout
-    assert "tokens estimated by: official sample" in done.stdout
+    assert "tokens counted by: official sample" in done.stdout
     assert not list(tmp_path.iterdir())
+
+
+def test_check_has_the_service_count_where_it_can(tmp_path: Path, sandbox: SandboxHandle) -> None:
+    env = {"VISIONPIPE_BASE_URL": f"bigmodel+{sandbox.base_url}", "VISIONPIPE_API_KEY": sandbox.key}
+    command = ["check", str(SAMPLES / "coffee.png"), "--model", "glm-4.6v"]
+    plain = visionpipe(*command, folder=tmp_path, env=env)
+    assert "tokens counted by: published GLM-4.1V processor" in plain.stdout, plain.stderr
+    assert sandbox.stats()["requests"] == 0
+    counted = visionpipe(*command, "--count", folder=tmp_path, env=env)
+    assert "tokens counted by: the service" in counted.stdout, counted.stderr
+    assert sandbox.stats()["requests"] == 1
 
 
 def test_check_as_json(tmp_path: Path) -> None:

@@ -28,14 +28,19 @@ def check(
     near_duplicates: main_job.Near = None,
     column: main_job.Column = None,
     journal: Annotated[Path | None, typer.Option(help="A job's journal: what it holds is kept.")] = None,
+    count: Annotated[
+        bool, typer.Option("--count", help="Have the service count the tokens; sends the pictures to it.")
+    ] = False,
     as_json: connection.AsJson = False,
 ) -> None:
-    """Show what would be sent, changed, refused, and cost. Needs no key, sends nothing."""
+    """Show what would be sent, changed, refused, and cost. Sends nothing, but for --count."""
     import orjson
 
+    from visionpipe.client.counting import can_count
     from visionpipe.pipeline.pipeline import Pipeline
 
-    with connection.planning_client(model, base_url, catalog, lang) as client:
+    make = connection.make_client if count else connection.planning_client
+    with make(model, base_url, catalog, lang) as client:
         pipeline = Pipeline(
             main_job.chosen_prompt(prompt, preset),
             client=client,
@@ -44,7 +49,7 @@ def check(
             concurrency=concurrency,
             near_duplicates=near_duplicates,
         )
-        plan = pipeline.plan(main_job.listing(sources, column))
+        plan = pipeline.plan(main_job.listing(sources, column), count=count)
         for item in plan:
             if as_json:
                 typer.echo(orjson.dumps(item.to_json()))
@@ -53,7 +58,9 @@ def check(
         if as_json:
             typer.echo(orjson.dumps({"totals": plan.totals.to_json()}))
         else:
-            _print_totals(plan.totals, client.settings.model.id, client.settings.model.tokens.source)
+            record = client.settings.model
+            exact = count and can_count(client, record)
+            _print_totals(plan.totals, record.id, "the service" if exact else record.tokens.source)
     if plan.totals.fates["refuse"]:
         raise typer.Exit(1)
 
@@ -81,7 +88,7 @@ def _print_totals(totals: PlanTotals, model: str, source: str) -> None:
         f"{totals.size:,} bytes, at most about {totals.tokens:,} tokens{unknown}, cost at most {money}"
     )
     if source:
-        typer.echo(f"tokens estimated by: {source}")
+        typer.echo(f"tokens counted by: {source}")
     measured = "measured in the journal" if totals.measured else "assumed"
     typer.echo(
         f"about {totals.seconds:,.0f} s at {totals.concurrency} at once, {totals.seconds_an_answer:g} s an "

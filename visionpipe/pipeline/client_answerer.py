@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from visionpipe.client.client import Client
+from visionpipe.client.counting import exact_count
 from visionpipe.client.options import CallOptions
 from visionpipe.loaders.sources import Source
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, Prepared
+from visionpipe.registry.prices import estimate_cost
 from visionpipe.stages.extraction import Schema
 
 
@@ -46,3 +49,23 @@ class ClientAnswerer:
             prepared.request, self._schema, retry_rate_limits=False, seconds=seconds
         )
         return Answer(found.reply, found.data)
+
+    def counting(self) -> CountingAnswerer:
+        """The same, asking the service for the tokens of what it prepares."""
+        return CountingAnswerer(self._client, self._options, self._schema)
+
+
+class CountingAnswerer(ClientAnswerer):
+    """For a plan with exact figures: each prepared question is sent, pictures and all, to be counted where
+    the endpoint and the model can count; elsewhere the estimate stands."""
+
+    def prepare(self, source: Source, prompt: str) -> Prepared:
+        """As :meth:`ClientAnswerer.prepare`, and counts."""
+        prepared = super().prepare(source, prompt)
+        asked = prepared.request
+        counted = exact_count(self._client, asked)
+        if counted is None:
+            return prepared
+        output = asked.estimate.output_tokens
+        cost = estimate_cost(counted.total_tokens, output, asked.model.prices)
+        return replace(prepared, tokens=counted.total_tokens + output, cost=cost)

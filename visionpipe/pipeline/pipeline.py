@@ -21,6 +21,7 @@ from visionpipe.errors import ParameterError
 from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answerer, Judge, Skip
 from visionpipe.pipeline.budget import Amount, Budget, Caps
+from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.duplicates import Looks, Near
 from visionpipe.pipeline.engine import Crew, Engine
@@ -170,8 +171,12 @@ class Pipeline:
         """As :meth:`run`, for ``async for``."""
         return self.run(sources).__aiter__()
 
-    def plan(self, sources: Listing) -> Plan:
-        """What :meth:`run` would do; sends nothing, and writes nothing.
+    def plan(self, sources: Listing, *, count: bool = False) -> Plan:
+        """What :meth:`run` would do; asks nothing, and writes nothing.
+
+        Args:
+            sources: as for :meth:`run`.
+            count: have the service count tokens where it can, for which pictures are sent; else nothing is.
 
         Raises:
             OutputError: two items would write to one sidecar.
@@ -181,6 +186,9 @@ class Pipeline:
         if self._sidecar is not None:
             listing.refuse_collisions(self._sidecar)
         seat = self._seat()
+        answerer = seat.answerer
+        if count and isinstance(answerer, ClientAnswerer):
+            answerer = answerer.counting()
         view = JournalView.open(self._journal)
         private = Database(None)
         mean = view.mean_seconds()
@@ -194,7 +202,7 @@ class Pipeline:
         return Plan(
             iter(listing),
             self._screen(seat, view, 0),
-            seat.answerer,
+            answerer,
             totals,
             self._near_in_plan(view, private),
             close,
