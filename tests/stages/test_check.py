@@ -1,0 +1,98 @@
+"""A request is held against its model's record; what the record knows is an error that names the way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from visionpipe.errors import ContextLimitError, MediaLimitError, TooManyImagesError, UnsupportedError
+from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, MemoryContent, Part, Text
+from visionpipe.registry.lookup import Registry
+from visionpipe.request import Message, Parameters, Request
+from visionpipe.stages.check import check_context, check_request
+from visionpipe.stages.estimate import estimate
+
+REGISTRY = Registry.load()
+PHOTO = Image("a.jpg", MemoryContent(bytes(1000)), "jpeg", 1024, 1024)
+LINK = LinkedImage("https://example.com/a.jpg")
+
+
+def request(model: str, *parts: Part, **parameters: int) -> Request:
+    message = Message("user", (*parts, Text("What is this?")))
+    return Request(model, (message,), Parameters(**parameters))  # type: ignore[arg-type]  # by name
+
+
+def check(model: str, *parts: Part) -> None:
+    check_request(request(model, *parts), REGISTRY.model(model), REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("model", "parts"),
+    [
+        ("glm-4v-plus-0111", [PHOTO] * 5),
+        ("glm-4v-plus-0111", [LinkedVideo("https://example.com/a.mp4")]),
+        ("glm-4v-flash", [LINK]),
+        ("glm-4.6v", [PHOTO, LINK] * 25),
+        ("glm-4.6v", [LinkedFile("https://example.com/a.pdf")]),
+        ("glm-9v-unheard-of", [PHOTO] * 99),
+    ],
+)
+def test_what_fits_passes(model: str, parts: list[Part]) -> None:
+    check(model, *parts)
+
+
+@pytest.mark.parametrize(
+    ("model", "parts", "kind", "words"),
+    [
+        ("glm-4v-plus-0111", [PHOTO] * 6, TooManyImagesError, "6 images, and glm-4v-plus-0111 takes 5"),
+        ("glm-4v-flash", [LINK, PHOTO], TooManyImagesError, "takes 1"),
+        ("glm-4.6v", [PHOTO] * 51, TooManyImagesError, "takes 50"),
+        ("glm-4v-flash", [LinkedVideo("https://x/a.mp4")], UnsupportedError, "Send frames of it as images"),
+        ("glm-4v-plus", [LinkedFile("https://x/a.pdf")], UnsupportedError, "takes no files"),
+        ("glm-4.6v", [PHOTO, LinkedVideo("https://x/a.mp4")], UnsupportedError, "one kind at a time"),
+        ("glm-4.6v", [replace(PHOTO, format="webp")], MediaLimitError, "webp is none of jpeg, png"),
+        ("glm-4.6v", [replace(PHOTO, width=6001)], MediaLimitError, "takes 6000 a side"),
+        (
+            "glm-4.6v",
+            [replace(PHOTO, content=MemoryContent(bytes(5 * 1024**2 + 1)))],
+            MediaLimitError,
+            "5,242,881 bytes, and glm-4.6v takes 5,242,880",
+        ),
+    ],
+)
+def test_what_does_not_fit_names_the_limit(
+    model: str, parts: list[Part], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        check(model, *parts)
+
+
+def test_history_counts_too() -> None:
+    earlier = Message("user", (PHOTO, PHOTO, PHOTO, Text("These?")))
+    now = Message("user", (PHOTO, PHOTO, PHOTO, Text("And these?")))
+    model = REGISTRY.model("glm-4v-plus-0111")
+    with pytest.raises(TooManyImagesError, match="6 images"):
+        check_request(Request(model.id, (earlier, now)), model, REGISTRY)
+
+
+def test_input_is_at_most_context_less_output() -> None:
+    model = REGISTRY.model("glm-4v-flash")
+    assert (model.context_tokens, model.max_output_tokens) == (16384, 1024)
+    words = Text("word " * 11_000)
+
+    def held(max_tokens: int) -> None:
+        asked = request(model.id, words, max_tokens=max_tokens)
+        check_context(asked, estimate(asked, model), model)
+
+    held(1024)
+    words = Text("word " * 12_000)
+    with pytest.raises(ContextLimitError, match=r"room for 15,360 \(16,384 of context less 1,024 of output"):
+        held(1024)
+
+
+def test_an_unknown_context_holds_nothing_back() -> None:
+    model = REGISTRY.model("glm-4v-plus-0111")
+    assert model.context_tokens is None
+    asked = request(model.id, Text("word " * 100_000))
+    check_context(asked, estimate(asked, model), model)
