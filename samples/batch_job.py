@@ -7,11 +7,10 @@ python samples/batch_job.py photos/ captions.journal
 import sys
 
 import visionpipe as vp
-from visionpipe.pipeline.provider_batch import ProviderBatch
 
 folder, journal = sys.argv[1:]
 
 with vp.Client() as client:
-    job = ProviderBatch(vp.presets.alt_text, client=client, journal=journal)
+    job = vp.ProviderBatch(vp.presets.alt_text, client=client, journal=journal)
     for result in job.run(folder):
         print(f"{result.source}: {result.caption or result.failure or result.reason}")

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
         ServiceError,
         VisionPipeError,
     )
+    from visionpipe.pipeline.budget import Caps
     from visionpipe.pipeline.pipeline import Pipeline
+    from visionpipe.pipeline.provider_batch import ProviderBatch
     from visionpipe.prompts import presets
     from visionpipe.registry.lookup import Registry
     from visionpipe.reply import Reply
     from visionpipe.stages.function_tool import FunctionTool
+    from visionpipe.stages.quality import QualityPolicy
     from visionpipe.stages.retry import RetryPolicy
     from visionpipe.stages.tools import Retrieval, WebSearch
     from visionpipe.wire.http import Timeouts
@@ -35,10 +38,13 @@ _HOMES = {
     "AnswerError": "visionpipe.errors",
     "AsyncClient": "visionpipe.client.async_client",
     "CapabilityError": "visionpipe.errors",
+    "Caps": "visionpipe.pipeline.budget",
     "Client": "visionpipe.client.client",
     "FunctionTool": "visionpipe.stages.function_tool",
     "InputError": "visionpipe.errors",
     "Pipeline": "visionpipe.pipeline.pipeline",
+    "ProviderBatch": "visionpipe.pipeline.provider_batch",
+    "QualityPolicy": "visionpipe.stages.quality",
     "Registry": "visionpipe.registry.lookup",
     "Reply": "visionpipe.reply",
     "Retrieval": "visionpipe.stages.tools",
@@ -55,10 +61,13 @@ __all__ = [
     "AnswerError",
     "AsyncClient",
     "CapabilityError",
+    "Caps",
     "Client",
     "FunctionTool",
     "InputError",
     "Pipeline",
+    "ProviderBatch",
+    "QualityPolicy",
     "Registry",
     "Reply",
     "Retrieval",
