@@ -74,6 +74,7 @@ def read_call(
         inline_video=options.lenient,
         url_only=options.url_only,
         decode=options.decode,
+        fetch=options.fetch_links,
     )
     strict_keys = not (openai or options.lenient)
     conversation = Reader(record, forms, strict_keys).read(body.get("messages"))

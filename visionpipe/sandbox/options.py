@@ -27,6 +27,8 @@ class Options:
             documentation does not promise and some hosts have been seen to take.
         url_only: refuse base64 for models whose own page does, against the platform's FAQ.
         decode: decode every image's pixels, not only its header.
+        fetch_links: fetch linked images and videos, from loopback and private addresses too, and check them
+            as if they had come inline; off, a link is taken on trust.
         per_model: most requests in flight per key and model; None: no limit.
         total: most requests in flight in all; None: no limit.
         models: further model ids that exist here, on the registry's soft limits.
@@ -47,6 +49,7 @@ class Options:
     lenient: bool = False
     url_only: bool = False
     decode: bool = False
+    fetch_links: bool = False
     per_model: int | None = None
     total: int | None = None
     models: tuple[str, ...] = ()

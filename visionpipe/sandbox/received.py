@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pybase64
 
-from visionpipe.errors import BadImageError
+from visionpipe.errors import BadImageError, FetchError
 from visionpipe.loaders.headers.window import Header
 from visionpipe.loaders.sniff import read_header
 from visionpipe.registry.records import FileRules, ImageRules, VideoRules
@@ -23,25 +23,29 @@ from visionpipe.sandbox.refusals import Refusal
 MOST_FILE_BYTES = 50 * 1024 * 1024
 """Bytes of one document; docs.bigmodel.cn, chat completion, 2026-09."""
 
+_MOST_FETCHED = 256 * 1024 * 1024
+_FETCH_SECONDS = 60.0
+
 BAD_IMAGE = "image input format or parse error"
 
 
 @dataclass(frozen=True, slots=True)
 class MediaForms:
     """Which forms a dialect takes: bare base64, data URIs, base64 videos, or links only where the
-    model's page says so; ``decode``: look at the pixels too."""
+    model's page says so; ``decode``: look at the pixels too; ``fetch``: follow links to images and videos."""
 
     bare: bool = True
     data_uri: bool = False
     inline_video: bool = False
     url_only: bool = False
     decode: bool = False
+    fetch: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
     """One thing that arrived. ``form``: base64, data_uri, url or file_id. Width and height in pixels, size
-    in bytes; 0 and an empty hash where there is only a link."""
+    in bytes; 0 and an empty hash where there is a link that was not followed."""
 
     kind: Literal["image", "video", "file"]
     form: str
@@ -68,11 +72,12 @@ class Received:
 
 def receive_image(value: str, rules: ImageRules, forms: MediaForms) -> Received:
     """Take one image as the field ``url`` gives it; Refusal 1210 where the model would not."""
-    if _is_link(value):
-        return Received("image", "url", link=_link(value))
-    if forms.url_only and rules.transfer == "url_preferred":
+    link = _link(value) if _is_link(value) else ""
+    if link and not forms.fetch:
+        return Received("image", "url", link=link)
+    if forms.url_only and rules.transfer == "url_preferred" and not link:
         raise Refusal("1210", f"{BAD_IMAGE}: this model takes image links only")
-    form, data = _decode(value, forms, BAD_IMAGE)
+    form, data = ("url", _fetched(value)) if link else _decode(value, forms, BAD_IMAGE)
     if rules.max_bytes is not None and len(data) > rules.max_bytes:
         raise Refusal("1210", f"the image has {len(data)} bytes, over {rules.max_bytes}")
     header = _look_at(data, decode=forms.decode)
@@ -88,24 +93,27 @@ def receive_image(value: str, rules: ImageRules, forms: MediaForms) -> Received:
         height=header.height,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
+        link=link,
         data=data,
     )
 
 
 def receive_video(value: str, rules: VideoRules, forms: MediaForms) -> Received:
     """Take one video; base64 only where the record or a lenient sandbox allows it. Refusal 1210."""
-    if _is_link(value):
-        return Received("video", "url", link=_link(value))
-    if not (rules.inline or forms.inline_video):
+    link = _link(value) if _is_link(value) else ""
+    if link and not forms.fetch:
+        return Received("video", "url", link=link)
+    if not (link or rules.inline or forms.inline_video):
         raise Refusal("1210", "a video is given by its link")
-    form, data = _decode(value, forms, "video input format or parse error")
+    fault = "video input format or parse error"
+    form, data = ("url", _fetched(value)) if link else _decode(value, forms, fault)
     if rules.below_bytes is not None and len(data) >= rules.below_bytes:
         raise Refusal("1210", f"the video has {len(data)} bytes; it must be below {rules.below_bytes}")
     container = _container(data)
     if container not in rules.containers:
-        raise Refusal("1210", "video input format or parse error")
+        raise Refusal("1210", fault)
     digest = hashlib.sha256(data).hexdigest()
-    return Received("video", form, format=container, size=len(data), sha256=digest, data=data)
+    return Received("video", form, format=container, size=len(data), sha256=digest, link=link, data=data)
 
 
 def receive_file(value: str, rules: FileRules) -> Received:
@@ -150,6 +158,17 @@ def _link(value: str) -> str:
     if not host:
         raise Refusal("1210", "the link cannot be read")
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _fetched(link: str) -> bytes:
+    """What lies at the link, on this machine too; Refusal 1210 where nothing can be had."""
+    from visionpipe.transport.fetch import fetch_bytes
+
+    try:
+        found = fetch_bytes(link, max_bytes=_MOST_FETCHED, timeout_s=_FETCH_SECONDS, allow_private=True)
+    except FetchError as problem:
+        raise Refusal("1210", f"the link cannot be fetched: {problem.reason}") from problem
+    return found.data
 
 
 def _decode(value: str, forms: MediaForms, fault: str) -> tuple[str, bytes]:
