@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from visionpipe.stages.quality import QualityPolicy
     from visionpipe.stages.retry import RetryPolicy
     from visionpipe.stages.tools import Retrieval, WebSearch
+    from visionpipe.video.options import WatchOptions
+    from visionpipe.video.timeline import Timeline
     from visionpipe.wire.http import Timeouts
 
 __version__ = "0.1.0"
@@ -50,9 +52,11 @@ _HOMES = {
     "Retrieval": "visionpipe.stages.tools",
     "RetryPolicy": "visionpipe.stages.retry",
     "ServiceError": "visionpipe.errors",
+    "Timeline": "visionpipe.video.timeline",
     "Timeouts": "visionpipe.wire.http",
     "ToolLimits": "visionpipe.client.tool_loop",
     "VisionPipeError": "visionpipe.errors",
+    "WatchOptions": "visionpipe.video.options",
     "WebSearch": "visionpipe.stages.tools",
     "presets": "visionpipe.prompts.presets",
 }
@@ -73,9 +77,11 @@ __all__ = [
     "Retrieval",
     "RetryPolicy",
     "ServiceError",
+    "Timeline",
     "Timeouts",
     "ToolLimits",
     "VisionPipeError",
+    "WatchOptions",
     "WebSearch",
     "presets",
 ]

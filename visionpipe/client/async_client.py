@@ -14,11 +14,12 @@ from typing import Any, Self, TypeVar, Unpack
 
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
+from visionpipe.client.clips import AsyncClips
 from visionpipe.client.conversation import AsyncConversation, Means, begin
 from visionpipe.client.drive import drive_async
 from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
 from visionpipe.client.options import CallOptions, merged, preset_options
-from visionpipe.client.preparation import Fetch, Prepared, Preparer
+from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.services import AsyncServices
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.stream import AsyncStream
@@ -35,7 +36,7 @@ from visionpipe.wire.http import Timeouts
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncServices):
+class AsyncClient(AsyncServices, AsyncClips):
     """Ask a vision model about images, from an event loop.
 
     The same arguments, calls and errors as :class:`visionpipe.client.client.Client`; calls are awaited, and
@@ -156,12 +157,11 @@ class AsyncClient(AsyncServices):
     ) -> Reply:
         """Send what was prepared; several requests one after the other, merged into one reply."""
         calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
-        return merge_replies(
-            [
-                await drive_async(calls.whole(request, prepared.model), self._sender, self._sleep)
-                for request in prepared.requests
-            ]
-        )
+        replies = [
+            await drive_async(calls.whole(request, prepared.model), self._sender, self._sleep)
+            for request in prepared.requests
+        ]
+        return answered(prepared, merge_replies(replies))
 
     async def close(self) -> None:
         """Give the connections back."""

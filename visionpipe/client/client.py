@@ -10,11 +10,12 @@ from typing import Any, Self, TypeVar, Unpack
 
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
+from visionpipe.client.clips import Clips
 from visionpipe.client.conversation import Conversation, Means, begin
 from visionpipe.client.drive import drive
 from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
 from visionpipe.client.options import CallOptions, merged, preset_options
-from visionpipe.client.preparation import Fetch, Prepared, Preparer
+from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.services import Services
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.stream import Stream
@@ -31,7 +32,7 @@ from visionpipe.wire.http import Timeouts
 T = TypeVar("T")
 
 
-class Client(Services):
+class Client(Services, Clips):
     """Ask a vision model about images.
 
     Safe to use from several threads at once. Close it, or use it as a context manager, to give its
@@ -96,11 +97,12 @@ class Client(Services):
         return self.ask(describe_preset.text(self.settings.lang), *images, **own)
 
     def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
-        """Ask about images.
+        """Ask about images and clips.
 
         Args:
             prompt: the question or instruction.
-            images: paths, bytes, open files, Pillow images, arrays (RGB), URLs, data URIs or base64.
+            images: paths, bytes, open files, Pillow images, arrays (RGB), URLs, data URIs or base64; clips
+                by path, bytes or URL.
             options: see :class:`visionpipe.client.options.CallOptions`.
 
         Raises:
@@ -201,12 +203,11 @@ class Client(Services):
                 client was told.
         """
         calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
-        return merge_replies(
-            [
-                drive(calls.whole(request, prepared.model), self._sender, self._sleep)
-                for request in prepared.requests
-            ]
-        )
+        replies = [
+            drive(calls.whole(request, prepared.model), self._sender, self._sleep)
+            for request in prepared.requests
+        ]
+        return answered(prepared, merge_replies(replies))
 
     def close(self) -> None:
         """Give the connections back."""

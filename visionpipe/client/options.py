@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from visionpipe.errors import ParameterError
 from visionpipe.prompts.presets import Preset
@@ -12,7 +12,11 @@ from visionpipe.request import Parameters, Thinking
 from visionpipe.stages.tools import Tool
 from visionpipe.values import JSON
 
+if TYPE_CHECKING:
+    from visionpipe.loaders.publish import Publisher
+
 OnTooMany = Literal["error", "split", "contact_sheet"]
+OnVideo = Literal["refuse", "frames", "transcode"]
 
 
 class CallOptions(TypedDict, total=False):
@@ -29,7 +33,16 @@ class CallOptions(TypedDict, total=False):
         max_side: shrink images whose longer side is over this many pixels.
         background: RGB, 0 to 255, that transparency is flattened on; default white.
         fetch: download linked images and send their bytes, instead of passing the link on.
-        allow_private: let ``fetch`` reach private and loopback addresses.
+        in_memory_bytes: image files up to this size are read once and kept; larger ones stay on disk until
+            they are sent. Default 1 MiB.
+        allow_private: let ``fetch`` and ``probe_links`` reach private and loopback addresses.
+        video: what is done with a clip that the model does not take as it is: "refuse" (default, with the
+            cures), send "frames" of it, or "transcode" one that is too large.
+        publisher: puts clips, and images of models that want links, where the service can fetch them
+            (:mod:`visionpipe.loaders.publish`); done last, when all else has been checked.
+        inline_video: send clips as base64 even where the model's record does not promise that it works.
+        probe_links: ask a linked clip's server for its size first (a HEAD request of its own, to a host
+            that others chose; hence only when asked for).
         tools: functions with type hints, or a WebSearch, or a Retrieval (:mod:`visionpipe.stages.tools`).
             ``run_tools`` and conversations run the functions; other calls give ``reply.tool_calls``.
         prefer_priority: of several kinds of tools, send the one that would take effect.
@@ -52,7 +65,12 @@ class CallOptions(TypedDict, total=False):
     max_side: int
     background: tuple[int, int, int]
     fetch: bool
+    in_memory_bytes: int
     allow_private: bool
+    video: OnVideo
+    publisher: Publisher
+    inline_video: bool
+    probe_links: bool
     tools: Sequence[Tool]
     prefer_priority: bool
     tool_choice: JSON

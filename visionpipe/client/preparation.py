@@ -13,12 +13,14 @@ from typing import Any, Protocol
 
 from visionpipe.client.options import CallOptions, parameters_of
 from visionpipe.client.settings import Settings
-from visionpipe.errors import UnsupportedError
+from visionpipe.client.video_parts import ContentLength, VideoParts, stated_clip
+from visionpipe.errors import BadImageError, UnsupportedError
 from visionpipe.loaders.fetch import FetchedFile
 from visionpipe.loaders.image import load_image
 from visionpipe.loaders.repair import apply_repair, has_transparent_pixels
-from visionpipe.media import Image, LinkedImage, Media
+from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Video
 from visionpipe.registry.records import ModelRecord
+from visionpipe.reply import Reply
 from visionpipe.request import Request
 from visionpipe.stages.build import build_request
 from visionpipe.stages.check import check_context, check_image_count, check_request
@@ -45,13 +47,15 @@ _WHITE = (255, 255, 255)
 class Prepared:
     """Requests ready to be sent: one, or several where too many images were split over them.
 
-    ``estimate`` is of them all together; ``functions`` are behind the tools that are offered.
+    ``estimate`` is of them all together; ``functions`` are behind the tools that are offered; ``frames`` are
+    those of a clip that is shown by frames, of which the question asks for the numbers it rests on.
     """
 
     requests: tuple[Request, ...]
     model: ModelRecord
     estimate: Estimate
     functions: tuple[FunctionTool, ...] = ()
+    frames: tuple[Frame, ...] = ()
 
     @property
     def adjustments(self) -> tuple[Adjustment, ...]:
@@ -73,21 +77,24 @@ class Prepared:
 
     @property
     def media(self) -> tuple[Media, ...]:
-        """The images as they will be sent, in order."""
+        """The images and clips as they will be sent, in order."""
         return tuple(
             part
             for request in self.requests
             for part in request.messages[-1].parts
-            if isinstance(part, Image | LinkedImage)
+            if isinstance(part, Image | LinkedImage | Video | LinkedVideo)
         )
 
 
 class Preparer:
     """Prepares calls for one endpoint. Safe to use from several threads at once."""
 
-    def __init__(self, settings: Settings, fetch: Fetch | None = None) -> None:
+    def __init__(
+        self, settings: Settings, fetch: Fetch | None = None, content_length: ContentLength | None = None
+    ) -> None:
         self._settings = settings
         self._fetch = fetch
+        self._videos = VideoParts(settings, content_length)
 
     def prepare(
         self,
@@ -100,7 +107,7 @@ class Preparer:
 
         Args:
             prompt: what to ask.
-            sources: whatever :func:`visionpipe.loaders.image.load_image` takes.
+            sources: whatever :func:`visionpipe.loaders.image.load_image` takes, and clips in the same forms.
             options: the call's options.
             transcript: of the conversation so far.
 
@@ -110,7 +117,9 @@ class Preparer:
         """
         settings = self._settings
         model = settings.model_named(options.get("model"))
-        parts = [self.load(source, model, options) for source in sources]
+        prompt, parts, frames = self._shown(
+            prompt, [self._part(source, model, options) for source in sources], model, options
+        )
         groups = self._groups(parts, model, options)
         parameters = parameters_of(options)
         box = choose_tools(
@@ -134,6 +143,7 @@ class Preparer:
                 parameters=parameters,
                 system=options.get("system"),
                 history=said.messages,
+                published=options.get("publisher") is not None,
             )
             request = replace(
                 request,
@@ -149,7 +159,43 @@ class Preparer:
         estimates = [estimate(request, model) for request in requests]
         for request, single in zip(requests, estimates, strict=True):
             check_context(request, single, model)
-        return Prepared(tuple(requests), model, reduce(_added, estimates), box.functions)
+        sent = tuple(self._videos.delivered(request, model, options) for request in requests)
+        return Prepared(sent, model, reduce(_added, estimates), box.functions, frames)
+
+    def _part(self, source: Any, model: ModelRecord, options: CallOptions) -> Media:
+        """One source as an image, repaired, or as a clip, not looked at further yet."""
+        clip = stated_clip(source)
+        if clip is not None:
+            return clip
+        try:
+            return self.load(source, model, options)
+        except BadImageError as problem:
+            clip = self._videos.behind(source, problem, model, options)
+            if clip is None:
+                raise
+            return clip
+
+    def _shown(
+        self, prompt: str, parts: Sequence[Media], model: ModelRecord, options: CallOptions
+    ) -> tuple[str, list[Media], tuple[Frame, ...]]:
+        """The parts with every clip as the model takes it. Where one clip alone is shown by frames, the
+        prompt says of when they are and asks which of them the answer rests on."""
+        images = sum(isinstance(part, Image | LinkedImage) for part in parts)
+        shown: list[Media] = []
+        frames: tuple[Frame, ...] = ()
+        for part in parts:
+            if not isinstance(part, Video | LinkedVideo):
+                shown.append(part)
+                continue
+            clip = self._videos.shown(part, images, model, options)
+            frames = clip.frames
+            shown += clip.parts
+            images += len(clip.frames)
+        if len(parts) > 1 or not frames:
+            return prompt, shown, ()
+        from visionpipe.video.wording import about_clip
+
+        return about_clip(prompt, [f.time for f in frames], self._settings.lang), shown, frames
 
     def load(self, source: Any, model: ModelRecord, options: CallOptions) -> Media:
         """One source as the part that will be sent: loaded, and repaired where its model needs it."""
@@ -213,6 +259,15 @@ class Preparer:
         sheet = contact_sheet(drawn)
         changes = tuple(a for image in drawn for a in image.adjustments)
         return [[replace(sheet, adjustments=(*changes, *sheet.adjustments))]]
+
+
+def answered(prepared: Prepared, reply: Reply) -> Reply:
+    """The reply as the caller gets it: of a clip shown by frames, with the frames that it rests on noted."""
+    if not prepared.frames:
+        return reply
+    from visionpipe.video.question import grounded
+
+    return grounded(reply, prepared.frames).reply
 
 
 def _default_fetch() -> Fetch:

@@ -22,11 +22,14 @@ def build_request(
     parameters: Parameters,
     system: str | None = None,
     history: Sequence[Message] = (),
+    published: bool = False,
 ) -> Request:
     """One user turn with its media before its text; a video comes first of all, as some models demand.
 
     Earlier turns, ``history``, begin with a user's. Where the model has no system role, ``system`` stands
     before the first user's text.
+
+    With ``published``, media are put where the service can fetch them before the request goes out.
 
     The request's adjustments are those of its media, and what is done or doubtful about the form.
 
@@ -42,7 +45,8 @@ def build_request(
     for part in parts:
         if isinstance(part, Image | Video):
             notes.extend(part.adjustments)
-    notes.extend(_transfer_doubts(media, model, endpoint))
+    if not published:
+        notes.extend(_transfer_doubts(media, model, endpoint))
     messages = [*history, Message("user", (*parts, Text(prompt)))]
     if system and model.system_role:
         messages.insert(0, Message("system", (Text(system),)))

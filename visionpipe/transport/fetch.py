@@ -14,6 +14,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 import httpx
 
@@ -21,6 +23,8 @@ from visionpipe.errors import FetchError
 from visionpipe.loaders.fetch import FetchedFile, Resolver, check_url, resolve, vet
 from visionpipe.transport.direct_sync import Dial, SocketTransport
 from visionpipe.transport.redaction import redact
+
+T = TypeVar("T")
 
 MAX_REDIRECTS = 5
 
@@ -60,14 +64,58 @@ def fetch_bytes(
     Raises:
         FetchError: with ``code`` refused_address, too_large, timeout, status or network.
     """
-    deadline = clock() + timeout_s
+    way = _Way(allow_private, resolver, ssl_context, dial, clock)
+    return _followed(
+        "GET", url, timeout_s, way, lambda response, shown, here: _read(response, shown, here, max_bytes)
+    )
+
+
+def content_length(
+    url: str,
+    *,
+    timeout_s: float,
+    allow_private: bool = False,
+    resolver: Resolver = resolve,
+    ssl_context: ssl.SSLContext | None = None,
+    dial: Dial = socket.create_connection,
+    clock: Callable[[], float] = time.monotonic,
+) -> int | None:
+    """The size in bytes of the file at ``url``, by a HEAD request; None where its server does not say.
+
+    Args and errors are those of :func:`fetch_bytes`; a server that refuses HEAD has not said.
+    """
+
+    def stated(response: httpx.Response, shown: str, here: httpx.URL) -> int | None:
+        length = response.headers.get("content-length", "")
+        return int(length) if response.status_code == 200 and length.isdigit() else None
+
+    way = _Way(allow_private, resolver, ssl_context, dial, clock)
+    return _followed("HEAD", url, timeout_s, way, stated)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a request gets out; the fields are the arguments of the public functions."""
+
+    allow_private: bool
+    resolver: Resolver
+    ssl_context: ssl.SSLContext | None
+    dial: Dial
+    clock: Callable[[], float]
+
+
+def _followed(
+    method: str, url: str, timeout_s: float, way: _Way, read: Callable[[httpx.Response, str, httpx.URL], T]
+) -> T:
+    """What ``read`` makes of the answer at the end of the redirects."""
+    deadline = way.clock() + timeout_s
     here = _parse(url, redact(url))
     for _ in range(MAX_REDIRECTS + 1):
         shown = redact(str(here))
-        response = _get(here, shown, deadline, allow_private, resolver, ssl_context, dial, clock)
+        response = _ask(method, here, shown, deadline, way)
         try:
             if response.status_code not in _REDIRECTS:
-                return _read(response, shown, here, max_bytes)
+                return read(response, shown, here)
             location = response.headers.get("location", "")
         finally:
             response.close()
@@ -94,39 +142,31 @@ def _parse(url: str, shown: str, base: httpx.URL | None = None) -> httpx.URL:
     return parsed.copy_with(fragment=None)
 
 
-def _get(
-    url: httpx.URL,
-    shown: str,
-    deadline: float,
-    allow_private: bool,
-    resolver: Resolver,
-    ssl_context: ssl.SSLContext | None,
-    dial: Dial,
-    clock: Callable[[], float],
-) -> httpx.Response:
+def _ask(method: str, url: httpx.URL, shown: str, deadline: float, way: _Way) -> httpx.Response:
     """One answer, from the first vetted address that takes the connection."""
     check_url(shown, scheme=url.scheme, host=url.host, credentials=bool(url.userinfo))
     host = url.raw_host.decode("ascii").strip("[]")
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
-        addresses = resolver(host, port)
+        addresses = way.resolver(host, port)
     except (OSError, UnicodeError) as error:
         raise _network(shown, "the host's name could not be resolved") from error
     if not addresses:
         raise _network(shown, "the host's name has no address")
-    vet(shown, addresses, allow_private=allow_private)
+    vet(shown, addresses, allow_private=way.allow_private)
+    ssl_context = way.ssl_context
     if url.scheme == "https" and ssl_context is None:
         ssl_context = _public_authorities()
     failure: httpx.HTTPError | None = None
     for address in addresses:
-        left = deadline - clock()
+        left = deadline - way.clock()
         if left <= 0:
             break
         transport = SocketTransport(
-            url, ssl_context=ssl_context, keep=0, clock=clock, address=address, dial=dial
+            url, ssl_context=ssl_context, keep=0, clock=way.clock, address=address, dial=way.dial
         )
         request = httpx.Request(
-            "GET",
+            method,
             url,
             headers={"host": url.netloc.decode("ascii"), **_HEADERS},
             stream=httpx.ByteStream(b""),

@@ -5,16 +5,28 @@ The rule: facts come from the registry's records; the caller's own wishes win ov
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
+from visionpipe.errors import MediaLimitError, UnsupportedError
+from visionpipe.loaders.sampling import Sampling
+from visionpipe.loaders.split import remux_video, split_video
+from visionpipe.loaders.transcode import transcode_video
+from visionpipe.loaders.video import load_video
 from visionpipe.media import Media, Video
+from visionpipe.registry.records import VideoRules
 from visionpipe.registry.tokens import image_tokens
 from visionpipe.reply import Reply
+from visionpipe.stages.video_rules import check_video
 from visionpipe.video.asking import Asker
-from visionpipe.video.options import WatchOptions, WholeClip
-from visionpipe.video.span_journal import SpanJournal
+from visionpipe.video.options import ClipSource, OverLimit, WatchOptions, WholeClip
+from visionpipe.video.question import ClipAnswer, ask_clip
+from visionpipe.video.span_journal import SpanJournal, SqliteSpanJournal
 from visionpipe.video.timeline import Span, Timeline
 from visionpipe.video.watch import watch
 
@@ -24,6 +36,7 @@ if TYPE_CHECKING:
 _SUMMARY_SHARE = 2
 _MOST_AT_ONCE = 4
 _FEW_IMAGES = 3
+_DECIDES_WORDS = ("system", "temperature", "top_p", "max_tokens", "do_sample", "thinking", "reasoning_effort")
 
 
 class AskingClient(Protocol):
@@ -95,3 +108,131 @@ def watch_with(
     options = options_for(client.settings, wanted)
     ask = asker_of(client, call)
     return watch(video, ask, options, whole=whole, journal=journal, on_span=on_span)
+
+
+def watch_clip(
+    client: AskingClient,
+    clip: ClipSource,
+    wanted: WatchOptions | None = None,
+    *,
+    over_limit: OverLimit = "refuse",
+    journal: SpanJournal | str | os.PathLike[str] | None = None,
+    on_span: Callable[[Span], None] | None = None,
+    call: Mapping[str, Any] | None = None,
+) -> Timeline:
+    """As :func:`watch_with`, from whatever a clip is given as. It is shown whole where the model takes video
+    and there is a way to bring it there (a publisher, or inline), else by frames.
+
+    Args:
+        client: who answers.
+        clip: a path, a whole clip's bytes, or a loaded clip.
+        wanted: the caller's wishes.
+        over_limit: what to do with a clip shown whole that is over the model's limit.
+        journal: keeps finished spans; a path: in an SQLite file there.
+        on_span: told of every span as it is finished.
+        call: options of every request.
+
+    Raises:
+        MediaLimitError: the clip is over the limit, and ``over_limit`` is "refuse".
+        VisionPipeError: as ``watch``.
+    """
+    given = dict(call or {})
+    settings = client.settings
+    settings = replace(settings, model=settings.model_named(given.get("model")))
+    base = wanted or WatchOptions(language=settings.lang)
+    words = [f"{name}={given[name]!r}" for name in _DECIDES_WORDS if given.get(name) is not None]
+    options = options_for(settings, replace(base, identity="|".join(filter(None, (base.identity, *words)))))
+    rules = settings.model.video
+    with ExitStack() as stack:
+        if isinstance(journal, str | os.PathLike):
+            journal = stack.enter_context(SqliteSpanJournal(Path(journal)))
+        whole = None
+        ways = given.get("publisher") is not None or given.get("inline_video", False)
+        if rules is not None and (ways or rules.inline) and not settings.endpoint.local:
+            strict = over_limit == "refuse"
+            video = loaded_clip(clip, rules.below_bytes if strict else None)
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="visionpipe-")))
+            parts = parts_within(video, rules, over_limit, folder)
+            whole = WholeClip(parts, lambda part: part) if parts else None
+        else:
+            video = loaded_clip(clip)
+        return watch(video, asker_of(client, given), options, whole=whole, journal=journal, on_span=on_span)
+
+
+def parts_within(video: Video, rules: VideoRules, over_limit: OverLimit, folder: Path) -> tuple[Video, ...]:
+    """The clip as files that the model takes; none where it shall be shown by frames.
+
+    Args:
+        video: the clip.
+        rules: the model's.
+        over_limit: "refuse", "split", "transcode" or "frames".
+        folder: where new files are written.
+
+    Raises:
+        MediaLimitError, UnsupportedError: it cannot be brought within the limits that way.
+    """
+    try:
+        check_video(video, rules)
+    except MediaLimitError as problem:
+        if over_limit == "frames":
+            return ()
+        if over_limit == "split":
+            limit = rules.below_bytes or video.size + 1
+            return split_video(video, folder, below_bytes=limit, max_seconds=rules.max_seconds)
+        if over_limit == "refuse" or problem.code != "video_bytes" or rules.below_bytes is None:
+            raise
+        made = transcode_video(video, folder / "transcoded.mp4", below_bytes=rules.below_bytes)
+        check_video(made, rules)
+        return (made,)
+    except UnsupportedError:
+        # Another container, which the model does not name.
+        moved = remux_video(video, folder)
+        check_video(moved, rules)
+        return (moved,)
+    return (video,)
+
+
+def ask_clip_with(
+    client: AskingClient,
+    question: str,
+    clip: ClipSource,
+    *,
+    sampling: Sampling | None = None,
+    call: Mapping[str, Any] | None = None,
+) -> ClipAnswer:
+    """As :func:`visionpipe.video.question.ask_clip`, asking ``client``, with as many frames as its model
+    takes."""
+    given = dict(call or {})
+    settings = client.settings
+    settings = replace(settings, model=settings.model_named(given.get("model")))
+    options = options_for(settings)
+    return ask_clip(
+        loaded_clip(clip),
+        question,
+        asker_of(client, given),
+        max_images=options.max_images,
+        sampling=sampling,
+        max_side=options.max_side,
+        language=settings.lang,
+    )
+
+
+def loaded_clip(clip: ClipSource, below_bytes: int | None = None) -> Video:
+    """The clip, loaded where it is not yet.
+
+    Raises:
+        UnsupportedError: a link; its container cannot be asked for times.
+        MediaLimitError: the size is not under ``below_bytes``.
+        InputError: it cannot be read.
+    """
+    if isinstance(clip, Video):
+        return clip
+    given = clip if isinstance(clip, str | bytes) else Path(clip)
+    video = load_video(given, below_bytes=below_bytes)
+    if not isinstance(video, Video):
+        raise UnsupportedError(
+            "the times of a linked clip are not known",
+            cure="Download it first, or ask about it with client.ask.",
+            subject=video.name,
+        )
+    return video

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from visionpipe.errors import ParameterError
 from visionpipe.loaders.cuts import SceneRules
 from visionpipe.media import Media, Video
 from visionpipe.video.wording import Language
+
+ClipSource: TypeAlias = str | os.PathLike[str] | bytes | Video
+"""A path, a whole clip's bytes, or a loaded clip."""
+
+OverLimit: TypeAlias = Literal["refuse", "split", "transcode", "frames"]
+"""What is done with a clip over the model's limit: an error with the cures; parts cut at key frames; a
+smaller re-encoding; or its frames instead of itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ The rule: the model names pictures by number; their times come from the containe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from visionpipe.loaders.frames import sample_frames
@@ -59,15 +60,20 @@ def ask_clip(
     found = sample_frames(video, sampling or Even(count), max_side=max_side)
     times = [frame.time for frame in found]
     reply = ask(about_clip(question, times, language), found.images)
-    cited = sorted({n for n in cited_numbers(reply.text) if 1 <= n <= len(found)})
-    rests_on = tuple(found.frames[n - 1] for n in cited)
+    adjustments = (*reply.adjustments, *(a for a in found.adjustments if a not in reply.adjustments))
+    return grounded(replace(reply, adjustments=adjustments), found.frames)
+
+
+def grounded(reply: Reply, frames: Sequence[Frame]) -> ClipAnswer:
+    """The answer to a prompt of :func:`visionpipe.video.wording.about_clip`: its citations taken out of the
+    text, and the times of the frames it rests on among its notes (kind "rests_on")."""
+    cited = sorted({n for n in cited_numbers(reply.text) if 1 <= n <= len(frames)})
+    rests_on = tuple(frames[n - 1] for n in cited)
     text = _CITED.sub("", reply.text).strip() or reply.text.strip()
     notes = reply.notes
     if rests_on:
         notes = (*notes, Note("rests_on", ", ".join(str(frame.time) for frame in rests_on)))
-    adjustments = (*reply.adjustments, *(a for a in found.adjustments if a not in reply.adjustments))
-    answer = replace(reply, text=text, notes=notes, adjustments=adjustments)
-    return ClipAnswer(answer, found.frames, rests_on)
+    return ClipAnswer(replace(reply, text=text, notes=notes), tuple(frames), rests_on)
 
 
 def cited_numbers(text: str) -> list[int]:
