@@ -14,14 +14,15 @@ from tests.cli.commands import KEYS
 from tests.clip_maker import texture, write_clip
 from visionpipe.cli.video import video
 from visionpipe.errors import BadVideoError, ParameterError, UnreadableSourceError
+from visionpipe.testing.sandbox import running_sandbox
 from visionpipe.video.timeline import Timeline
 
 app = typer.Typer()
 app.command()(video)
 
 
-def run(*arguments: str | Path) -> Result:
-    found = CliRunner().invoke(app, [str(a) for a in arguments], env=dict.fromkeys(KEYS))
+def run(*arguments: str | Path, env: dict[str, str] | None = None) -> Result:
+    found = CliRunner().invoke(app, [str(a) for a in arguments], env=dict.fromkeys(KEYS) | (env or {}))
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     return found
@@ -80,3 +81,25 @@ def test_what_cannot_be_meant(folder: Path) -> None:
     (folder / "bad.mp4").write_text("this is no video at all")
     with pytest.raises(BadVideoError):
         run(folder / "bad.mp4")
+
+
+def test_a_question_instead_of_scenes(folder: Path) -> None:
+    done = run(folder / "clips", "--ask", "What is it?")
+    assert done.exit_code == 0
+    assert done.stdout.count("(local analysis)") == 2
+    assert "2 clips: 2 done" in done.stderr
+    with pytest.raises(ParameterError, match="no timeline"):
+        run(folder / "clips", "--ask", "What is it?", "--srt", folder / "out")
+
+
+def test_published_clips_reach_the_service_as_links(folder: Path) -> None:
+    clips = folder / "clips"
+    with running_sandbox() as sandbox:
+        to = ["--base-url", f"bigmodel+{sandbox.base_url}", "--model", "glm-4.6v", "--no-summary"]
+        key = {"VISIONPIPE_API_KEY": sandbox.key}
+        done = run(clips, *to, "--publish", f"{clips}=https://clips.example/x", env=key)
+        links = [item["link"] for record in sandbox.log() for item in record["media"] if item["link"]]
+    assert done.exit_code == 0
+    assert links == ["https://clips.example/x/a.mp4", "https://clips.example/x/b.mp4"]
+    with pytest.raises(ParameterError, match="no place to publish at"):
+        run(clips, "--publish", "https://clips.example/x")

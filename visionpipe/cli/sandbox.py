@@ -38,6 +38,9 @@ def sandbox(
     ] = False,
     url_only: Annotated[bool, typer.Option(help="Refuse base64 where the model's own page does.")] = False,
     decode: Annotated[bool, typer.Option(help="Decode every image's pixels, not only its header.")] = False,
+    fetch_links: Annotated[
+        bool, typer.Option(help="Fetch linked images and videos, from private addresses too.")
+    ] = False,
     max_body_mb: Annotated[int, typer.Option(help="Refuse larger request bodies, in MiB.")] = 384,
     state: Annotated[
         Path | None, typer.Option(help="SQLite file for files, batches, tasks and jobs.")
@@ -64,6 +67,7 @@ def sandbox(
         lenient=lenient,
         url_only=url_only,
         decode=decode,
+        fetch_links=fetch_links,
         per_model=concurrency,
         total=total,
         models=tuple(model or ()),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from visionpipe.cli import connection
+from visionpipe.cli import connection, publishing
 
 if TYPE_CHECKING:
+    from visionpipe.client.client import Client
+    from visionpipe.client.options import CallOptions
     from visionpipe.media import Video
     from visionpipe.video.timeline import Timeline
 
@@ -25,6 +27,14 @@ Concurrency = Annotated[int, typer.Option(help="Most requests at once.", min=1)]
 Journal = Annotated[
     Path | None, typer.Option(help="Where finished spans are kept; default beside the output.")
 ]
+OverLimitChoice = Annotated[
+    Literal["refuse", "split", "transcode", "frames"],
+    typer.Option(help="What to do with a published or inline clip over the model's limit."),
+]
+InlineVideo = Annotated[
+    bool, typer.Option("--inline-video", help="Send clips as base64, though the service may refuse them.")
+]
+Ask = Annotated[str | None, typer.Option(help="Answer this question instead of telling the scenes.")]
 
 _KINDS = ("srt", "vtt", "html", "md", "csv", "json")
 
@@ -44,6 +54,10 @@ def video(
     summary: Annotated[bool, typer.Option(help="Sum the clip up.")] = True,
     concurrency: Concurrency = 4,
     journal: Journal = None,
+    ask: Ask = None,
+    publish: publishing.Publish = None,
+    over_limit: OverLimitChoice = "refuse",
+    inline_video: InlineVideo = False,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
@@ -56,16 +70,19 @@ def video(
     """Tell clips scene by scene. With several clips, outputs are folders. Run again to go on."""
     from visionpipe.errors import InputError, VisionPipeError
     from visionpipe.loaders.cuts import SceneRules
-    from visionpipe.video.for_client import watch_with
     from visionpipe.video.options import WatchOptions
     from visionpipe.video.span_journal import SqliteSpanJournal
 
     found = _found(clips)
     places = dict(zip(_KINDS, (srt, vtt, html, md, csv, json), strict=True))
-    _check_places(found, places)
+    _check_places(found, places, ask)
     call = connection.call_options(
         max_tokens=max_tokens, temperature=temperature, top_p=top_p, thinking=thinking
     )
+    if publish is not None:
+        call["publisher"] = publishing.publisher_named(publish)
+    if inline_video:
+        call["inline_video"] = True
     kept_at = journal or _default_journal(places)
     failed = 0
     with ExitStack() as stack:
@@ -81,8 +98,10 @@ def video(
         )
         for path in found:
             try:
-                clip = _loaded(path)
-                timeline = watch_with(client, clip, wanted, call=dict(call), journal=kept)
+                if ask is not None:
+                    _answer(client, ask, path, call)
+                    continue
+                timeline = client.watch(path, wanted, over_limit=over_limit, journal=kept, **call)
             except VisionPipeError as error:
                 # One bad clip is no reason to leave the others; what would fail them all is.
                 if error.scope == "job" or (len(found) == 1 and isinstance(error, InputError)):
@@ -93,7 +112,7 @@ def video(
             _print(timeline)
             for kind, place in places.items():
                 if place is not None:
-                    _write(kind, _target(place, kind, path, len(found)), clip, timeline)
+                    _write(kind, _target(place, kind, path, len(found)), path, timeline)
             failed += bool(timeline.failed)
     plural = "" if len(found) == 1 else "s"
     typer.echo(
@@ -122,9 +141,24 @@ def _found(clips: list[Path]) -> list[Path]:
     return found
 
 
-def _check_places(found: list[Path], places: dict[str, Path | None]) -> None:
+def _answer(client: Client, question: str, path: Path, call: CallOptions) -> None:
+    answer = client.ask_clip(question, path, **call)
+    mark = " (local analysis)" if answer.reply.local else ""
+    typer.echo(f"{path}{mark}")
+    typer.echo(f"  {answer.reply.text}")
+    if answer.rests_on:
+        typer.echo(f"  rests on: {', '.join(str(frame.time) for frame in answer.rests_on)}")
+
+
+def _check_places(found: list[Path], places: dict[str, Path | None], ask: str | None) -> None:
     from visionpipe.errors import ParameterError
 
+    if ask is not None and any(places.values()):
+        raise ParameterError(
+            "an answer is no timeline, and is printed only",
+            cure="Leave --ask out, or the output files.",
+            subject="--ask",
+        )
     for kind, place in places.items():
         if place is None or not _is_file(place, kind):
             continue
@@ -183,7 +217,7 @@ def _print(timeline: Timeline) -> None:
         typer.echo(f"  {timeline.summary}")
 
 
-def _write(kind: str, target: Path, clip: Video, timeline: Timeline) -> None:
+def _write(kind: str, target: Path, clip: Path, timeline: Timeline) -> None:
     from visionpipe.sinks import subtitles, timeline_text
     from visionpipe.sinks.files import replace_file
     from visionpipe.sinks.storyboard import to_storyboard
@@ -197,7 +231,7 @@ def _write(kind: str, target: Path, clip: Video, timeline: Timeline) -> None:
         "json": timeline_text.to_json,
     }
     if kind == "html":
-        text = to_storyboard(timeline, make_thumbnails(clip, timeline))
+        text = to_storyboard(timeline, make_thumbnails(_loaded(clip), timeline))
     else:
         text = writers[kind](timeline)
     replace_file(_made(target), text.encode())

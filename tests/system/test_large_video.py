@@ -1,0 +1,109 @@
+"""The largest clips: sent as base64, or put into a store, by a client that stays small all the while."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from tests.clip_maker import texture, write_clip
+from visionpipe.testing.sandbox import running_sandbox
+
+MEGABYTES = 190
+MOST_RESIDENT_MB = 80
+
+CLIENT = """
+import json, sys
+from visionpipe.client.client import Client
+from visionpipe.loaders.publish import StorePublisher
+
+given = json.load(sys.stdin)
+options = given["options"]
+if "store" in given:
+    options["publisher"] = StorePublisher("s3://clips/today", options=given["store"], expires_s=60)
+with Client(given["model"], base_url=given["base_url"], api_key=given["key"]) as client:
+    client.ask("What happens?", given["clip"], **options)
+with open("/proc/self/status") as status:
+    [peak] = [line for line in status if line.startswith("VmHWM")]
+print(int(peak.split()[1]) // 1024)
+"""
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A clip that plays, with 190 MB in all: the rest is a box that players pass over."""
+    path = write_clip(tmp_path / "clip.mp4", [texture(n) for n in range(25)])
+    rest = MEGABYTES * 1_000_000 - path.stat().st_size
+    with path.open("ab") as file:
+        file.write(rest.to_bytes(4, "big") + b"free")
+        left = rest - 8
+        noise = os.urandom(1 << 20)
+        while left:
+            left -= file.write(noise[: min(left, len(noise))])
+    return path
+
+
+def peak_megabytes(**given: Any) -> int:
+    """Runs one call in a process of its own; its largest resident size."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CLIENT],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def test_190_megabytes_inline_arrive_unchanged_from_a_small_client(clip: Path) -> None:
+    with running_sandbox(lenient=True) as sandbox:
+        peak = peak_megabytes(
+            model="glm-4.6v",
+            base_url=f"bigmodel+{sandbox.base_url}",
+            key=sandbox.key,
+            clip=str(clip),
+            options={"inline_video": True},
+        )
+        [record] = sandbox.log()
+    [video] = record["media"]
+    with clip.open("rb") as file:
+        assert video["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()
+    assert video["size"] == MEGABYTES * 1_000_000
+    assert peak < MOST_RESIDENT_MB
+
+
+def test_190_megabytes_are_published_and_fetched_from_a_presigned_url(clip: Path) -> None:
+    import s3fs  # type: ignore[import-untyped]  # it ships no types
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        store = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
+        s3fs.S3FileSystem(**store, skip_instance_cache=True).mkdir("clips")
+        with running_sandbox(fetch_links=True) as sandbox:
+            peak_megabytes(
+                model="glm-4v-plus-0111",
+                base_url=f"bigmodel+{sandbox.base_url}",
+                key=sandbox.key,
+                clip=str(clip),
+                options={},
+                store=store,
+            )
+            [record] = sandbox.log()
+    finally:
+        server.stop()
+    [video] = record["media"]
+    with clip.open("rb") as file:
+        assert video["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()
+    assert video["form"] == "url"
+    assert record["bytes_in"] < 1000
