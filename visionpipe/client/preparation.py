@@ -16,7 +16,7 @@ from visionpipe.client.settings import Settings
 from visionpipe.client.video_parts import ContentLength, VideoParts, stated_clip
 from visionpipe.errors import BadImageError, UnsupportedError
 from visionpipe.loaders.fetch import FetchedFile
-from visionpipe.loaders.image import load_image
+from visionpipe.loaders.image import IN_MEMORY_BYTES, load_image
 from visionpipe.loaders.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Video
 from visionpipe.registry.records import ModelRecord
@@ -199,7 +199,7 @@ class Preparer:
 
     def load(self, source: Any, model: ModelRecord, options: CallOptions) -> Media:
         """One source as the part that will be sent: loaded, and repaired where its model needs it."""
-        part = load_image(source)
+        part = load_image(source, in_memory_bytes=options.get("in_memory_bytes", IN_MEMORY_BYTES))
         if isinstance(part, LinkedImage):
             if not options.get("fetch", False) and self._settings.endpoint.takes_image_urls:
                 return part

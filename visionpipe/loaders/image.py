@@ -43,7 +43,7 @@ MAX_PIXELS = 178_956_970
 """Above this many pixels a picture counts as a decompression bomb; the figure is Pillow's."""
 
 IN_MEMORY_BYTES = 1 << 20
-"""Files up to this size (bytes) are read once and kept; larger ones stay on disk until they are sent."""
+"""Files up to this size are read once and kept, unless told otherwise; larger ones stay on disk until sent."""
 
 
 def load_image(
@@ -52,6 +52,7 @@ def load_image(
     name: str | None = None,
     channel_order: ChannelOrder = "rgb",
     max_pixels: int = MAX_PIXELS,
+    in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Image | LinkedImage:
     """Make an image value of ``source``, decoding nothing that looks right.
 
@@ -63,6 +64,7 @@ def load_image(
         name: what errors and adjustments call it; the path or a word for the kind of source if not given.
         channel_order: the order of an array's colours, "rgb" or "bgr" (OpenCV's).
         max_pixels: width x height above which the source is refused as a decompression bomb.
+        in_memory_bytes: files up to this size are read once and kept; larger ones stay on disk.
 
     Raises:
         UnreadableSourceError: missing, permission, is_a_folder, special_file, unreadable.
@@ -75,10 +77,10 @@ def load_image(
             f"channel_order is {channel_order!r}", cure='Use "rgb" or "bgr".', subject="channel_order"
         )
     if isinstance(source, str):
-        return _from_text(source, name, max_pixels)
+        return _from_text(source, name, max_pixels, in_memory_bytes)
     if isinstance(source, os.PathLike):
         path = os.fspath(source)
-        return _from_path(path, name or path, max_pixels)
+        return _from_path(path, name or path, max_pixels, in_memory_bytes)
     if isinstance(source, (Image, LinkedImage)):
         return source
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -129,7 +131,7 @@ def verify_image(image: Image) -> None:
     decode(image)
 
 
-def _from_text(text: str, name: str | None, max_pixels: int) -> Image | LinkedImage:
+def _from_text(text: str, name: str | None, max_pixels: int, in_memory_bytes: int) -> Image | LinkedImage:
     scheme = text[:8].lower()
     if scheme.startswith(("http://", "https://")):
         return LinkedImage(text)
@@ -141,9 +143,9 @@ def _from_text(text: str, name: str | None, max_pixels: int) -> Image | LinkedIm
         from visionpipe.loaders.encoded_text import path_of_file_url
 
         path = path_of_file_url(text)
-        return _from_path(path, name or path, max_pixels)
+        return _from_path(path, name or path, max_pixels, in_memory_bytes)
     try:
-        return _from_path(text, name or text, max_pixels)
+        return _from_path(text, name or text, max_pixels, in_memory_bytes)
     except UnreadableSourceError as error:
         if error.code != "missing":
             raise
@@ -155,11 +157,11 @@ def _from_text(text: str, name: str | None, max_pixels: int) -> Image | LinkedIm
     return image_from_bytes(data, name or "base64 text", max_pixels)
 
 
-def _from_path(path: str, name: str, max_pixels: int) -> Image:
+def _from_path(path: str, name: str, max_pixels: int, in_memory_bytes: int) -> Image:
     descriptor, state = open_regular(path, name)
     size = state.st_size
     try:
-        if size <= IN_MEMORY_BYTES:
+        if size <= in_memory_bytes:
             data = read_all(descriptor, size)
             header = read_header(data, name=name)
             content: Content = MemoryContent(data)

@@ -14,6 +14,9 @@ from visionpipe.pipeline.answerer import Answer, Prepared
 from visionpipe.registry.prices import estimate_cost
 from visionpipe.stages.extraction import Schema
 
+# Dozens of images are under way at once, so all but small ones stay on disk until they are sent.
+_IN_MEMORY_BYTES = 64 * 1024
+
 
 class ClientAnswerer:
     """Prepares and sends through ``client``.
@@ -31,7 +34,8 @@ class ClientAnswerer:
 
     def prepare(self, source: Source, prompt: str) -> Prepared:
         """Reads, checks and repairs the item's image."""
-        prepared = self._client.prepare(prompt, source.location, **self._options)
+        options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES}
+        prepared = self._client.prepare(prompt, source.location, **options)
         estimate = prepared.estimate
         return Prepared(
             request=prepared,

@@ -152,6 +152,10 @@ class Database:
 
     def _commit(self, group: list[tuple[Statement, ...]]) -> None:
         execute = self._connection.execute
+        if len(group) == 1 and len(group[0]) == 1:
+            # A statement alone is its own transaction, at a third of the calls.
+            execute(*group[0][0])
+            return
         execute("BEGIN IMMEDIATE")
         try:
             for statements in group:

@@ -27,24 +27,40 @@ class Step(Enum):
     END = "end"
 
 
+class _Length:
+    """Stands for so many bytes that are not here; h11 takes anything that has a length."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+
 class Exchange:
     """From the request's head to the answer's last byte."""
 
     def __init__(self) -> None:
         self._h11 = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._first = b""
+        self._given = 0
 
     def request(self, method: bytes, target: bytes, headers: RawHeaders) -> bytes:
-        """The request's head."""
-        return self._sent(h11.Request(method=method, target=target, headers=list(headers)))
+        """The request's head. A body's length is announced in it, so its bytes go out as they are."""
+        return self._h11.send(h11.Request(method=method, target=target, headers=list(headers))) or b""
 
     def data(self, chunk: bytes) -> bytes:
         """A chunk of the body as it goes on the wire."""
-        return self._sent(h11.Data(data=chunk))
+        self._given += len(chunk)
+        return chunk
 
     def end(self) -> None:
         """The body is complete; h11 refuses this where its length is not the announced one."""
-        self._sent(h11.EndOfMessage())
+        if self._given:
+            # h11 only counts: once, with a stand-in, costs a tenth of handing it every chunk.
+            stand_in = h11.Data(data=_Length(self._given))  # type: ignore[arg-type]  # typed for bytes only
+            self._h11.send_with_data_passthrough(stand_in)
+        self._h11.send(h11.EndOfMessage())
 
     def receive(self, data: bytes) -> None:
         """Bytes from the server; empty at the end of its stream."""
@@ -87,6 +103,3 @@ class Exchange:
         """Whether both sides are done, neither wants to close, and nothing came after the answer."""
         done = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
         return done and not self._h11.trailing_data[0]
-
-    def _sent(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> bytes:
-        return self._h11.send(event) or b""

@@ -10,6 +10,7 @@ import ssl
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -75,9 +76,7 @@ class Endpoint:
     def url(self, address: str) -> httpx.URL:
         """The whole URL of a path below the base URL, or of a URL on the same host."""
         if "://" not in address:
-            path, _, query = address.partition("?")
-            below = self.base.path.rstrip("/") + "/" + path.lstrip("/")
-            return self.base.copy_with(path=below, query=query.encode() or None)
+            return _below(self.base, address)
         url = httpx.URL(address)
         if (url.scheme, url.netloc) != (self.base.scheme, self.base.netloc):
             other = redact(url.netloc.decode("ascii", "replace"))
@@ -88,6 +87,13 @@ class Endpoint:
                 code="foreign_host",
             )
         return url
+
+
+@lru_cache(maxsize=64)
+def _below(base: httpx.URL, address: str) -> httpx.URL:
+    # Parsing costs as much as reading a photo's header, and most requests go to the same address.
+    path, _, query = address.partition("?")
+    return base.copy_with(path=base.path.rstrip("/") + "/" + path.lstrip("/"), query=query.encode() or None)
 
 
 def endpoint(base_url: str, auth: Auth, headers: Mapping[str, str] | None) -> Endpoint:
