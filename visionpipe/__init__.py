@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     )
     from visionpipe.pipeline.budget import Caps
     from visionpipe.pipeline.pipeline import Pipeline
-    from visionpipe.pipeline.provider_batch import ProviderBatch
+    from visionpipe.pipeline.provider_batch.job import ProviderBatch
     from visionpipe.prompts import presets
     from visionpipe.registry.lookup import Registry
     from visionpipe.reply import Reply
@@ -45,7 +45,7 @@ _HOMES = {
     "FunctionTool": "visionpipe.stages.function_tool",
     "InputError": "visionpipe.errors",
     "Pipeline": "visionpipe.pipeline.pipeline",
-    "ProviderBatch": "visionpipe.pipeline.provider_batch",
+    "ProviderBatch": "visionpipe.pipeline.provider_batch.job",
     "QualityPolicy": "visionpipe.stages.quality",
     "Registry": "visionpipe.registry.lookup",
     "Reply": "visionpipe.reply",

@@ -15,9 +15,9 @@ from visionpipe.loaders.sources import Found, SkippedSource, Source
 from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.events import Event, ItemEnded, RunEnded, RunStarted
 from visionpipe.pipeline.pipeline import Pipeline
-from visionpipe.pipeline.provider_batch import ProviderBatch
-from visionpipe.pipeline.provider_batch_run import BatchRun
-from visionpipe.pipeline.provider_batch_work import BatchEvent
+from visionpipe.pipeline.provider_batch.job import ProviderBatch
+from visionpipe.pipeline.provider_batch.run import BatchRun
+from visionpipe.pipeline.provider_batch.work import BatchEvent
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.prompts import presets
 from visionpipe.results import Outcome

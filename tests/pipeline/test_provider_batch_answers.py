@@ -12,8 +12,8 @@ from tests.pipeline.batch_jobs import Mortal, client_for, ends, job, lines_at
 from visionpipe.errors import AccountError
 from visionpipe.pipeline.answerer import Answer, Judgement
 from visionpipe.pipeline.journal import Key
-from visionpipe.pipeline.provider_batch_results import no_answer
-from visionpipe.pipeline.provider_batch_shelf import ShelvedLine
+from visionpipe.pipeline.provider_batch.results import no_answer
+from visionpipe.pipeline.provider_batch.shelf import ShelvedLine
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.stages.quality import QualityPolicy
 from visionpipe.testing.images import image_bytes

@@ -18,7 +18,7 @@ from visionpipe.errors import VisionPipeError
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.budget import Caps
-    from visionpipe.pipeline.provider_batch_run import BatchRun
+    from visionpipe.pipeline.provider_batch.run import BatchRun
     from visionpipe.pipeline.run import Run
     from visionpipe.values import Money
 
@@ -93,7 +93,7 @@ def caption(
     from visionpipe.cli.progress import reporter
     from visionpipe.cli.via_batch import in_batches, step_teller
     from visionpipe.pipeline.pipeline import Pipeline
-    from visionpipe.pipeline.provider_batch import ProviderBatch
+    from visionpipe.pipeline.provider_batch.job import ProviderBatch
     from visionpipe.sinks.opening import SinkOptions
 
     options = connection.call_options(

@@ -10,7 +10,7 @@ import typer
 from visionpipe.errors import ParameterError
 
 if TYPE_CHECKING:
-    from visionpipe.pipeline.provider_batch_work import BatchEvent
+    from visionpipe.pipeline.provider_batch.work import BatchEvent
 
 WAYS = ("calls", "batch")
 

@@ -5,7 +5,7 @@
     client.batches.wait(batch)
     for answer in client.batches.read(client.batches.download(batch.id, "work/")): ...
 
-A folder of images is better given to :class:`visionpipe.pipeline.provider_batch.ProviderBatch`, which keeps a
+A folder of images is better given to :class:`visionpipe.pipeline.provider_batch.job.ProviderBatch`, which keeps a
 journal and goes on after a break.
 """
 

@@ -16,7 +16,7 @@ from visionpipe.pipeline.answerer import Answer, Judge, Prepared
 from visionpipe.pipeline.asking import not_good_enough
 from visionpipe.pipeline.items import Item, done, failed, shared
 from visionpipe.pipeline.journal import Sent
-from visionpipe.pipeline.provider_batch_shelf import ShelvedLine
+from visionpipe.pipeline.provider_batch.shelf import ShelvedLine
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import MisfitError, Schema

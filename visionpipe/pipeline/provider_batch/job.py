@@ -27,10 +27,10 @@ from visionpipe.pipeline.events import Event
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.judging import judge_by
 from visionpipe.pipeline.prompting import Prompt, renderer
-from visionpipe.pipeline.provider_batch_courier import Courier
-from visionpipe.pipeline.provider_batch_run import BatchRun
-from visionpipe.pipeline.provider_batch_shelf import Shelf
-from visionpipe.pipeline.provider_batch_work import BatchEvent, BatchJob
+from visionpipe.pipeline.provider_batch.courier import Courier
+from visionpipe.pipeline.provider_batch.run import BatchRun
+from visionpipe.pipeline.provider_batch.shelf import Shelf
+from visionpipe.pipeline.provider_batch.work import BatchEvent, BatchJob
 from visionpipe.pipeline.screen import Screen
 from visionpipe.pipeline.seat import Seat
 from visionpipe.pipeline.sources import Listing, Sources

@@ -21,9 +21,9 @@ from visionpipe.pipeline.answerer import Answerer, Judge, Prepared
 from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.provider_batch_courier import Courier
-from visionpipe.pipeline.provider_batch_results import end_of, no_answer, share_of
-from visionpipe.pipeline.provider_batch_shelf import Shelf, ShelvedFile, ShelvedLine
+from visionpipe.pipeline.provider_batch.courier import Courier
+from visionpipe.pipeline.provider_batch.results import end_of, no_answer, share_of
+from visionpipe.pipeline.provider_batch.shelf import Shelf, ShelvedFile, ShelvedLine
 from visionpipe.pipeline.screen import LISTED_TWICE, Fresh, Kept, Refused, Screen, Skipped
 from visionpipe.registry.records import ModelRecord
 from visionpipe.results import ItemResult

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 
 from visionpipe.errors import VisionPipeError
 from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted
-from visionpipe.pipeline.provider_batch_work import BatchEvent, BatchJob, Work
+from visionpipe.pipeline.provider_batch.work import BatchEvent, BatchJob, Work
 from visionpipe.pipeline.summary import RunSummary, Tally
 from visionpipe.results import Failure, ItemResult
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from visionpipe.client.batch_file import BatchFile
 from visionpipe.client.client import Client
 from visionpipe.errors import RejectedRequestError, VisionPipeError
-from visionpipe.pipeline.provider_batch_shelf import Shelf, ShelvedFile
+from visionpipe.pipeline.provider_batch.shelf import Shelf, ShelvedFile
 from visionpipe.stages.polling import LONG
 from visionpipe.wire.batches import BatchRecord
 from visionpipe.wire.files import FileRecord
