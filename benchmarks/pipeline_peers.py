@@ -41,7 +41,7 @@ def make_images(folder: Path, count: int) -> int:
     encoded = []
     for _ in range(10):
         grain = rng.integers(0, 24, large.shape, np.uint8)
-        _, data = cv2.imencode(".jpg", cv2.add(large, grain), [cv2.IMWRITE_JPEG_QUALITY, 80])
+        _, data = cv2.imencode(".jpg", cv2.add(large, grain), [cv2.IMWRITE_JPEG_QUALITY, 86])
         encoded.append(data.tobytes())
     total = 0
     for number in range(count):
