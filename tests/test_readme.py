@@ -32,9 +32,10 @@ def blocks(kind: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a reader stands: samples at hand, and photos of their own."""
+    """Where a reader stands: samples at hand, and photos and clips of their own."""
     (tmp_path / "samples").symlink_to(ROOT / "samples")
     (tmp_path / "photos").symlink_to(ROOT / "samples")
+    (tmp_path / "clips").symlink_to(ROOT / "samples")
     return tmp_path
 
 
