@@ -158,10 +158,17 @@ def test_frames_stand_in_for_a_clip_and_the_answer_says_which_it_rests_on(clip: 
     assert [item["kind"] for item in record["media"]] == ["image"] * 4
 
 
-def test_a_model_of_one_image_gets_one_frame(clip: Path) -> None:
+def test_a_model_of_one_image_gets_one_sheet(clip: Path) -> None:
     with planning(NO_VIDEO) as client:
         prepared = client.prepare("What?", clip, video="frames")
-    assert len(prepared.media) == len(prepared.frames) == 1
+    assert (len(prepared.media), len(prepared.frames)) == (1, 4)
+    assert {a.kind for a in prepared.adjustments} >= {"sampled", "contact_sheet"}
+
+
+def test_the_embedded_engine_gets_one_frame(clip: Path) -> None:
+    with Client(base_url="embedded") as client:
+        assert len(client.prepare("What?", clip, video="frames").media) == 1
+        assert client.ask("What?", clip, video="frames").local
 
 
 def test_a_clip_in_another_container_is_moved_to_one_that_the_model_takes(tmp_path: Path) -> None:
@@ -284,3 +291,16 @@ def test_watching_and_asking_with_both_clients(sandbox: SandboxHandle, clip: Pat
     assert plain[2].text == reply.text
     assert timeline.spans[0].start.exact == 0
     assert timeline.spans[-1].end == timeline.duration
+
+
+def test_a_conversation_goes_on_about_its_clip(sandbox: SandboxHandle, clip: Path, tmp_path: Path) -> None:
+    publisher = FolderPublisher(tmp_path, "https://clips.example")
+    with client_of(sandbox) as client:
+        talk = client.conversation(publisher=publisher)
+        talk.ask("What happens?", clip)
+        talk.ask("And then?")
+        talk.save(tmp_path / "talk.json")
+        again = client.conversation(load=tmp_path / "talk.json")
+        again.ask("At last?")
+    links = [[item["link"] for item in record["media"]] for record in sandbox.log()]
+    assert links == [["https://clips.example/clip.mp4"]] * 3

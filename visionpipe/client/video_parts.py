@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from visionpipe.request import Request
 
 _PROBE_SECONDS = 20.0
-_MOST_FRAMES = 16
 _MAX_SIDE = 1024
 _WORDS_TOKENS = 500
 """Room left beside the frames for the question and the words around it."""
@@ -198,28 +197,29 @@ class VideoParts:
 
     def _frames(self, clip: Video, images: int, model: ModelRecord, options: CallOptions) -> Shown:
         from visionpipe.client.options import parameters_of
-        from visionpipe.loaders.frames import sample_frames
-        from visionpipe.loaders.sampling import Even, fit_count
         from visionpipe.registry.tokens import image_tokens
+        from visionpipe.video.for_client import FEW_IMAGES
+        from visionpipe.video.question import clip_pictures
 
         if model.images is None:
             raise UnsupportedError(
                 f"{model.id} takes no images either", cure="Choose another model.", subject=clip.name
             )
-        most = 1 if self._settings.endpoint.local else model.images.max_count
+        local = self._settings.endpoint.local
+        most = 1 if local else model.images.max_count
         side = min(options.get("max_side", _MAX_SIDE), model.images.max_side_px or _MAX_SIDE)
         scale = min(1.0, side / max(clip.width, clip.height))
         width, height = max(1, round(clip.width * scale)), max(1, round(clip.height * scale))
         room = input_room(parameters_of(options), model)
-        count = fit_count(
-            clip.duration.exact,
+        pictures, found = clip_pictures(
+            clip,
             max_images=None if most is None else max(1, most - images),
+            max_side=side,
+            sheets=not local and most is not None and most <= FEW_IMAGES,
             tokens_per_image=image_tokens(width, height, model.tokens),
             token_budget=None if room is None else room - _WORDS_TOKENS,
-            at_most=_MOST_FRAMES,
         )
-        found = sample_frames(clip, Even(count), max_side=side)
-        first, *others = found.images
+        first, *others = pictures
         first = replace(first, adjustments=(*clip.adjustments, *found.adjustments, *first.adjustments))
         return Shown((first, *others), found.frames)
 

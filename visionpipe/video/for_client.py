@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 
 _SUMMARY_SHARE = 2
 _MOST_AT_ONCE = 4
-_FEW_IMAGES = 3
+FEW_IMAGES = 3
+"""A model that takes no more than this in one request is shown frames on a sheet."""
+
 _DECIDES_WORDS = ("system", "temperature", "top_p", "max_tokens", "do_sample", "thinking", "reasoning_effort")
 
 
@@ -73,7 +75,7 @@ def options_for(settings: Settings, wanted: WatchOptions | None = None) -> Watch
     return replace(
         base,
         max_images=1 if local else most,
-        sheets=base.sheets or (not local and most is not None and most <= _FEW_IMAGES),
+        sheets=base.sheets or (not local and most is not None and most <= FEW_IMAGES),
         tokens_per_image=image_tokens(base.max_side, base.max_side, model.tokens),
         token_budget=budget,
         # A Chinese character may be a token of its own, so a budget in characters errs on the safe side.
@@ -214,6 +216,7 @@ def ask_clip_with(
         sampling=sampling,
         max_side=options.max_side,
         language=settings.lang,
+        sheets=options.sheets,
     )
 
 

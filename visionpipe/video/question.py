@@ -9,14 +9,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from visionpipe.loaders.frames import sample_frames
+from visionpipe.loaders.contact_sheet import contact_sheet
+from visionpipe.loaders.frames import FrameSet, sample_frames
 from visionpipe.loaders.sampling import Even, Sampling, fit_count
-from visionpipe.media import Frame, Video
+from visionpipe.media import Frame, Image, Video
 from visionpipe.reply import Reply
 from visionpipe.values import Note
 from visionpipe.video.asking import Asker
 from visionpipe.video.wording import Language, about_clip
 
+_ON_A_SHEET = 9
 _CITED = re.compile(r"[\[【](?:[a-z]+\s*)?\s*(\d+(?:\s*[,，、;–-]\s*\d+)*)\s*[\]】]", re.IGNORECASE)
 
 
@@ -40,6 +42,7 @@ def ask_clip(
     sampling: Sampling | None = None,
     max_side: int = 1024,
     language: Language = "en",
+    sheets: bool = False,
 ) -> ClipAnswer:
     """Asks about a clip by its frames.
 
@@ -52,16 +55,56 @@ def ask_clip(
         sampling: which frames; None: evenly spread, one a second, as many as the limits allow.
         max_side: frames are made smaller to this, in pixels.
         language: of the words around the question.
+        sheets: lay the frames on one labelled sheet where the model takes fewer than there are.
 
     Raises:
         VisionPipeError: the clip cannot be read, or whatever ``ask`` raises.
     """
-    count = fit_count(video.duration.exact, max_images=max_images, at_most=at_most)
-    found = sample_frames(video, sampling or Even(count), max_side=max_side)
+    images, found = clip_pictures(
+        video, sampling, max_images=max_images, at_most=at_most, max_side=max_side, sheets=sheets
+    )
     times = [frame.time for frame in found]
-    reply = ask(about_clip(question, times, language), found.images)
+    reply = ask(about_clip(question, times, language), images)
     adjustments = (*reply.adjustments, *(a for a in found.adjustments if a not in reply.adjustments))
     return grounded(replace(reply, adjustments=adjustments), found.frames)
+
+
+def clip_pictures(
+    video: Video,
+    sampling: Sampling | None = None,
+    *,
+    max_images: int | None,
+    at_most: int = 16,
+    max_side: int = 1024,
+    sheets: bool = False,
+    tokens_per_image: int | None = None,
+    token_budget: int | None = None,
+) -> tuple[tuple[Image, ...], FrameSet]:
+    """What a model is shown of a clip: frames, or one sheet of them with their numbers and times.
+
+    Args:
+        video, sampling, max_images, at_most, max_side, sheets: as for :func:`ask_clip`.
+        tokens_per_image, token_budget: estimates, where known; fewer frames where they would not fit.
+
+    Returns:
+        The images to send, and the frames that are on them.
+
+    Raises:
+        BadVideoError, UnreadableSourceError, ParameterError: as ``sample_frames``.
+        ContextLimitError: not even one picture fits the token budget.
+    """
+    count = fit_count(
+        video.duration.exact,
+        max_images=None if sheets else max_images,
+        tokens_per_image=None if sheets else tokens_per_image,
+        token_budget=token_budget,
+        at_most=min(at_most, _ON_A_SHEET) if sheets else at_most,
+    )
+    found = sample_frames(video, sampling or Even(count), max_side=max_side)
+    if not sheets or max_images is None or len(found) <= max_images:
+        return found.images, found
+    labels = [f"{number}: {frame.time}" for number, frame in enumerate(found, 1)]
+    return (contact_sheet(found.images, labels=labels, max_side=2 * max_side),), found
 
 
 def grounded(reply: Reply, frames: Sequence[Frame]) -> ClipAnswer:
