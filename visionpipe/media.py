@@ -121,7 +121,7 @@ class Video:
     adjustments: tuple[Adjustment, ...] = ()
     time_base: Fraction = Fraction(1, 1000)
     start_pts: int = 0
-    offset: Timecode = Timecode(0, Fraction(1, 1000))
+    offset: Timecode = field(default_factory=lambda: Timecode(0, Fraction(1, 1000)))
 
     @property
     def size(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.errors import ConfigurationError
 
 
-def resolved(folder: Path, env: dict[str, str] | None = None, **arguments: str) -> Settings:
+def resolved(folder: Path, env: dict[str, str] | None = None, **arguments: Any) -> Settings:
     return resolve_settings(environ=env or {}, folder=folder, **arguments)
 
 

@@ -6,15 +6,15 @@ import inspect
 
 import pytest
 
-from visionpipe.client.agents import Agents, AsyncAgents
-from visionpipe.client.applications import Applications, AsyncApplications
 from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.batches import AsyncBatches, Batches
 from visionpipe.client.client import Client
-from visionpipe.client.files import AsyncFiles, Files
+from visionpipe.client.service.agents import Agents, AsyncAgents
+from visionpipe.client.service.applications import Applications, AsyncApplications
+from visionpipe.client.service.batches import AsyncBatches, Batches
+from visionpipe.client.service.files import AsyncFiles, Files
+from visionpipe.client.service.tasks import AsyncTask, AsyncTasks, Task, Tasks
+from visionpipe.client.service.tuning import AsyncFineTuning, FineTuning
 from visionpipe.client.services import AsyncServices, Services
-from visionpipe.client.tasks import AsyncTask, AsyncTasks, Task, Tasks
-from visionpipe.client.tuning import AsyncFineTuning, FineTuning
 
 PAIRS: list[tuple[type, type]] = [
     (Client, AsyncClient),

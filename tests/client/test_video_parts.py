@@ -304,3 +304,21 @@ def test_a_conversation_goes_on_about_its_clip(sandbox: SandboxHandle, clip: Pat
         again.ask("At last?")
     links = [[item["link"] for item in record["media"]] for record in sandbox.log()]
     assert links == [["https://clips.example/clip.mp4"]] * 3
+
+
+def test_many_clips_at_once_and_one_given_up(clip: Path) -> None:
+    async def main(sandbox: SandboxHandle) -> tuple[list[int], str]:
+        base_url = f"bigmodel+{sandbox.base_url}"
+        async with AsyncClient(TAKES_VIDEO, base_url=base_url, api_key=sandbox.key) as client:
+            # More than asyncio has threads to lend, so that none of them may wait for another.
+            told = await asyncio.gather(*(client.watch(clip) for _ in range(12)))
+            sandbox.set_scenario({"rule": [{"fault": {"kind": "hold"}}]})
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.watch(clip), 0.5)
+            sandbox.set_scenario({})
+            return [len(timeline.spans) for timeline in told], (await client.ask("Still there?")).text
+
+    with running_sandbox() as sandbox:
+        spans, text = asyncio.run(main(sandbox))
+    assert spans == [4] * 12
+    assert text

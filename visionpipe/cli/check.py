@@ -36,7 +36,7 @@ def check(
     """Show what would be sent, changed, refused, and cost. Sends nothing, but for --count."""
     import orjson
 
-    from visionpipe.client.counting import can_count
+    from visionpipe.client.service.counting import can_count
     from visionpipe.pipeline.pipeline import Pipeline
 
     make = connection.make_client if count else connection.planning_client

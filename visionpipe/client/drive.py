@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from visionpipe.client.invoking import invoke, invoke_async
 from visionpipe.client.refused import read_refusal, read_refusal_async
-from visionpipe.client.saving import save, save_async
+from visionpipe.client.service.saving import save, save_async
 from visionpipe.errors import VisionPipeError
 from visionpipe.stages.exchange import Effect, Invoke, Open, Save, Send, Sleep
 from visionpipe.transport.sender import AsyncSender, Sender

@@ -14,13 +14,13 @@ from visionpipe.stages.exchange import Effect
 from visionpipe.transport.sender import AsyncSender, Sender
 
 if TYPE_CHECKING:
-    from visionpipe.client.agents import Agents, AsyncAgents
-    from visionpipe.client.batches import AsyncBatches, Batches
-    from visionpipe.client.files import AsyncFiles, Files
     from visionpipe.client.options import CallOptions
     from visionpipe.client.preparation import Prepared
-    from visionpipe.client.tasks import AsyncTasks, Tasks
-    from visionpipe.client.tuning import AsyncFineTuning, FineTuning
+    from visionpipe.client.service.agents import Agents, AsyncAgents
+    from visionpipe.client.service.batches import AsyncBatches, Batches
+    from visionpipe.client.service.files import AsyncFiles, Files
+    from visionpipe.client.service.tasks import AsyncTasks, Tasks
+    from visionpipe.client.service.tuning import AsyncFineTuning, FineTuning
     from visionpipe.wire.tokenizer import TokenCount
 
 T = TypeVar("T")
@@ -37,41 +37,41 @@ class Services:
     @property
     def tasks(self) -> Tasks:
         """Asynchronous calls: submit now, take the reply later."""
-        from visionpipe.client.task_calls import TaskCalls
-        from visionpipe.client.tasks import Tasks
+        from visionpipe.client.service.task_calls import TaskCalls
+        from visionpipe.client.service.tasks import Tasks
 
         return Tasks(TaskCalls(self._calls), self._run, self.prepare)
 
     @property
     def files(self) -> Files:
         """Files kept at the service."""
-        from visionpipe.client.file_calls import FileCalls
-        from visionpipe.client.files import Files
+        from visionpipe.client.service.file_calls import FileCalls
+        from visionpipe.client.service.files import Files
 
         return Files(FileCalls(self._calls), self._run)
 
     @property
     def batches(self) -> Batches:
         """Many questions in one file, at a lower price."""
-        from visionpipe.client.batch_calls import BatchCalls
-        from visionpipe.client.batches import Batches
-        from visionpipe.client.file_calls import FileCalls
+        from visionpipe.client.service.batch_calls import BatchCalls
+        from visionpipe.client.service.batches import Batches
+        from visionpipe.client.service.file_calls import FileCalls
 
         return Batches(BatchCalls(self._calls), FileCalls(self._calls), self._run)
 
     @property
     def agents(self) -> Agents:
         """The service's agents, and the older applications."""
-        from visionpipe.client.agent_calls import AgentCalls
-        from visionpipe.client.agents import Agents
+        from visionpipe.client.service.agent_calls import AgentCalls
+        from visionpipe.client.service.agents import Agents
 
         return Agents(AgentCalls(self._calls), self._run)
 
     @property
     def fine_tuning(self) -> FineTuning:
         """Fine-tuning jobs, where the account has them."""
-        from visionpipe.client.tuning import FineTuning
-        from visionpipe.client.tuning_calls import TuningCalls
+        from visionpipe.client.service.tuning import FineTuning
+        from visionpipe.client.service.tuning_calls import TuningCalls
 
         return FineTuning(TuningCalls(self._calls), self._run)
 
@@ -88,7 +88,7 @@ class Services:
 
     def count_prepared(self, prepared: Prepared) -> TokenCount:
         """As :meth:`count_tokens`, for what ``prepare`` gave."""
-        from visionpipe.client.counting import count_call
+        from visionpipe.client.service.counting import count_call
 
         return self._run(count_call(self._calls, prepared))
 
@@ -107,41 +107,41 @@ class AsyncServices:
     @property
     def tasks(self) -> AsyncTasks:
         """Asynchronous calls: submit now, take the reply later."""
-        from visionpipe.client.task_calls import TaskCalls
-        from visionpipe.client.tasks import AsyncTasks
+        from visionpipe.client.service.task_calls import TaskCalls
+        from visionpipe.client.service.tasks import AsyncTasks
 
         return AsyncTasks(TaskCalls(self._calls), self._run, self.prepare)
 
     @property
     def files(self) -> AsyncFiles:
         """Files kept at the service."""
-        from visionpipe.client.file_calls import FileCalls
-        from visionpipe.client.files import AsyncFiles
+        from visionpipe.client.service.file_calls import FileCalls
+        from visionpipe.client.service.files import AsyncFiles
 
         return AsyncFiles(FileCalls(self._calls), self._run)
 
     @property
     def batches(self) -> AsyncBatches:
         """Many questions in one file, at a lower price."""
-        from visionpipe.client.batch_calls import BatchCalls
-        from visionpipe.client.batches import AsyncBatches
-        from visionpipe.client.file_calls import FileCalls
+        from visionpipe.client.service.batch_calls import BatchCalls
+        from visionpipe.client.service.batches import AsyncBatches
+        from visionpipe.client.service.file_calls import FileCalls
 
         return AsyncBatches(BatchCalls(self._calls), FileCalls(self._calls), self._run)
 
     @property
     def agents(self) -> AsyncAgents:
         """The service's agents, and the older applications."""
-        from visionpipe.client.agent_calls import AgentCalls
-        from visionpipe.client.agents import AsyncAgents
+        from visionpipe.client.service.agent_calls import AgentCalls
+        from visionpipe.client.service.agents import AsyncAgents
 
         return AsyncAgents(AgentCalls(self._calls), self._run)
 
     @property
     def fine_tuning(self) -> AsyncFineTuning:
         """Fine-tuning jobs, where the account has them."""
-        from visionpipe.client.tuning import AsyncFineTuning
-        from visionpipe.client.tuning_calls import TuningCalls
+        from visionpipe.client.service.tuning import AsyncFineTuning
+        from visionpipe.client.service.tuning_calls import TuningCalls
 
         return AsyncFineTuning(TuningCalls(self._calls), self._run)
 
@@ -158,7 +158,7 @@ class AsyncServices:
 
     async def count_prepared(self, prepared: Prepared) -> TokenCount:
         """As :meth:`count_tokens`, for what ``prepare`` gave."""
-        from visionpipe.client.counting import count_call
+        from visionpipe.client.service.counting import count_call
 
         return await self._run(count_call(self._calls, prepared))
 

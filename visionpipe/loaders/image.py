@@ -43,7 +43,7 @@ MAX_PIXELS = 178_956_970
 """Above this many pixels a picture counts as a decompression bomb; the figure is Pillow's."""
 
 IN_MEMORY_BYTES = 1 << 20
-"""Files up to this size are read once and kept, unless told otherwise; larger ones stay on disk until sent."""
+"""Files up to this size are read once and kept, unless told otherwise; larger ones wait on disk."""
 
 
 def load_image(

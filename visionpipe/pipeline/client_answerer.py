@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from visionpipe.client.client import Client
-from visionpipe.client.counting import exact_count
 from visionpipe.client.options import CallOptions
+from visionpipe.client.service.counting import exact_count
 from visionpipe.loaders.sources import Source
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, Prepared

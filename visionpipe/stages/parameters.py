@@ -31,9 +31,7 @@ def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
         )
 
 
-def settle_thinking(
-    parameters: Parameters, model: ModelRecord
-) -> tuple[Parameters, tuple[Adjustment, ...]]:
+def settle_thinking(parameters: Parameters, model: ModelRecord) -> tuple[Parameters, tuple[Adjustment, ...]]:
     """Leave the switch out where the model has none and does what is asked for anyway: the older ones do not
     know the field (docs.bigmodel.cn, 2026-04-23: GLM-4.5 and up)."""
     asked, mode = parameters.thinking, model.thinking.mode

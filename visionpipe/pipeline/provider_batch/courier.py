@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from visionpipe.client.batch_file import BatchFile
 from visionpipe.client.client import Client
+from visionpipe.client.service.batch_file import BatchFile
 from visionpipe.errors import RejectedRequestError, VisionPipeError
 from visionpipe.pipeline.provider_batch.shelf import Shelf, ShelvedFile
 from visionpipe.stages.polling import LONG

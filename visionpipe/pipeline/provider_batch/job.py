@@ -20,7 +20,7 @@ from typing import Any
 
 from visionpipe.client.client import Client
 from visionpipe.client.options import CallOptions
-from visionpipe.client.surfaces import require
+from visionpipe.client.service.surfaces import require
 from visionpipe.pipeline.answerer import Judge, Skip
 from visionpipe.pipeline.budget import Amount, Budget, Caps
 from visionpipe.pipeline.events import Event

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from visionpipe.client.batch_calls import BatchAnswer
+from visionpipe.client.service.batch_calls import BatchAnswer
 from visionpipe.errors import AnswerError, ServerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answer, Judge, Prepared

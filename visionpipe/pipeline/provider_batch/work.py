@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from visionpipe.client.batch_calls import BatchAnswer
-from visionpipe.client.batch_file import BatchFile
 from visionpipe.client.client import Client
 from visionpipe.client.preparation import Prepared as Question
+from visionpipe.client.service.batch_calls import BatchAnswer
+from visionpipe.client.service.batch_file import BatchFile
 from visionpipe.errors import VisionPipeError
 from visionpipe.loaders.sources import Found, Source
 from visionpipe.pipeline.answerer import Answerer, Judge, Prepared

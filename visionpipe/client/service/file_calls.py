@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from visionpipe.client.calls import Calls
-from visionpipe.client.surfaces import require
+from visionpipe.client.service.surfaces import require
 from visionpipe.loaders.disk import open_regular
 from visionpipe.media import FileContent
 from visionpipe.stages.exchange import Effect

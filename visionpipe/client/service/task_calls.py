@@ -8,7 +8,7 @@ from typing import Any
 
 from visionpipe.client.calls import Calls
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.surfaces import require, require_model
+from visionpipe.client.service.surfaces import require, require_model
 from visionpipe.errors import ReplyTimeoutError, ServerError, ServiceError, VisionPipeError
 from visionpipe.reply import Attempt, Reply
 from visionpipe.request import Request

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 
 from visionpipe.client.drive import AsyncRun, Run
-from visionpipe.client.file_calls import FileCalls
+from visionpipe.client.service.file_calls import FileCalls
 from visionpipe.wire.answers import Page
 from visionpipe.wire.files import FileRecord
 

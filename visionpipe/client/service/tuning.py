@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from visionpipe.client.drive import AsyncRun, Run
-from visionpipe.client.tuning_calls import TuningCalls, entry_of, refuse_download
+from visionpipe.client.service.tuning_calls import TuningCalls, entry_of, refuse_download
 from visionpipe.values import JSON
 from visionpipe.wire.answers import Page
 from visionpipe.wire.tuning import TuningEvent, TuningJob

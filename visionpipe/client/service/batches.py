@@ -5,8 +5,8 @@
     client.batches.wait(batch)
     for answer in client.batches.read(client.batches.download(batch.id, "work/")): ...
 
-A folder of images is better given to :class:`visionpipe.pipeline.provider_batch.job.ProviderBatch`, which keeps a
-journal and goes on after a break.
+A folder of images is better given to :class:`visionpipe.pipeline.provider_batch.job.ProviderBatch`, which
+keeps a journal and goes on after a break.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from visionpipe.client.batch_calls import BatchAnswer, BatchCalls
-from visionpipe.client.batch_file import BatchFile, lines_of
 from visionpipe.client.drive import AsyncRun, Run
-from visionpipe.client.file_calls import FileCalls
 from visionpipe.client.preparation import Prepared
+from visionpipe.client.service.batch_calls import BatchAnswer, BatchCalls
+from visionpipe.client.service.batch_file import BatchFile, lines_of
+from visionpipe.client.service.file_calls import FileCalls
 from visionpipe.errors import UnreadableAnswerError
 from visionpipe.wire.answers import Page
 from visionpipe.wire.batch_lines import BatchLimits, Splitter

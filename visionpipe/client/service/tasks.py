@@ -14,14 +14,14 @@ from typing import Any, Unpack
 from visionpipe.client.drive import AsyncRun, Run
 from visionpipe.client.options import CallOptions
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.task_calls import TaskCalls, TaskRecord
+from visionpipe.client.service.task_calls import TaskCalls, TaskRecord
 from visionpipe.errors import VisionPipeError
 from visionpipe.reply import Reply
 
 
 @dataclass(frozen=True, slots=True)
 class Task(TaskRecord):
-    """A task of this client; see :class:`visionpipe.client.task_calls.TaskRecord` for its fields."""
+    """A task of this client; see :class:`visionpipe.client.service.task_calls.TaskRecord` for its fields."""
 
     _tasks: Tasks | None = field(default=None, repr=False, compare=False)
 

@@ -9,7 +9,7 @@ from typing import Any
 from tenacity import stop_after_attempt
 
 from visionpipe.client.calls import Calls
-from visionpipe.client.surfaces import require
+from visionpipe.client.service.surfaces import require
 from visionpipe.errors import ReplyTimeoutError, VisionPipeError
 from visionpipe.reply import Reply
 from visionpipe.request import Request

@@ -8,7 +8,7 @@ from typing import Any
 
 from visionpipe.client.calls import Calls
 from visionpipe.client.event_reader import EventReader
-from visionpipe.client.surfaces import beside, require
+from visionpipe.client.service.surfaces import beside, require
 from visionpipe.errors import (
     ParameterError,
     ReplyTimeoutError,
@@ -36,7 +36,7 @@ from visionpipe.wire.http import Body, HttpRequest, HttpResponse
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One question to an agent; see :meth:`visionpipe.client.agents.Agents.invoke`."""
+    """One question to an agent; see :meth:`visionpipe.client.service.agents.Agents.invoke`."""
 
     agent_id: str
     prompt: str | None

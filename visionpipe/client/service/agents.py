@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from visionpipe.client.agent_calls import AgentCalls, Invocation
-from visionpipe.client.application_calls import ApplicationCalls
-from visionpipe.client.applications import Applications, AsyncApplications
 from visionpipe.client.drive import AsyncRun, Run
 from visionpipe.client.event_reader import AsyncEventStream, EventStream
+from visionpipe.client.service.agent_calls import AgentCalls, Invocation
+from visionpipe.client.service.application_calls import ApplicationCalls
+from visionpipe.client.service.applications import Applications, AsyncApplications
 from visionpipe.values import JSON
 from visionpipe.wire.agents import AgentReply
 

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypeVar
 
 from visionpipe.client.calls import Calls
 from visionpipe.client.event_reader import EventReader
-from visionpipe.client.file_calls import file_content
-from visionpipe.client.surfaces import beside, require
+from visionpipe.client.service.file_calls import file_content
+from visionpipe.client.service.surfaces import beside, require
 from visionpipe.errors import ParameterError, ServiceError
 from visionpipe.stages.exchange import Answered, Effect
 from visionpipe.stages.read_error import service_error

@@ -12,9 +12,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from visionpipe.client.application_calls import ApplicationCalls
 from visionpipe.client.drive import AsyncRun, Run
 from visionpipe.client.event_reader import AsyncEventStream, EventStream
+from visionpipe.client.service.application_calls import ApplicationCalls
 from visionpipe.wire.applications import (
     ApplicationReply,
     FileKind,

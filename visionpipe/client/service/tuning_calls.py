@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from visionpipe.client.calls import Calls
-from visionpipe.client.surfaces import require
+from visionpipe.client.service.surfaces import require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnsupportedError
 from visionpipe.stages.exchange import Answered, Effect
 from visionpipe.stages.polling import LONG, Look, Looked, PollPolicy, poll

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionpipe.client.calls import Calls
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.surfaces import require, require_model
+from visionpipe.client.service.surfaces import require, require_model
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Request
 from visionpipe.stages.exchange import Effect
