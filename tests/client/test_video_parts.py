@@ -320,5 +320,5 @@ def test_many_clips_at_once_and_one_given_up(clip: Path) -> None:
 
     with running_sandbox() as sandbox:
         spans, text = asyncio.run(main(sandbox))
-    assert spans == [4] * 12
+    assert spans == [2] * 12
     assert text
