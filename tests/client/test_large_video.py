@@ -27,7 +27,7 @@ from visionpipe.loaders.publish import StorePublisher
 given = json.load(sys.stdin)
 options = given["options"]
 if "store" in given:
-    options["publisher"] = StorePublisher("s3://clips/today", options=given["store"], expires_s=60)
+    options["publisher"] = StorePublisher(given["target"], options=given["store"], expires_s=60)
 with Client(given["model"], base_url=given["base_url"], api_key=given["key"]) as client:
     client.ask("What happens?", given["clip"], **options)
 with open("/proc/self/status") as status:
@@ -84,12 +84,15 @@ def test_190_megabytes_inline_arrive_unchanged_from_a_small_client(clip: Path) -
 def test_190_megabytes_are_published_and_fetched_from_a_presigned_url(clip: Path) -> None:
     import s3fs  # type: ignore[import-untyped]  # it ships no types
 
+    # The server's memory outlives it, and is shared with every other in this process.
+    bucket = f"clips{os.urandom(6).hex()}"
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     try:
         host, port = server.get_host_and_port()
         store = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
-        s3fs.S3FileSystem(**store, skip_instance_cache=True).mkdir("clips")
+        files = s3fs.S3FileSystem(**store, skip_instance_cache=True)
+        files.mkdir(bucket)
         with running_sandbox(fetch_links=True) as sandbox:
             peak_megabytes(
                 model="glm-4v-plus-0111",
@@ -98,8 +101,11 @@ def test_190_megabytes_are_published_and_fetched_from_a_presigned_url(clip: Path
                 clip=str(clip),
                 options={},
                 store=store,
+                target=f"s3://{bucket}/today",
             )
             [record] = sandbox.log()
+        files.invalidate_cache()
+        files.rm(bucket, recursive=True)
     finally:
         server.stop()
     [video] = record["media"]

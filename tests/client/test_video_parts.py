@@ -229,13 +229,15 @@ def test_a_link_cannot_be_shown_by_frames() -> None:
 def test_what_a_store_was_given_the_service_fetches_whole(clip: Path, tmp_path: Path) -> None:
     import s3fs  # type: ignore[import-untyped]  # it ships no types
 
+    # The server's memory outlives it, and is shared with every other in this process.
+    bucket = f"clips{os.urandom(6).hex()}"
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     try:
         host, port = server.get_host_and_port()
         access = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
-        s3fs.S3FileSystem(**access, skip_instance_cache=True).mkdir("clips")
-        publisher = StorePublisher("s3://clips/today", options=access, expires_s=60)
+        s3fs.S3FileSystem(**access, skip_instance_cache=True).mkdir(bucket)
+        publisher = StorePublisher(f"s3://{bucket}/today", options=access, expires_s=60)
         photo = jpeg_bytes(40, 30)
         with running_sandbox(fetch_links=True, url_only=True) as sandbox:
             with client_of(sandbox, VIDEO_FIRST) as client:
