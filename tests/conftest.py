@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.loopback import Loopback, serving
+from tests.s3_store import S3Store, new_store, serving_s3
 
 pytest_plugins = ["visionpipe.testing.pytest_plugin"]
 
@@ -16,3 +17,16 @@ def loopback() -> Iterator[Loopback]:
     """A scriptable HTTP server on loopback; it answers ``{}`` until told otherwise."""
     with serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """One S3-protocol server for all tests of a process."""
+    with serving_s3() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def s3_store(s3_endpoint: str) -> S3Store:
+    """A bucket that no other test sees."""
+    return new_store(s3_endpoint)

@@ -9,14 +9,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.clip_maker import shade, write_clip
+from tests.s3_store import S3Store
 from visionpipe.errors import ConfigurationError, ConnectionFailedError, ParameterError, UnreadableSourceError
 from visionpipe.loaders.publish import (
     FolderPublisher,
@@ -43,28 +42,14 @@ def fetched(url: str) -> bytes:
         return body
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+@pytest.fixture
+def options(s3_store: S3Store) -> dict[str, Any]:
+    return s3_store.options
 
 
 @pytest.fixture
-def options(endpoint: str) -> dict[str, Any]:
-    return {"key": "k", "secret": "s", "endpoint_url": endpoint}
-
-
-@pytest.fixture
-def bucket(options: dict[str, Any]) -> str:
-    import s3fs  # type: ignore[import-untyped]  # it ships no types
-
-    store = s3fs.S3FileSystem(**options, skip_instance_cache=True)
-    name = f"b{os.urandom(6).hex()}"
-    store.mkdir(name)
-    return name
+def bucket(s3_store: S3Store) -> str:
+    return s3_store.bucket
 
 
 def test_what_is_published_is_fetched_from_a_presigned_url(
@@ -142,7 +127,7 @@ def test_a_public_base_url_needs_no_signature(tmp_path: Path) -> None:
     assert (tmp_path / "store" / name).read_bytes() == b"data"
 
 
-def test_stores_that_cannot(tmp_path: Path, endpoint: str, options: dict[str, Any]) -> None:
+def test_stores_that_cannot(tmp_path: Path, options: dict[str, Any]) -> None:
     content: Content = MemoryContent(b"data")
     with pytest.raises(ConfigurationError, match="base_url"):
         StorePublisher(f"file://{tmp_path}/store", options={"auto_mkdir": True}).publish(content, SUFFIX)
