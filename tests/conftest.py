@@ -27,6 +27,7 @@ def s3_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3_store(s3_endpoint: str) -> S3Store:
+def s3_store(s3_endpoint: str) -> Iterator[S3Store]:
     """A bucket that no other test sees."""
-    return new_store(s3_endpoint)
+    with new_store(s3_endpoint) as store:
+        yield store

@@ -17,7 +17,6 @@ from typing import Any
 class S3Store:
     """``options`` are what fsspec and ``StorePublisher`` reach the store with."""
 
-    endpoint: str
     bucket: str
     options: dict[str, Any]
 
@@ -36,11 +35,17 @@ def serving_s3() -> Iterator[str]:
         server.stop()
 
 
-def new_store(endpoint: str) -> S3Store:
-    """A new, empty bucket on that server."""
+@contextmanager
+def new_store(endpoint: str) -> Iterator[S3Store]:
+    """A new, empty bucket on that server, which is gone afterwards with all that is in it."""
     import s3fs  # type: ignore[import-untyped]  # it ships no types
 
     options = {"key": "k", "secret": "s", "endpoint_url": endpoint}
     bucket = f"b{uuid.uuid4().hex}"
-    s3fs.S3FileSystem(**options, skip_instance_cache=True).mkdir(bucket)
-    return S3Store(endpoint, bucket, options)
+    files = s3fs.S3FileSystem(**options, skip_instance_cache=True)
+    files.mkdir(bucket)
+    try:
+        yield S3Store(bucket, options)
+    finally:
+        files.invalidate_cache()
+        files.rm(bucket, recursive=True)

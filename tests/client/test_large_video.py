@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.clip_maker import texture, write_clip
+from tests.s3_store import S3Store
 from visionpipe.testing.sandbox import running_sandbox
 
 MEGABYTES = 190
@@ -81,33 +81,18 @@ def test_190_megabytes_inline_arrive_unchanged_from_a_small_client(clip: Path) -
     assert peak < MOST_RESIDENT_MB
 
 
-def test_190_megabytes_are_published_and_fetched_from_a_presigned_url(clip: Path) -> None:
-    import s3fs  # type: ignore[import-untyped]  # it ships no types
-
-    # The server's memory outlives it, and is shared with every other in this process.
-    bucket = f"clips{os.urandom(6).hex()}"
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        store = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
-        files = s3fs.S3FileSystem(**store, skip_instance_cache=True)
-        files.mkdir(bucket)
-        with running_sandbox(fetch_links=True) as sandbox:
-            peak_megabytes(
-                model="glm-4v-plus-0111",
-                base_url=f"bigmodel+{sandbox.base_url}",
-                key=sandbox.key,
-                clip=str(clip),
-                options={},
-                store=store,
-                target=f"s3://{bucket}/today",
-            )
-            [record] = sandbox.log()
-        files.invalidate_cache()
-        files.rm(bucket, recursive=True)
-    finally:
-        server.stop()
+def test_190_megabytes_are_published_and_fetched_from_a_presigned_url(clip: Path, s3_store: S3Store) -> None:
+    with running_sandbox(fetch_links=True) as sandbox:
+        peak_megabytes(
+            model="glm-4v-plus-0111",
+            base_url=f"bigmodel+{sandbox.base_url}",
+            key=sandbox.key,
+            clip=str(clip),
+            options={},
+            store=s3_store.options,
+            target=f"s3://{s3_store.bucket}/today",
+        )
+        [record] = sandbox.log()
     [video] = record["media"]
     with clip.open("rb") as file:
         assert video["sha256"] == hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.clip_maker import shade, texture, write_clip
+from tests.s3_store import S3Store
 from visionpipe.client.async_client import AsyncClient
 from visionpipe.client.client import Client
 from visionpipe.client.preparation import Preparer
@@ -226,26 +226,14 @@ def test_a_link_cannot_be_shown_by_frames() -> None:
         client.prepare("What?", LinkedVideo("https://clips.example/a"), video="frames")
 
 
-def test_what_a_store_was_given_the_service_fetches_whole(clip: Path, tmp_path: Path) -> None:
-    import s3fs  # type: ignore[import-untyped]  # it ships no types
-
-    # The server's memory outlives it, and is shared with every other in this process.
-    bucket = f"clips{os.urandom(6).hex()}"
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        access = {"key": "k", "secret": "s", "endpoint_url": f"http://{host}:{port}"}
-        s3fs.S3FileSystem(**access, skip_instance_cache=True).mkdir(bucket)
-        publisher = StorePublisher(f"s3://{bucket}/today", options=access, expires_s=60)
-        photo = jpeg_bytes(40, 30)
-        with running_sandbox(fetch_links=True, url_only=True) as sandbox:
-            with client_of(sandbox, VIDEO_FIRST) as client:
-                reply = client.ask("What happens?", clip, publisher=publisher)
-                client.ask("What is it?", photo, publisher=publisher, model=NO_VIDEO)
-            fetched, image = (item for record in sandbox.log() for item in record["media"])
-    finally:
-        server.stop()
+def test_what_a_store_was_given_the_service_fetches_whole(clip: Path, s3_store: S3Store) -> None:
+    publisher = StorePublisher(f"s3://{s3_store.bucket}/today", options=s3_store.options, expires_s=60)
+    photo = jpeg_bytes(40, 30)
+    with running_sandbox(fetch_links=True, url_only=True) as sandbox:
+        with client_of(sandbox, VIDEO_FIRST) as client:
+            reply = client.ask("What happens?", clip, publisher=publisher)
+            client.ask("What is it?", photo, publisher=publisher, model=NO_VIDEO)
+        fetched, image = (item for record in sandbox.log() for item in record["media"])
     assert fetched["form"] == image["form"] == "url"
     assert "?" not in fetched["link"]
     assert fetched["sha256"] == hashlib.sha256(clip.read_bytes()).hexdigest()
