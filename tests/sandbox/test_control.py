@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import socket
 from typing import Any
 
 import orjson
 import pytest
 
-from tests.sandbox.calls import chat, send, text
+from tests.sandbox.calls import CHAT, chat, connect, send, text
 from visionpipe.sandbox.app import build_app
 from visionpipe.sandbox.options import Options
 from visionpipe.sandbox.service import Service
@@ -69,6 +71,51 @@ def test_the_log_and_reset(sandbox: SandboxHandle) -> None:
     assert send(sandbox, "/_sandbox/release", b"", key=None).status == 200
     assert send(sandbox, "/_sandbox/reset", b"", key=None).status == 200
     assert sandbox.log() == [] and sandbox.stats()["requests"] == 0
+
+
+def begun(sandbox: SandboxHandle, data: bytes) -> http.client.HTTPConnection:
+    """A chat request that has come so far that the sandbox asks for its body."""
+    connection = connect(sandbox)
+    connection.putrequest("POST", CHAT)
+    for name, value in (
+        ("Authorization", f"Bearer {sandbox.key}"),
+        ("Content-Length", str(len(data))),
+        ("Expect", "100-continue"),
+    ):
+        connection.putheader(name, value)
+    connection.endheaders()
+    assert connection.sock.recv(25, socket.MSG_WAITALL) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    return connection
+
+
+def ended(connection: http.client.HTTPConnection, data: bytes) -> int:
+    connection.send(data)
+    response = connection.getresponse()
+    response.read()
+    return response.status
+
+
+def test_a_scenario_begins_with_the_next_request_that_comes(sandbox: SandboxHandle) -> None:
+    data = orjson.dumps(chat())
+    connection = begun(sandbox, data)
+    sandbox.set_scenario({"rule": [{"fault": {"kind": "error", "code": "1305"}, "count": 1}]})
+    assert ended(connection, data) == 200
+    assert send(sandbox, body=chat()).code == "1305"
+    connection.close()
+
+
+def test_what_came_before_a_reset_is_not_counted_after_it(sandbox: SandboxHandle) -> None:
+    data = orjson.dumps(chat())
+    connection = begun(sandbox, data)
+    sandbox.reset()
+    assert sandbox.stats()["open"] == 1
+    assert ended(connection, data) == 200
+    connection.request("POST", CHAT, b"{", {"Authorization": f"Bearer {sandbox.key}"})
+    assert connection.getresponse().status == 400
+    connection.close()
+    assert [(record["number"], record["code"]) for record in sandbox.log()] == [(1, "1210")]
+    stats = sandbox.stats()
+    assert (stats["requests"], stats["open"], stats["per_status"]) == (1, 0, {"400": 1})
 
 
 def test_a_web_page_does_not_reach_them(sandbox: SandboxHandle) -> None:

@@ -73,7 +73,9 @@ class Connection:
                 raise Refusal("413", f"over {limit} bytes")
             body += chunk
             if bytes_per_second is not None and chunk:
-                await asyncio.sleep(len(chunk) / bytes_per_second)
+                seconds = len(chunk) / bytes_per_second
+                # A pause takes in what comes, so it has to wait until the body is there.
+                await (self.pause(seconds) if self._body_ended else asyncio.sleep(seconds))
         return bytes(body)
 
     async def _next(self) -> bytes:

@@ -59,6 +59,7 @@ class Course:
             service=self._service,
             connection=connection,
             record=self._service.log.begin(scope["method"], scope["path"]),
+            strikes=self._service.strikes,
             dialect=self._dialect,
             path_values=scope.get("path_params", {}),
             query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))),
@@ -101,7 +102,7 @@ class Course:
         work = self._works.get(exchange.record.method, self._otherwise)
         exchange.record.key = service.keys.identify(connection.headers)
         pace: float | None = None
-        strike = service.strikes.early(exchange.record.path)
+        strike = exchange.strikes.early(exchange.record.path)
         if strike.fault is not None:
             exchange.record.fault = strike.kind
         if isinstance(strike.fault, ResetFault):

@@ -10,7 +10,7 @@ from visionpipe.sandbox.connection import Connection
 from visionpipe.sandbox.log import Record
 from visionpipe.sandbox.refusals import Dialect, Refusal
 from visionpipe.sandbox.scenario import ErrorFault, HoldFault
-from visionpipe.sandbox.strikes import Strike
+from visionpipe.sandbox.strikes import Strike, Strikes
 
 if TYPE_CHECKING:
     from visionpipe.sandbox.call import Call
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Exchange:
-    """What a piece of work is given. ``path_values`` come from the route, ``query`` from the address."""
+    """What a piece of work is given. ``path_values`` come from the route, ``query`` from the address;
+    ``strikes`` are the scenario that held when the request came, which one that begins later leaves alone."""
 
     service: Service
     connection: Connection
     record: Record
+    strikes: Strikes
     dialect: Dialect
     path_values: Mapping[str, str]
     query: Mapping[str, str]
@@ -53,7 +55,7 @@ class Exchange:
             gate.enter(self.record.key, model)
             self._inside = model
         self.record.in_flight = gate.now
-        self.strike = self.service.strikes.strike(self.record.path, model, stream)
+        self.strike = self.strikes.strike(self.record.path, model, stream)
         self.record.fault = self.strike.kind
         if self.strike.delay:
             await self.connection.pause(self.strike.delay)

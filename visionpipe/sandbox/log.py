@@ -23,9 +23,11 @@ KEPT_HASHES = 100_000
 
 @dataclass(slots=True)
 class Record:
-    """One request, filled in while it is on its way. ``in_flight`` counts it and those beside it."""
+    """One request, filled in while it is on its way. ``in_flight`` counts it and those beside it; ``era`` is
+    how often the log had been cleared when it came."""
 
     number: int
+    era: int
     method: str
     path: str
     started: float = field(default_factory=time.perf_counter)
@@ -74,6 +76,7 @@ class RequestLog:
         self._lock = threading.Lock()
         self._file: BinaryIO | None = path.open("ab") if path else None
         self._open = 0
+        self._era = 0
         self._clear()
 
     def _clear(self) -> None:
@@ -86,15 +89,16 @@ class RequestLog:
         self.internal_errors = 0
 
     def clear(self) -> None:
-        """Forget everything; the file keeps what it has."""
+        """Forget everything, also what is still on its way; the file keeps what it has."""
         with self._lock:
+            self._era += 1
             self._clear()
 
     def begin(self, method: str, path: str) -> Record:
         with self._lock:
             self._begun += 1
             self._open += 1
-            return Record(self._begun, method, path)
+            return Record(self._begun, self._era, method, path)
 
     def end(self, record: Record) -> None:
         """Close a record: it is written, counted, and its contents are let go."""
@@ -103,6 +107,11 @@ class RequestLog:
         line = orjson.dumps(record.to_json()) + b"\n"
         with self._lock:
             self._open -= 1
+            if self._file:
+                self._file.write(line)
+                self._file.flush()
+            if record.era != self._era:
+                return
             self._records.append(line)
             self._statuses[record.status] += 1
             if record.code is not None:
@@ -111,9 +120,6 @@ class RequestLog:
             self._bytes_out += record.bytes_out
             for item in record.media:
                 self._count(item)
-            if self._file:
-                self._file.write(line)
-                self._file.flush()
 
     def _count(self, item: Received) -> None:
         self._media += 1
