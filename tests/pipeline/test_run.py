@@ -511,16 +511,19 @@ def test_a_stop_is_told(tmp_path: Path) -> None:
     assert [event.reason for event in events if isinstance(event, RunStopping)] == ["budget"]
 
 
-def test_a_callers_mistake_in_a_callback_comes_back_to_the_caller(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [RunStarted, ItemEnded])
+def test_a_callers_mistake_in_a_callback_comes_back_to_the_caller(
+    tmp_path: Path, kind: type[RunStarted | ItemEnded]
+) -> None:
     def hear(event: Event) -> None:
-        if isinstance(event, ItemEnded):
+        if isinstance(event, kind):
             raise KeyError("mistake")
 
     run = job(Scripted(), on_event=hear, journal=tmp_path / "j").run(numbered(tmp_path / "in", 3))
     with pytest.raises(KeyError):
         list(run)
     assert run.summary is not None
-    assert run.summary.stopped in (None, "stopped")
+    assert run.summary.stopped in (None, "stopped", "aborted")
 
 
 def test_results_come_on_somebody_elses_event_loop(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from visionpipe.errors import VisionPipeError
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.budget import Caps
+    from visionpipe.pipeline.events import Event
     from visionpipe.pipeline.provider_batch.run import BatchRun
     from visionpipe.pipeline.run import Run
     from visionpipe.values import Money
@@ -41,6 +42,9 @@ PresetName = Annotated[
     str, typer.Option(help="caption, alt_text, ocr, tags, product, chart, screenshot or describe.")
 ]
 JournalPath = Annotated[Path | None, typer.Option(help="The job's journal; default beside the output.")]
+Naming = Annotated[
+    str | None, typer.Option(help="Sidecars' file name, with {stem} or {name}; such as '{name}.txt'.")
+]
 Concurrency = Annotated[
     int, typer.Option(help="Most requests at once; fewer where the service says so.", min=1)
 ]
@@ -80,6 +84,7 @@ def caption(
     force: Annotated[bool, typer.Option("--force", help="Ask again about everything.")] = False,
     column: Column = None,
     journal: JournalPath = None,
+    naming: Naming = None,
     item_seconds: Annotated[float | None, typer.Option(help="Longest time for one item.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Begin nothing new after this time.")] = None,
     via: Annotated[
@@ -107,10 +112,19 @@ def caption(
     )
     specs = output or ["captions.jsonl"]
     journal = journal or default_journal(specs, sources)
+    outputs = Outputs(
+        specs, journal, SinkOptions(locate=locator(_root(sources)), root=_root(sources), naming=naming)
+    )
+    job = ""
     with (
         connection.make_client(model, base_url, catalog, lang) as client,
         reporter(as_json=as_json, quiet=quiet) as show,
     ):
+
+        def on_event(event: Event) -> None:
+            outputs.note(event, job)
+            show(event)
+
         pipeline: Pipeline | ProviderBatch
         calls_only = {
             "near_duplicates": near_duplicates,
@@ -128,7 +142,7 @@ def caption(
                 budget=caps(budget, budget_tokens, budget_requests),
                 retry_failed=retry_failed,
                 force=force,
-                on_event=show,
+                on_event=on_event,
                 on_step=step_teller(silent=quiet or as_json),
             )
         else:
@@ -146,17 +160,15 @@ def caption(
                 force=force,
                 item_seconds=item_seconds,
                 job_seconds=job_seconds,
-                on_event=show,
+                on_event=on_event,
             )
-        outputs = Outputs(
-            specs, journal, SinkOptions(locate=locator(_root(sources)), root=_root(sources)), pipeline.job
-        )
-        outputs.open()
+        job = pipeline.job
+        outputs.prove(sources)
         run = pipeline.run(listing(sources, column))
         error = _consume(run, outputs)
     if error is not None and run.summary is None:
         raise error
-    _account(run, outputs, specs, as_json=as_json)
+    _account(run, outputs, specs, error, as_json=as_json)
 
 
 def _consume(run: Run | BatchRun, outputs: Any) -> VisionPipeError | None:
@@ -171,7 +183,9 @@ def _consume(run: Run | BatchRun, outputs: Any) -> VisionPipeError | None:
     return problem
 
 
-def _account(run: Run | BatchRun, outputs: Any, specs: list[str], *, as_json: bool) -> None:
+def _account(
+    run: Run | BatchRun, outputs: Any, specs: list[str], error: VisionPipeError | None, *, as_json: bool
+) -> None:
     summary = run.summary
     if summary is None:
         raise typer.Exit(1)
@@ -181,6 +195,9 @@ def _account(run: Run | BatchRun, outputs: Any, specs: list[str], *, as_json: bo
         for refused in outputs.refused:
             typer.echo(f"not written: {refused}", err=True)
         typer.echo(f"written: {', '.join(specs)}", err=True)
+    if error is not None and summary.error is None:
+        # An output failed, not the run; which was only left early because of it.
+        raise error
     if summary.stopped in ("stopped", "aborted"):
         raise typer.Exit(130)
     if not summary.ok or outputs.refused:

@@ -16,9 +16,7 @@ def export(
     images: Annotated[
         Path | None, typer.Option(help="The folder the images are in, for galleries, shards and sidecars.")
     ] = None,
-    naming: Annotated[
-        str | None, typer.Option(help="Sidecars' file name, with {stem} or {name}; such as '{name}.txt'.")
-    ] = None,
+    naming: main_job.Naming = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="XMP: replace descriptions that somebody else wrote.")
     ] = False,

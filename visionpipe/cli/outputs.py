@@ -1,17 +1,23 @@
 """Where a run's results go: sinks that grow with the run, and sinks written whole at its end.
 
-The rule: the journal is the truth. A growing output begins as a copy of what the journal holds, so that a
-run taken up again never leaves it with less than before; at the end each output equals the journal.
+The rules: the journal is the truth. A growing output begins as a copy of what the journal holds, so that a
+run taken up again never leaves it with less than before; at the end each output equals the journal. Nothing
+is touched before the run holds the journal, and no source is ever an output.
 """
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from visionpipe.errors import OutputError
+from visionpipe.errors import OutputError, ParameterError
+from visionpipe.pipeline.events import Event, ItemEnded, RunStarted
+from visionpipe.pipeline.lock import JournalLock
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.results import ItemResult
+from visionpipe.sinks.files import GrowingFile
 from visionpipe.sinks.opening import SIDECARS, SinkOptions, open_sink, sink_kind
 from visionpipe.sinks.sink import Sink, export
 
@@ -25,29 +31,71 @@ class Outputs:
         specs: what stood after ``-o``.
         journal: the run's journal.
         options: what sinks need to know.
-        job: the recipe's key in the journal.
     """
 
-    def __init__(self, specs: Sequence[str], journal: Path, options: SinkOptions, job: str) -> None:
+    def __init__(self, specs: Sequence[str], journal: Path, options: SinkOptions) -> None:
         self._specs = specs
         self._journal = journal
         self._options = options
-        self._job = job
+        self._job = ""
         self._growing: list[Sink] = []
+        self._rebuilt: list[Sink] = []
         self._whole: list[str] = []
         self._lines = 0
+        self._kept = False
+        self._begun = False
         self.refused: list[OutputError] = []
 
-    def open(self) -> None:
-        """Open the growing outputs, and prove the others can be opened.
+    def prove(self, sources: Sequence[str]) -> None:
+        """Make sure that every output can be opened; what stands there already stays as it is.
+
+        Args:
+            sources: what the run reads; none of them may be an output.
 
         Raises:
             ParameterError, OutputError, ConfigurationError: before anything is asked.
+            JournalError: another run is writing these outputs.
         """
+        places = [sink_kind(spec) for spec in self._specs]
+        for spec, (_, place) in zip(self._specs, places, strict=True):
+            if any(_is_same_file(place, source) for source in sources):
+                raise ParameterError(
+                    "this output is one of the sources and would take its place",
+                    cure="Choose another name for the output.",
+                    subject=spec,
+                )
+        if JournalLock.path_for(self._journal).exists():
+            JournalLock(JournalLock.path_for(self._journal), time.time()).close()
+        for spec, (kind, place) in zip(self._specs, places, strict=True):
+            if kind in _REBUILT_AT_START:
+                GrowingFile(Path(place), keep=True).close()
+            else:
+                open_sink(spec, self._options).abort()
+
+    def note(self, event: Event, job: str) -> None:
+        """Hear what the run tells: its outputs begin when it has the journal to itself.
+
+        Args:
+            event: told by the run, before the result that it is about is handed out.
+            job: the recipe's key in the journal.
+
+        Raises:
+            OutputError: an output cannot be opened any more.
+        """
+        if isinstance(event, RunStarted):
+            self._job = job
+            self._begin()
+        elif isinstance(event, ItemEnded):
+            self._kept = event.kept
+
+    def _begin(self) -> None:
+        self._begun = True
         for spec in self._specs:
             kind, place = sink_kind(spec)
             if kind in _REBUILT_AT_START:
                 self._lines = self._rebuild(place)
+                self._rebuilt.append(open_sink(spec, self._options))
+                continue
             sink = open_sink(spec, self._options)
             if sink.keeps_previous:
                 self._growing.append(sink)
@@ -56,13 +104,17 @@ class Outputs:
                 self._whole.append(spec)
 
     def write(self, result: ItemResult) -> None:
-        """Take one new result.
+        """Take one result that the run hands out.
 
         Raises:
             OutputError: with scope "job", where nothing more can be written.
         """
-        self._lines += 1
-        for sink in self._growing:
+        sinks = self._growing
+        if not self._kept:
+            # A result kept from an earlier run stands in the rebuilt outputs already.
+            self._lines += 1
+            sinks = [*self._rebuilt, *self._growing]
+        for sink in sinks:
             try:
                 sink.write(result)
             except OutputError as error:
@@ -76,7 +128,9 @@ class Outputs:
         Raises:
             OutputError: there is no room; the journal has everything, and `export` writes it later.
         """
-        for sink in self._growing:
+        if not self._begun:
+            return
+        for sink in (*self._rebuilt, *self._growing):
             sink.close()
         replaced = self._lines != sum(1 for _ in self._recorded())
         for spec in self._specs:
@@ -101,6 +155,13 @@ class Outputs:
 
     def _recorded(self) -> Iterator[ItemResult]:
         return recorded_results(self._journal, job=self._job)
+
+
+def _is_same_file(place: str, source: str) -> bool:
+    try:
+        return bool(place) and os.path.isfile(source) and os.path.samefile(place, source)
+    except (OSError, ValueError):
+        return False  # the output is not there yet
 
 
 def default_journal(specs: Sequence[str], sources: Sequence[str]) -> Path:

@@ -17,9 +17,10 @@ from pathlib import Path
 from visionpipe.pipeline.database import Database, Statement
 from visionpipe.pipeline.fingerprint import Stat
 from visionpipe.pipeline.lock import JournalLock
-from visionpipe.pipeline.reading import JournalView
+from visionpipe.pipeline.reading import JournalView, Recorded
 from visionpipe.pipeline.recipe import Recipe
 from visionpipe.pipeline.rows import INSERT, result_row, storable
+from visionpipe.pipeline.seen import Seen
 from visionpipe.results import ItemResult
 from visionpipe.values import Money
 
@@ -65,11 +66,7 @@ class Journal(JournalView):
     ) -> None:
         self.path = None if path is None else Path(path)
         self._clock = clock
-        self._lock = (
-            JournalLock(self.path.with_name(self.path.name + ".lock"), clock())
-            if self.path is not None
-            else None
-        )
+        self._lock = JournalLock(JournalLock.path_for(self.path), clock()) if self.path is not None else None
         try:
             super().__init__(Database(self.path))
         except BaseException:
@@ -78,6 +75,23 @@ class Journal(JournalView):
             raise
         self._run = 0
         self._job = ""
+        self._seen = Seen()
+        for row in self.database.all(
+            "SELECT source, content FROM sources UNION SELECT source, content FROM results"
+        ):
+            self._note(row["source"], row["content"])
+
+    def known_content(self, source: str, location: str, stat: Stat) -> str | None:
+        """As :meth:`JournalView.known_content`."""
+        return super().known_content(source, location, stat) if self._seen.may_hold(source) else None
+
+    def recorded(self, source: str, question: str) -> Recorded | None:
+        """As :meth:`JournalView.recorded`."""
+        return super().recorded(source, question) if self._seen.may_hold(source) else None
+
+    def shared(self, content: str, question: str, since_run: int = 0) -> ItemResult | None:
+        """As :meth:`JournalView.shared`."""
+        return super().shared(content, question, since_run) if self._seen.may_hold(content) else None
 
     def begin(self, recipe: Recipe) -> int:
         """Opens a run of ``recipe``.
@@ -128,6 +142,7 @@ class Journal(JournalView):
 
     def note_source(self, source: str, location: str, stat: Stat, content: str) -> None:
         """Remembers what a file's bytes were; written with the next result."""
+        self._note(source, None)
         self.database.later(
             (
                 "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)",
@@ -170,6 +185,7 @@ class Journal(JournalView):
     def record(self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = ()) -> None:
         """Records attempts and, where there is one, the end of an item; committed when this returns."""
         now = self._clock()
+        self._note(key.source, key.content)
         statements: list[Statement] = [self._attempt(key, attempt, now) for attempt in sent]
         if sent:
             statements.append(
@@ -202,6 +218,11 @@ class Journal(JournalView):
             if self._lock is not None:
                 self._lock.close()
                 self._lock = None
+
+    def _note(self, source: str, content: str | None) -> None:
+        self._seen.add(source)
+        if content is not None:
+            self._seen.add(content)
 
     def _attempt(self, key: Key, sent: Sent, now: float) -> Statement:
         return (

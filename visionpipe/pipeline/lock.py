@@ -68,6 +68,11 @@ class JournalLock:
         except (OSError, ValueError, KeyError, TypeError):
             return "its pid is not written yet"
 
+    @staticmethod
+    def path_for(journal: Path) -> Path:
+        """The lock's file for a journal."""
+        return journal.with_name(journal.name + ".lock")
+
     def close(self) -> None:
         """Gives the lock back. The file stays: removing it would let two runs hold two files."""
         os.close(self._descriptor)

@@ -135,7 +135,12 @@ class Run:
         return opened
 
     def _start(self, opened: Opened) -> None:
-        self._tell(RunStarted(opened.journal.run, opened.maybe_billed_twice))
+        try:
+            self._tell(RunStarted(opened.journal.run, opened.maybe_billed_twice))
+        except BaseException:
+            # No thread will ever close what nothing came into.
+            opened.engine.abort()
+            raise
         if self._stop_wanted:
             opened.engine.stop("stopped")
         opened.engine.start()

@@ -103,7 +103,7 @@ class Claims:
         if self._owners.setdefault(hash(target), owner) != owner:
             raise OutputError(
                 f"its sidecar {target} is already that of another item of the same name",
-                cure="Use the naming rule {name} instead of {stem}, or rename one of them.",
+                cure="Choose a naming rule with {name} in place of {stem} (--naming), or rename one of them.",
                 subject=source,
                 code="collision",
                 scope="item",

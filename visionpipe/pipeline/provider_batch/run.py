@@ -49,10 +49,10 @@ class BatchRun:
         job = self._open_job(self._stop.wait)
         began, tally = self._clock(), Tally()
         work = Work(job, self._stop, self._on_step, self._clock)
-        self._on_event(RunStarted(job.journal.run, job.killed))
         stopped: str | None = "error"
         error: VisionPipeError | None = None
         try:
+            self._on_event(RunStarted(job.journal.run, job.killed))
             for ended in work.results():
                 tally.count(ended.result, kept=ended.kept)
                 progress = self._progress(work, tally, began)

@@ -1,0 +1,119 @@
+"""What a run leaves behind: never less than the journal holds, and nobody else's file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from tests.cli.commands import environment, lines, visionpipe
+from tests.client.faces import KEY, chat
+from tests.loopback import Answer, Loopback, Seen
+from visionpipe.testing.images import jpeg_bytes
+
+GATEWAY = {"VISIONPIPE_API_KEY": KEY}
+
+
+def photos(folder: Path, count: int = 4) -> Path:
+    folder.mkdir()
+    for n in range(count):
+        (folder / f"{n}.jpg").write_bytes(jpeg_bytes(64 + n, 48))
+    return folder
+
+
+def against(server: Loopback) -> list[str]:
+    return ["--base-url", f"bigmodel+{server.url}", "--model", "glm-4v-plus-0111", "--concurrency", "1"]
+
+
+class Slow:
+    """Answers the first ``ready`` requests at once, and the others when ``go`` is set."""
+
+    def __init__(self, ready: int) -> None:
+        self.go, self.waiting = threading.Event(), threading.Event()
+        self._ready, self._met, self._lock = ready, 0, threading.Lock()
+
+    def __call__(self, seen: Seen) -> Answer:
+        with self._lock:
+            self._met += 1
+            if self._met <= self._ready:
+                return chat("A caption.")
+        self.waiting.set()
+        return Answer(body=chat("A caption.").body, wait=self.go)
+
+
+def started(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "visionpipe", *command],
+        cwd=folder,
+        env=environment(GATEWAY),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_second_run_leaves_the_outputs_of_the_first_alone(tmp_path: Path, loopback: Loopback) -> None:
+    slow = Slow(2)
+    loopback.script(answer=slow)
+    command = ["caption", str(photos(tmp_path / "in")), "-o", "out.jsonl", *against(loopback)]
+    first = started(command, tmp_path)
+    try:
+        assert slow.waiting.wait(30)
+        second = visionpipe(*command, folder=tmp_path, env=GATEWAY)
+    finally:
+        slow.go.set()
+        _, said = first.communicate(timeout=60)
+    assert second.returncode == 1
+    assert "another run is using this journal" in second.stderr
+    assert first.returncode == 0, said
+    assert lines(tmp_path / "out.jsonl").keys() == {"0.jpg", "1.jpg", "2.jpg", "3.jpg"}
+
+
+def test_a_killed_second_pass_names_no_item_twice(tmp_path: Path, loopback: Loopback) -> None:
+    loopback.script(chat("A caption."))
+    folder = photos(tmp_path / "in")
+    command = ["caption", str(folder), "-o", "out.jsonl", *against(loopback)]
+    assert visionpipe(*command, folder=tmp_path, env=GATEWAY).returncode == 0
+    (folder / "last.jpg").write_bytes(jpeg_bytes(32, 48))
+    slow = Slow(0)
+    loopback.script(answer=slow)
+    process = started([*command, "--json"], tmp_path)
+    try:
+        assert slow.waiting.wait(30)
+    finally:
+        process.kill()
+        slow.go.set()
+        process.communicate(timeout=60)
+    assert lines(tmp_path / "out.jsonl").keys() == {"0.jpg", "1.jpg", "2.jpg", "3.jpg"}
+
+
+def test_a_source_is_never_an_output(tmp_path: Path) -> None:
+    photos(tmp_path / "in", 1)
+    listed = tmp_path / "list.jsonl"
+    listed.write_text('{"path": "in/0.jpg"}\n')
+    done = visionpipe("caption", "list.jsonl", "-o", "./list.jsonl", folder=tmp_path)
+    assert done.returncode == 2
+    assert "this output is one of the sources" in done.stderr
+    assert listed.read_text() == '{"path": "in/0.jpg"}\n'
+
+
+def test_an_output_that_cannot_be_made_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    photos(tmp_path / "in", 1)
+    (tmp_path / "file").write_text("no folder")
+    done = visionpipe("caption", "in", "-o", "file/out.jsonl", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "file/out.jsonl: cannot be written" in done.stderr
+
+
+def test_sidecars_of_one_stem_are_kept_apart_by_a_naming_rule(tmp_path: Path, loopback: Loopback) -> None:
+    loopback.script(chat("A caption."))
+    folder = photos(tmp_path / "in", 1)
+    (folder / "0.jpeg").write_bytes(jpeg_bytes(33, 48))
+    command = ["caption", str(folder), "-o", "txt:caps/", *against(loopback)]
+    apart = visionpipe(*command, "--naming", "{name}.txt", folder=tmp_path, env=GATEWAY)
+    assert apart.returncode == 0, apart.stderr
+    assert {path.name for path in (tmp_path / "caps").iterdir()} == {"0.jpg.txt", "0.jpeg.txt"}
+    shared = visionpipe(*command, folder=tmp_path, env=GATEWAY)
+    assert shared.returncode == 1
+    assert "--naming" in shared.stderr
