@@ -6,7 +6,7 @@ is started again; bytes are read only where nothing is known of them, and nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from visionpipe.errors import VisionPipeError
@@ -19,6 +19,7 @@ from visionpipe.pipeline.recipe import Recipe
 from visionpipe.results import ItemResult, Outcome
 
 LISTED_TWICE = "listed twice"
+_PROMPTS_KEPT = 16
 NO_QUESTION = ""
 """The question of an item that never came as far as having one."""
 
@@ -86,6 +87,7 @@ class Screen:
     run: int = 0
     retry_failed: bool = False
     force: bool = False
+    _questions: dict[str, str] = field(default_factory=dict)
 
     @property
     def shared_since(self) -> int:
@@ -99,7 +101,7 @@ class Screen:
             return Skipped(key, source.reason, detail=source.detail)
         try:
             prompt = self.render(source)
-            key = Key(source.name, self.recipe.question(prompt), None)
+            key = Key(source.name, self._question(prompt), None)
             found = self.journal.recorded(source.name, key.question)
             if found is not None and self.run and found.run == self.run:
                 return Skipped(key, LISTED_TWICE, again=True)
@@ -115,6 +117,15 @@ class Screen:
         if found is not None and found.content == content and not self._again(found.result):
             return Kept(key, found.result)
         return Fresh(key, content, prompt, read)
+
+    def _question(self, prompt: str) -> str:
+        """The recipe's key of ``prompt``; most jobs have one prompt for all items."""
+        found = self._questions.get(prompt)
+        if found is None:
+            if len(self._questions) >= _PROMPTS_KEPT:
+                self._questions.clear()
+            found = self._questions[prompt] = self.recipe.question(prompt)
+        return found
 
     def _again(self, result: ItemResult) -> bool:
         if self.force or result.outcome is Outcome.SKIPPED:
