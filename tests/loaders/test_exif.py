@@ -56,7 +56,7 @@ def test_no_exif_is_no_field(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableSourceError, match="No such file"):
+    with pytest.raises(UnreadableSourceError, match="there is no such file"):
         read_exif_fields(tmp_path / "missing.jpg")
     text = tmp_path / "a.txt"
     text.write_text("no image")

@@ -235,9 +235,12 @@ def test_another_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     Journal(tmp_path / "other").close()
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="Check that the folder exists"):
-        Journal(tmp_path / "nowhere" / "j")
+def test_a_journal_makes_its_folder_or_says_that_it_cannot(tmp_path: Path) -> None:
+    Journal(tmp_path / "new" / "folder" / "j").close()
+    assert (tmp_path / "new" / "folder" / "j").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match="Check that its folder can be made"):
+        Journal(tmp_path / "file" / "j")
     with pytest.raises(JournalError):
         list(recorded_results(tmp_path / "nothing"))
 

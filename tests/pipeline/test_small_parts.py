@@ -19,7 +19,7 @@ from visionpipe.pipeline.fingerprint import content_of_link, fingerprint, is_lin
 from visionpipe.pipeline.judging import judge_by
 from visionpipe.pipeline.prompting import prompt_text, renderer
 from visionpipe.pipeline.recipe import Recipe
-from visionpipe.pipeline.summary import RunSummary, Tally
+from visionpipe.pipeline.summary import STOP_WORDS, RunSummary, Tally
 from visionpipe.prompts import presets
 from visionpipe.prompts.template import Template
 from visionpipe.reply import Reply
@@ -169,6 +169,14 @@ def test_the_last_lines_account_for_everything() -> None:
     assert summary.to_json()["cost"] == [{"amount": "0.5", "currency": "CNY"}]
     assert not summary.ok
     assert RunSummary(seen=1, done=1).ok
+
+
+@pytest.mark.parametrize("reason", ["budget", "deadline", "stopped", "aborted", "waiting"])
+def test_the_last_lines_say_why_a_run_stopped(reason: str) -> None:
+    first, spent, last = RunSummary(seen=1, not_started=1, stopped=reason, seconds=0.5).lines()
+    assert first == "1 item: 0 done, 1 not started, in 0.5 s"
+    assert spent == "requests: 0, nothing to pay"
+    assert last == f"stopped: {STOP_WORDS[reason]}; the same command goes on from here"
 
 
 def test_a_look_survives_scaling_encoding_and_turning(tmp_path: Path) -> None:

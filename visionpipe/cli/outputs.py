@@ -7,7 +7,6 @@ is touched before the run holds the journal, and no source is ever an output.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -159,7 +158,7 @@ class Outputs:
 
 def _is_same_file(place: str, source: str) -> bool:
     try:
-        return bool(place) and os.path.isfile(source) and os.path.samefile(place, source)
+        return bool(place) and Path(source).is_file() and Path(place).samefile(source)
     except (OSError, ValueError):
         return False  # the output is not there yet
 

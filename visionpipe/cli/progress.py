@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from visionpipe.pipeline.events import Event, ItemEnded, LevelChanged, Progress, RunEnded, RunStopping
+from visionpipe.pipeline.summary import STOP_WORDS
 from visionpipe.results import Outcome
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class PlainLines(Quiet):
             case ItemEnded(result=result, kept=False) if result.failure is not None:
                 self._write(f"failed: {failure_line(event)}\n")
             case RunStopping():
-                self._write(f"stopping: {event.reason}; {event.under_way} under way\n")
+                self._write(f"{stopping_line(event)}\n")
         if isinstance(event, ItemEnded) and self._clock() >= self._next:
             self._next = self._clock() + _SECONDS_BETWEEN_LINES
             self._write(f"{progress_line(event.progress)}\n")
@@ -150,7 +151,7 @@ class TerminalBar:
             case LevelChanged() if event.refused:
                 self._bar.update(self._task, detail=f"slowed down by the service to {event.level} at once")
             case RunStopping():
-                self._bar.console.print(f"stopping: {event.reason}", markup=False, highlight=False)
+                self._bar.console.print(stopping_line(event), markup=False, highlight=False)
 
 
 def failure_line(event: ItemEnded) -> str:
@@ -160,6 +161,12 @@ def failure_line(event: ItemEnded) -> str:
         return result.source
     reason = result.failure.reason
     return f"{result.source}: {reason}. {result.failure.cure}"
+
+
+def stopping_line(event: RunStopping) -> str:
+    """Why nothing new is begun, and what is still waited for."""
+    awaited = f"; {event.under_way} under way" if event.under_way else ""
+    return f"stopping: {STOP_WORDS.get(event.reason, event.reason)}{awaited}"
 
 
 def rate_text(now: Progress) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from visionpipe.errors import BadImageError, UnreadableSourceError
+from visionpipe.errors import BadImageError
+from visionpipe.loaders.disk import unreadable
 
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _CHARSETS = {b"ASCII\0\0\0": "ascii", b"UNICODE\0": "utf-16", b"JIS\0\0\0\0\0": "shift_jis"}
@@ -43,9 +44,7 @@ def read_exif_fields(path: str | Path) -> dict[str, str]:
             code="not_an_image",
         ) from error
     except OSError as error:
-        raise UnreadableSourceError(
-            str(error.strerror or error), cure="Check the path and its permissions.", subject=str(path)
-        ) from error
+        raise unreadable(error, str(path), str(path)) from error
     fields: dict[str, str] = {}
     for block, names in blocks:
         fields.update(_texts(block, names))

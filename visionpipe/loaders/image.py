@@ -100,7 +100,7 @@ def load_image(
         data, change = encode_array(source, channel_order, subject)
     else:
         raise ParameterError(
-            f"a {type(source).__name__} is no image source",
+            f"an object of type {type(source).__name__} is no image source",
             cure="Give a path, bytes, an open file, a Pillow image, an array, a URL, a data URI or base64.",
             subject=name or "source",
         )

@@ -54,7 +54,8 @@ class Journal(JournalView):
     """One run's hold on a journal.
 
     Args:
-        path: the SQLite file, made if it is not there; None for a private one that is gone after the run.
+        path: the SQLite file, made with its folder if it is not there; None for a private one that is gone
+            after the run.
         clock: seconds since 1970.
 
     Raises:

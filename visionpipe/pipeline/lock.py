@@ -39,11 +39,12 @@ class JournalLock:
     def __init__(self, path: Path, started_at: float) -> None:
         self._path = path
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise JournalError(
                 f"the journal's lock cannot be written: {(error.strerror or str(error)).lower()}",
-                cure="Check that the folder exists and may be written.",
+                cure="Check that its folder can be made and written to.",
                 subject=str(path),
             ) from error
         try:

@@ -16,6 +16,17 @@ _MOST_REASONS = 100
 _OTHER = "other reasons"
 
 
+STOP_WORDS = {
+    "budget": "the next request would go over the budget",
+    "deadline": "the job's time is up",
+    "stopped": "interrupted",
+    "aborted": "interrupted at once, without waiting for what was under way",
+    "error": "an error that every further item would meet",
+    "waiting": "the service is still at work",
+}
+"""What each reason to stop means, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunSummary:
     """One run, counted.
@@ -87,7 +98,7 @@ class RunSummary:
 
     def lines(self) -> list[str]:
         """The summary in words, most telling line first."""
-        parts = [f"{self.seen} items", f"{self.done} done"]
+        parts = [f"{self.seen} {'item' if self.seen == 1 else 'items'}", f"{self.done} done"]
         for count, word in (
             (self.failed, "failed"),
             (self.skipped, "skipped"),
@@ -103,9 +114,12 @@ class RunSummary:
             lines.append(f"answered by a duplicate: {self.duplicates}")
         lines += [f"failed, {code}: {count}" for code, count in sorted(self.failures.items())]
         lines += [f"skipped, {reason}: {count}" for reason, count in sorted(self.skips.items())]
-        money = ", ".join(map(str, self.cost)) or "cost not known"
-        tokens = f"{self.usage.prompt_tokens} in, {self.usage.completion_tokens} out"
-        lines.append(f"requests: {self.requests}, tokens: {tokens}, {money}")
+        if self.requests:
+            money = ", ".join(map(str, self.cost)) or "cost not known"
+            tokens = f"{self.usage.prompt_tokens} in, {self.usage.completion_tokens} out"
+            lines.append(f"requests: {self.requests}, tokens: {tokens}, {money}")
+        else:
+            lines.append("requests: 0, nothing to pay")
         if self.refusals:
             lines.append(f"refused for now (429) and sent again: {self.refusals}")
         if self.maybe_billed_twice:
@@ -115,7 +129,8 @@ class RunSummary:
         if self.error is not None:
             lines.append(f"stopped: {self.error.reason}. {self.error.cure}")
         elif self.stopped is not None:
-            lines.append(f"stopped: {self.stopped}; the same command goes on from here")
+            why = STOP_WORDS.get(self.stopped, self.stopped)
+            lines.append(f"stopped: {why}; the same command goes on from here")
         return lines
 
 

@@ -96,6 +96,11 @@ class SocketTransport(httpx.BaseTransport):
             except IndexError:
                 break
 
+    def __del__(self) -> None:
+        # A client that nobody closed holds idle connections; they are closed as soon as it is dropped.
+        if hasattr(self, "_idle"):
+            self.close()
+
     def _take(self, timeout: float) -> _Connection:
         while True:
             try:
