@@ -13,6 +13,7 @@ import pytest
 from tests.pipeline.kill_drill import ROOT, make_images
 from visionpipe.client.client import Client
 from visionpipe.errors import AccountError
+from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.prompts import presets
@@ -62,6 +63,25 @@ def test_an_empty_account_stops_the_job_with_its_cure(tmp_path: Path, sandbox: S
     assert run.summary.done == 5
     assert run.summary.not_started == 25
     assert sandbox.stats()["requests"] <= 5 + 2
+
+
+def test_an_answer_asked_for_twice_counts_as_two_requests(tmp_path: Path, sandbox: SandboxHandle) -> None:
+    make_images(tmp_path / "in", 2)
+    with client_for(sandbox) as client:
+        run = Pipeline(presets.tags, client=client, journal=tmp_path / "j", concurrency=1).run(
+            tmp_path / "in"
+        )
+        results = list(run)
+        assert [result.attempts for result in results] == [2, 2]
+        assert run.summary is not None
+        assert run.summary.failures == {"schema": 2}
+        assert run.summary.requests == sandbox.stats()["requests"] == 4
+        capped = Pipeline(presets.tags, client=client, concurrency=1, budget=Caps(requests=2))
+        second = capped.run(tmp_path / "in")
+        assert len(list(second)) == 1
+        assert second.summary is not None
+        assert second.summary.stopped == "budget"
+    assert sandbox.stats()["requests"] == 6
 
 
 FILLING = """

@@ -18,6 +18,7 @@ from visionpipe.pipeline.items import Item, done, failed
 from visionpipe.pipeline.journal import Journal, Sent
 from visionpipe.pipeline.limiter import Limiter, Permit
 from visionpipe.pipeline.turn import Bill, Turn
+from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 
 
@@ -95,6 +96,10 @@ class Asking:
         if bill is not None:
             item.billed(bill.usage, bill.cost if bill.usage else None)
             sent = [Sent(seconds, error.request_id, error.code, True, bill.tokens, bill.cost)]
+        reply = error.reply if isinstance(error, AnswerError) else None
+        if reply is not None:
+            sent = [*_before_last_answer(reply), *sent]
+            item.sends += max(0, len(reply.attempts) - max(1, error.attempts))
         unusable = isinstance(error, AnswerError) and error.retryable
         if error.scope == "job" or (unusable and self.judge is not None and not item.reasked):
             item.reasked = True
@@ -106,11 +111,7 @@ class Asking:
         item.sends += max(1, len(reply.attempts))
         item.seconds_sending += seconds
         item.billed(reply.usage, reply.cost)
-        sent = [
-            Sent(attempt.seconds, attempt.request_id, attempt.failed_with, billable=False)
-            for attempt in reply.attempts
-            if attempt.failed_with is not None
-        ]
+        sent = _before_last_answer(reply)
         tokens = reply.usage.total_tokens if reply.usage else None
         sent.append(Sent(seconds, reply.request_id or None, None, True, tokens, reply.cost))
         judgement = self.judge(answer, item.reasked) if self.judge is not None else Judgement()
@@ -135,6 +136,21 @@ class Asking:
     def _tell(self, changed: bool, *, refused: bool = False) -> None:
         if changed:
             self.on_level(refused)
+
+
+def _before_last_answer(reply: Reply) -> list[Sent]:
+    """Every attempt but the one that gave the last answer, to whose row tokens and cost of all belong."""
+    answers = [number for number, attempt in enumerate(reply.attempts) if attempt.failed_with is None]
+    return [
+        Sent(
+            attempt.seconds,
+            attempt.request_id,
+            attempt.failed_with,
+            billable=attempt.failed_with is None,
+        )
+        for number, attempt in enumerate(reply.attempts)
+        if number not in answers[-1:]
+    ]
 
 
 def not_good_enough(judgement: Judgement, answer: Answer) -> UnreadableAnswerError:

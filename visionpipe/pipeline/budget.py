@@ -106,10 +106,10 @@ class Budget:
                 self._condition.wait()
             return None
 
-    def settle(self, reserved: Amount, tokens: int | None, cost: Money | None) -> None:
+    def settle(self, reserved: Amount, tokens: int | None, cost: Money | None, requests: int = 1) -> None:
         """The request was, or may have been, billed; where a figure is None the estimate holds."""
         used = Amount(
-            requests=1,
+            requests=requests,
             tokens=reserved.tokens if tokens is None else tokens,
             money=reserved.money if cost is None else cost.amount,
         )

@@ -18,15 +18,19 @@ from visionpipe.values import Money, Usage
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What a request was, or may have been, billed. ``usage`` None: the service did not say."""
+    """What a turn was, or may have been, billed. ``usage`` None: the service did not say. ``requests``: more
+    than one where an answer did not fit and was asked for again."""
 
     usage: Usage | None
     tokens: int | None
     cost: Money | None
+    requests: int = 1
 
     @classmethod
     def of_reply(cls, reply: Reply) -> Bill:
-        return cls(reply.usage, reply.usage.total_tokens if reply.usage else None, reply.cost)
+        answers = sum(attempt.failed_with is None for attempt in reply.attempts)
+        tokens = reply.usage.total_tokens if reply.usage else None
+        return cls(reply.usage, tokens, reply.cost, max(1, answers))
 
     @classmethod
     def of_error(cls, error: VisionPipeError, prepared: Prepared) -> Bill | None:
@@ -90,7 +94,7 @@ class Turn:
         if bill.tokens is not None:
             self._limiter.correct(self._prepared.tokens, bill.tokens)
         if self._budget is not None and self._reserved is not None:
-            self._budget.settle(self._reserved, bill.tokens, bill.cost)
+            self._budget.settle(self._reserved, bill.tokens, bill.cost, bill.requests)
         return changed
 
     def _release(self) -> None:
