@@ -1,0 +1,162 @@
+"""What a run shows while it goes on: plain lines, JSON lines, and a bar on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from visionpipe.cli.progress import JsonLines, PlainLines, Quiet, progress_line, reporter
+from visionpipe.pipeline.events import (
+    Event,
+    ItemEnded,
+    LevelChanged,
+    Progress,
+    RunEnded,
+    RunStarted,
+    RunStopping,
+)
+from visionpipe.pipeline.summary import RunSummary
+from visionpipe.results import Failure, ItemResult, Outcome
+
+DONE = ItemResult("a.jpg", Outcome.DONE, caption="A cat.")
+FAILED = ItemResult(
+    "b.jpg", Outcome.FAILED, failure=Failure("BadImageError", "bad_image", "it is broken", "Mend it.")
+)
+
+
+def counts(
+    done: int = 0, failed: int = 0, *, listed: bool = True, kept: int = 0, seconds: float = 10
+) -> Progress:
+    return Progress(40, listed, done, failed, 0, kept, 4, 2, seconds)
+
+
+def ended(result: ItemResult, *, kept: bool = False, done: int = 20) -> ItemEnded:
+    return ItemEnded(result, kept, counts(done))
+
+
+class Told:
+    """Plain lines on a clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.lines: list[str] = []
+        self.show = PlainLines(self.lines.append, lambda: self.now)
+
+
+def test_a_line_every_ten_seconds() -> None:
+    told = Told()
+    for moment, lines in ((1.0, 0), (9.9, 0), (10.0, 1), (19.0, 1), (20.5, 2)):
+        told.now = moment
+        told.show(ended(DONE))
+        assert len(told.lines) == lines
+    assert told.lines[0] == "20 of 40: 20 done, 0 failed, 0 skipped, 2.0/s, 10 s left\n"
+
+
+def test_a_failure_is_told_at_once_and_an_old_one_is_not() -> None:
+    told = Told()
+    told.show(ended(FAILED, kept=True))
+    told.show(ended(FAILED))
+    assert told.lines == ["failed: b.jpg: it is broken. Mend it.\n"]
+
+
+def test_a_stop_is_told_and_other_events_are_not() -> None:
+    told = Told()
+    told.now = 100.0
+    for event in (RunStarted(1, 0), LevelChanged(4, True, 0.0), RunStopping("budget", 3)):
+        told.show(event)
+    [line] = told.lines
+    assert line.startswith("stopping: ")
+    assert "budget" in line
+    assert line.endswith("; 3 under way\n")
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (counts(10, 10, listed=False), "20 of 40+: 10 done, 10 failed, 0 skipped, 2.0/s"),
+        (counts(20, kept=20), "20 of 40: 20 done, 0 failed, 0 skipped, 0.0/s"),
+        (counts(20, seconds=0), "20 of 40: 20 done, 0 failed, 0 skipped, "),
+        (counts(20, kept=10), "20 of 40: 20 done, 0 failed, 0 skipped, 1.0/s, 20 s left"),
+    ],
+)
+def test_what_is_left_is_told_only_where_it_is_known(progress: Progress, line: str) -> None:
+    assert progress_line(progress) == line
+
+
+def test_json_lines_are_results_and_a_summary(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    events: list[Event] = [
+        RunStarted(1, 0),
+        ended(DONE),
+        ended(FAILED, kept=True),
+        RunEnded(RunSummary(seen=2)),
+    ]
+    with JsonLines() as show:
+        for event in events:
+            show(event)
+    lines = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == ["item", "item", "summary"]
+    assert [(line["path"], line["kept"]) for line in lines[:2]] == [("a.jpg", False), ("b.jpg", True)]
+    assert lines[2]["seen"] == 2
+
+
+def test_the_one_that_fits(capfd: pytest.CaptureFixture[str]) -> None:
+    assert isinstance(reporter(as_json=True, quiet=True), JsonLines)
+    assert isinstance(reporter(as_json=False, quiet=False), PlainLines)
+    with reporter(as_json=False, quiet=True) as quiet:
+        quiet(ended(FAILED))
+    assert type(quiet) is Quiet
+    assert capfd.readouterr() == ("", "")
+
+
+BAR = """
+from tests.cli.test_progress import DONE, FAILED, ended
+from visionpipe.cli.progress import TerminalBar, reporter
+from visionpipe.pipeline.events import LevelChanged, RunStopping
+
+show = reporter(as_json=False, quiet=False)
+assert isinstance(show, TerminalBar)
+show(ended(DONE))  # nothing is shown before the run begins
+with show:
+    for event in (ended(DONE), LevelChanged(2, True, 0.0), ended(FAILED, done=21), RunStopping("budget", 1)):
+        show(event)
+    show(ended(DONE, done=33))
+"""
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", BAR],
+        cwd=Path(__file__).parent.parent.parent,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "160"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as shown:
+        os.close(theirs)
+        screen = read_all(ours)
+        out = shown.stdout.read() if shown.stdout else b""
+    os.close(ours)
+    assert shown.returncode == 0, screen
+    assert out == b""
+    assert "33/40" in screen
+    assert "failed: b.jpg: it is broken. Mend it." in screen
+    assert "stopping: " in screen
+
+
+def read_all(terminal: int) -> str:
+    """What is shown until the other end of the terminal is closed."""
+    pieces: list[bytes] = []
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:  # how Linux tells that the other end was closed
+            piece = b""
+        if not piece:
+            return b"".join(pieces).decode()
+        pieces.append(piece)
