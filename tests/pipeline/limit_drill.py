@@ -20,11 +20,17 @@ from visionpipe.testing.sandbox import running_sandbox
 
 @dataclass(frozen=True)
 class Phase:
-    """``limit`` requests at once for ``seconds``; the first ``settle`` of them are for finding out."""
+    """``limit`` requests at once for ``seconds``; the first ``settle`` of them are for finding out.
+
+    ``requests`` and ``settle_requests`` hold both back until the service has met so many in this phase, so
+    that what is measured does not hang on how fast the machine is.
+    """
 
     limit: int
-    seconds: float
-    settle: float
+    seconds: float = 0.0
+    settle: float = 0.0
+    requests: int = 0
+    settle_requests: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Followed:
 
     Attributes:
         within_s: seconds until the requests under way were first within 20 % of the limit.
+        settled_s: seconds after which the rest is measured.
         mean: requests under way, on average over time, after settling.
         refused: share of requests met by a 1302, after settling.
         requests: after settling.
@@ -40,6 +47,7 @@ class Followed:
 
     limit: int
     within_s: float
+    settled_s: float
     mean: float
     refused: float
     requests: int
@@ -74,9 +82,12 @@ def drill(folder: Path, phases: Sequence[Phase], *, latency: float, ceiling: int
                 while sandbox.stats()["requests"] == 0:
                     wait(worker, 0.05)
                 for phase in phases:
+                    met = sandbox.stats()["requests"]
                     sandbox.set_limits(per_model=phase.limit)
                     changes.append(time.time())
                     wait(worker, phase.seconds)
+                    while worker.poll() is None and sandbox.stats()["requests"] - met < phase.requests:
+                        wait(worker, 0.05)
                 changes.append(time.time())
             finally:
                 worker.kill()
@@ -94,12 +105,16 @@ def read_spans(log: Path) -> list[Span]:
 
 def follow(phase: Phase, begun: float, ended: float, spans: Sequence[Span]) -> Followed:
     """The service's view of one phase."""
+    first = begun + phase.settle
+    met = sorted(span.begun for span in spans if begun <= span.begun < ended)
+    if phase.settle_requests:
+        first = max(first, met[phase.settle_requests - 1])
     steps: list[tuple[float, int]] = []
     for span in spans:
         if not span.refused:
             steps += [(span.begun, 1), (span.ended, -1)]
     steps.sort()
-    level, within, area, last = 0, float("inf"), 0.0, begun + phase.settle
+    level, within, area, last = 0, float("inf"), 0.0, first
     for moment, change in steps:
         if last < moment < ended:
             area += level * (moment - last)
@@ -108,11 +123,12 @@ def follow(phase: Phase, begun: float, ended: float, spans: Sequence[Span]) -> F
         near = abs(level - phase.limit) <= 0.2 * phase.limit
         if begun <= moment < ended and near and within == float("inf"):
             within = moment - begun
-    settled = [span for span in spans if begun + phase.settle <= span.begun < ended]
+    settled = [span for span in spans if first <= span.begun < ended]
     return Followed(
         limit=phase.limit,
         within_s=within,
-        mean=area / (last - begun - phase.settle),
+        settled_s=first - begun,
+        mean=area / (last - first),
         refused=sum(span.refused for span in settled) / len(settled),
         requests=len(settled),
     )
