@@ -72,12 +72,29 @@ def test_glm_codes_mean_nothing_on_another_dialect() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (429, "insufficient_quota", errors.AccountError),
+        (400, "content_policy_violation", errors.ContentPolicyError),
+        (403, "", errors.AccessError),
+        (404, "model_not_found", errors.UnknownModelError),
+        (404, "", errors.AccessError),
+        (408, "", errors.ServerError),
+        (425, "", errors.ServerError),
+    ],
+)
+def test_other_services_words_and_statuses(status: int, code: str, kind: type[errors.ServiceError]) -> None:
+    assert type(refused(status, code, endpoint=OPENAI)) is kind
+
+
+@pytest.mark.parametrize(
     ("body", "kind"),
     [
         (b"<html>502 Bad Gateway</html>", errors.ServerError),
         (b"", errors.ServerError),
         (b'{"error": "overloaded"}', errors.ServerError),
         (b"[1]", errors.ServerError),
+        (b'{"error": 7}', errors.ServerError),
         (b'{"code": 1113, "message": "flat"}', errors.AccountError),
         (b'{"error": {"message": "[1210][bad image][id]"}}', errors.RejectedRequestError),
     ],
