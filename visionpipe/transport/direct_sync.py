@@ -9,6 +9,7 @@ are open at once.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import ssl
@@ -107,7 +108,8 @@ class SocketTransport(httpx.BaseTransport):
                 connection = self._idle.pop()
             except IndexError:
                 break
-            if self._clock() - connection.idle_since < KEPT_IDLE_S and not connection.readable():
+            fresh = connection.is_own and self._clock() - connection.idle_since < KEPT_IDLE_S
+            if fresh and not connection.readable():
                 return connection
             connection.close()
         return _Connection(self._connect(timeout), self._clock)
@@ -141,7 +143,13 @@ class _Connection:
         self._clock = clock
         self._exchange = Exchange()
         self._early: list[bytes] = []
+        self._process = os.getpid()
         self.idle_since = 0.0
+
+    @property
+    def is_own(self) -> bool:
+        """False in a forked process: on a socket of both, each would read the other's answers."""
+        return self._process == os.getpid()
 
     @property
     def reusable(self) -> bool:
@@ -154,8 +162,9 @@ class _Connection:
     def close(self) -> None:
         # A thread that waits for this socket would not hear of its close. The plain socket's own method,
         # because that of a TLS socket takes the ground from under such a thread.
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        if self.is_own:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         self._socket.close()
 
     def exchange(
