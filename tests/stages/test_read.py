@@ -97,6 +97,23 @@ def test_tool_calls_need_no_text() -> None:
     assert [(c.id, c.name, c.arguments) for c in reply.tool_calls] == [("c", "f", '{"a":1}')]
 
 
+@pytest.mark.parametrize("calls", ["look", [7, {"function": "look"}]])
+def test_what_is_no_tool_call_is_none(calls: Any) -> None:
+    assert whole({"content": "A cat.", "tool_calls": calls}).tool_calls == ()
+
+
+@pytest.mark.parametrize("usage", [None, "much", [1]])
+def test_usage_that_is_none_costs_nobody_knows(usage: Any) -> None:
+    reply = whole({"content": "A cat."}, usage=usage)
+    assert (reply.usage, reply.cost) == (None, None)
+
+
+def test_pages_of_a_web_search() -> None:
+    found = [{"title": "Cats", "link": "https://cats.example", "media": None}, 7]
+    [source] = whole({"content": "A cat."}, web_search=found).sources
+    assert (source.title, source.link, source.media) == ("Cats", "https://cats.example", "")
+
+
 @pytest.mark.parametrize(
     ("message", "finish", "kind"),
     [
