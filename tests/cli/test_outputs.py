@@ -97,6 +97,17 @@ def test_a_source_is_never_an_output(tmp_path: Path) -> None:
     assert listed.read_text() == '{"path": "in/0.jpg"}\n'
 
 
+def test_an_output_that_is_a_link_stays_one(tmp_path: Path, loopback: Loopback) -> None:
+    loopback.script(chat("A caption."))
+    command = ["caption", str(photos(tmp_path / "in")), "-o", "out.jsonl", *against(loopback)]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out.jsonl").symlink_to(tmp_path / "elsewhere" / "real.jsonl")
+    done = visionpipe(*command, folder=tmp_path, env=GATEWAY)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.jsonl").is_symlink()
+    assert len(lines(tmp_path / "elsewhere" / "real.jsonl")) == 4
+
+
 def test_an_output_that_cannot_be_made_is_told_before_anything_is_asked(tmp_path: Path) -> None:
     photos(tmp_path / "in", 1)
     (tmp_path / "file").write_text("no folder")

@@ -144,12 +144,14 @@ class Outputs:
         """Write what the journal holds to a new file that takes the old one's place; how many lines."""
         from visionpipe.sinks.jsonl import JsonlSink
 
+        # Where the output is a link, the file it points to is rebuilt, and the link stays.
+        target = Path(place).resolve()
         if not self._journal.exists():
-            Path(place).unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
             return 0
-        draft = Path(f"{place}.rebuilding")
+        draft = target.with_name(f"{target.name}.rebuilding")
         written, _ = export(self._recorded(), JsonlSink(draft, start_over=True))
-        draft.replace(place)
+        draft.replace(target)
         return written
 
     def _recorded(self) -> Iterator[ItemResult]:
