@@ -134,6 +134,12 @@ def test_each_thing_has_its_own_retry_after() -> None:
     assert asked == [0, 15]
 
 
+def test_nothing_to_ask_after_is_at_its_end() -> None:
+    clock = Clock()
+    assert polled_all(clock, {}) == {}
+    assert clock.waits == []
+
+
 def test_what_has_no_end_by_the_deadline_is_missing() -> None:
     clock = Clock()
     assert polled_all(clock, {"a": telling(DONE), "b": telling(BUSY)}, deadline=5) == {"a": DONE}
