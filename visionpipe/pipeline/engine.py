@@ -20,6 +20,7 @@ from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.channel import Channel, Closed
 from visionpipe.pipeline.duplicates import Looks
 from visionpipe.pipeline.events import Event, LevelChanged, RunStopping
+from visionpipe.pipeline.help_wanted import HelpWanted
 from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Journal, Key
 from visionpipe.pipeline.limiter import Limiter
@@ -35,7 +36,7 @@ class Crew:
     Attributes:
         looks, dhash: for near duplicates; None where they are not asked for.
         workers: threads that ask, at least the limiter's ceiling to make use of it.
-        preparers: threads that read, hash and repair.
+        preparers: most threads that read, hash and repair; the first does it alone while that is quick.
         deadline: monotonic seconds at which no item is begun any more.
     """
 
@@ -77,6 +78,7 @@ class Engine:
             self._is_over,
             crew.clock,
         )
+        self._help = HelpWanted()
         self._lock = threading.Lock()
         self._over = False
         self._open_items = 0
@@ -88,7 +90,11 @@ class Engine:
 
     def start(self) -> None:
         """Begins."""
-        loops = [self._prepare_all] * self._crew.preparers + [self._ask_all] * self._crew.workers
+        loops = [
+            self._prepare_all,
+            *[self._help_prepare] * (self._crew.preparers - 1),
+            *[self._ask_all] * self._crew.workers,
+        ]
         self._threads = len(loops)
         for loop in loops:
             # Daemons, because an abort does not wait for requests that hang.
@@ -126,6 +132,7 @@ class Engine:
             self._over = True
         self._ready.close()
         self._ready.drain()
+        self._help.release()
         self._crew.limiter.wake()
         self._matching.wake()
         if self._crew.budget is not None:
@@ -153,7 +160,17 @@ class Engine:
                 self.output.close()
 
     def _prepare_all(self) -> None:
-        while not self._is_over():
+        while self._prepare_next():
+            pass
+
+    def _help_prepare(self) -> None:
+        self._help.wait()
+        while self._prepare_next():
+            self._help.wait()
+
+    def _prepare_next(self) -> bool:
+        """Takes in one item of the listing. False where there is none, or the run is over."""
+        if not self._is_over():
             with self._sources_lock:
                 source = None if self.listed else next(self._sources, None)
                 if source is None:
@@ -162,10 +179,11 @@ class Engine:
                     self.seen += 1
                     with self._lock:
                         self._open_items += 1
-            if source is None:
-                self._finish_if_empty()
-                return
-            self._take_in(source)
+            if source is not None:
+                self._take_in(source)
+                return True
+            self._finish_if_empty()
+        return False
 
     def _take_in(self, source: Source | SkippedSource) -> None:
         crew = self._crew
@@ -210,6 +228,7 @@ class Engine:
         if from_worker:
             self._ready.force(item, first=True)
         else:
+            self._help.took(self._crew.clock() - item.begun)
             self._ready.put(item)
 
     def _ask_all(self) -> None:

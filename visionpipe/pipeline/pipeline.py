@@ -41,7 +41,7 @@ from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.quality import QualityPolicy
 
-# Preparation waits for the disk and the journal about as long as it computes, on whatever machine.
+# Repairs leave the interpreter free, and a slow disk leaves the processor free.
 _PREPARERS = 4
 
 
@@ -71,7 +71,7 @@ class Pipeline:
         force: ask again about everything.
         item_seconds: the longest an item may take to answer, waiting for the limiter not counted.
         job_seconds: after this long nothing new is begun.
-        preparers: threads that read and repair images.
+        preparers: most threads that read and repair images; one does it alone while that is quick.
         lang: the language of a preset's prompt and of its answers; default the client's.
         on_event: told what happens, in the thread or on the event loop that takes the results.
         clock: monotonic seconds.
