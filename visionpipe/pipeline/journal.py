@@ -77,6 +77,8 @@ class Journal(JournalView):
         self._run = 0
         self._job = ""
         self._seen = Seen()
+        for row in self.database.all("SELECT source FROM results WHERE question = ''"):
+            self._seen.add(_unasked(row["source"]))
         for row in self.database.all(
             "SELECT source, content FROM sources UNION SELECT source, content FROM results"
         ):
@@ -197,7 +199,9 @@ class Journal(JournalView):
                 result, question=key.question, job=self._job, run=self._run, recorded=now, content=key.content
             )
             statements.append((INSERT, row))
-            if key.question:
+            if not key.question:
+                self._seen.add(_unasked(key.source))
+            elif self._seen.may_hold(_unasked(key.source)):
                 # An earlier end without a question (its prompt could not be made) is superseded.
                 statements.append(("DELETE FROM results WHERE source = ? AND question = ''", (key.source,)))
         self.database.write(*statements)
@@ -245,3 +249,8 @@ class Journal(JournalView):
                 sent.cost.currency if sent.cost else None,
             ),
         )
+
+
+def _unasked(source: str) -> str:
+    """A source's mark in the filter where it has an end without a question; no path holds a zero byte."""
+    return f"{source}\0"
