@@ -9,10 +9,11 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from tests.client.faces import _awaited, chat, setup_for
+from tests.client.faces import _awaited, chat, event_stream, setup_for
 from tests.loopback import Loopback
 from visionpipe.client.async_client import AsyncClient
 from visionpipe.client.client import Client
+from visionpipe.client.object_stream import AsyncObjectStream, ObjectStream
 from visionpipe.errors import ParameterError, UnreadableAnswerError
 from visionpipe.values import Usage
 
@@ -167,3 +168,41 @@ def test_a_model_with_structured_output_gets_the_schema_natively(loopback: Loopb
     sent = loopback.requests[0].json()
     assert sent["response_format"]["json_schema"]["name"] == "Product"
     assert "response_format" not in sent["messages"][0]["content"][-1]["text"]
+
+
+def parts(text: str) -> Any:
+    return event_stream(*[text[at : at + 9] for at in range(0, len(text), 9)])
+
+
+@faces
+def test_a_document_is_shown_while_it_is_written(loopback: Loopback, face_name: str) -> None:
+    loopback.script(parts(f"```json\n{GOOD}\n```"))
+    setup = setup_for(loopback)
+
+    async def run() -> tuple[list[Any], Product]:
+        async with AsyncClient(**_awaited(setup)) as client:
+            stream: AsyncObjectStream[Product] = await client.extract_stream(Product, PIXEL)
+            async with stream:
+                return [step async for step in stream], stream.value
+
+    if face_name == "sync":
+        with Client(**setup) as client:
+            stream: ObjectStream[Product] = client.extract_stream(Product, PIXEL)
+            with stream:
+                steps, value = list(stream), stream.value
+    else:
+        steps, value = asyncio.run(run())
+    assert value == TEA
+    assert len(steps) > 3
+    assert [list(step) for step in steps] == sorted((list(step) for step in steps), key=len)
+    assert steps[-1] == {"name": "Tea", "price": {"amount": 12.5, "currency": "CNY"}, "tags": ["green"]}
+
+
+def test_a_streamed_document_that_does_not_fit_has_no_value(loopback: Loopback) -> None:
+    loopback.script(parts(GOOD.replace("CNY", "EUR")))
+    with Client(**setup_for(loopback)) as client:
+        stream: ObjectStream[Product] = client.extract_stream(Product, PIXEL)
+        assert list(stream)[-1]["price"]["currency"] == "EUR"
+        with pytest.raises(UnreadableAnswerError, match=r"price\.currency"):
+            _ = stream.value
+    assert len(loopback.requests) == 1

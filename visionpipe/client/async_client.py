@@ -17,7 +17,8 @@ from visionpipe.client.calls import Calls
 from visionpipe.client.clips import AsyncClips
 from visionpipe.client.conversation import AsyncConversation, Means, begin
 from visionpipe.client.drive import drive_async
-from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
+from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for, extract_call
+from visionpipe.client.object_stream import AsyncObjectStream
 from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.services import AsyncServices
@@ -133,6 +134,15 @@ class AsyncClient(AsyncServices, AsyncClips):
         wanted: Schema[T] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
         return await self.send_extraction(await self.prepare(question, *images, **options), wanted)
+
+    async def extract_stream(
+        self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncObjectStream[T]:
+        """As :meth:`Client.extract_stream`."""
+        wanted: Schema[T] = Schema(schema)
+        question = prompt or EXTRACTION_PROMPT[self.settings.lang]
+        prepared = asked_for(await self.prepare(question, *images, **options), wanted, self.settings.lang)
+        return AsyncObjectStream(await self._stream(prepared), wanted)
 
     async def send_extraction(
         self,

@@ -13,7 +13,8 @@ from visionpipe.client.calls import Calls
 from visionpipe.client.clips import Clips
 from visionpipe.client.conversation import Conversation, Means, begin
 from visionpipe.client.drive import drive
-from visionpipe.client.extraction import EXTRACTION_PROMPT, extract_call
+from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for, extract_call
+from visionpipe.client.object_stream import ObjectStream
 from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.services import Services
@@ -173,6 +174,18 @@ class Client(Services, Clips):
         wanted: Schema[T] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
         return self.send_extraction(self.prepare(question, *images, **options), wanted)
+
+    def extract_stream(
+        self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> ObjectStream[T]:
+        """As :meth:`extract`, giving the document while it is written; ``.value`` at the end.
+
+        What comes on the way is plain JSON data, not held against the schema; nothing is asked again.
+        """
+        wanted: Schema[T] = Schema(schema)
+        question = prompt or EXTRACTION_PROMPT[self.settings.lang]
+        prepared = asked_for(self.prepare(question, *images, **options), wanted, self.settings.lang)
+        return ObjectStream(self._stream(prepared), wanted)
 
     def send_extraction(
         self,

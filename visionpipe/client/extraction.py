@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from visionpipe.client.calls import Calls
+from visionpipe.client.preparation import Prepared
 from visionpipe.errors import AnswerError
+from visionpipe.prompts.presets import Language
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Request
@@ -28,6 +30,12 @@ EXTRACTION_PROMPT = {
     "en": "Extract from what you see exactly the data asked for.",
     "zh": "请从画面中准确提取所要求的数据。",
 }
+
+
+def asked_for(prepared: Prepared, schema: Schema[Any], lang: Language) -> Prepared:
+    """The prepared question, asking for ``schema``."""
+    request = with_schema(prepared.single("extraction"), schema, prepared.model, lang)
+    return replace(prepared, requests=(request,))
 
 
 def extract_call(
