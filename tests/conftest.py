@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.loopback import Loopback, serving
 from tests.s3_store import S3Store, new_store, serving_s3
 
 pytest_plugins = ["visionpipe.testing.pytest_plugin"]
+
+
+# How fast a machine makes examples says nothing about the code, so no test fails by the clock.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture
