@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "visionpipe"
 
 LAYERS = {
     "errors": 0,
+    "service_codes": 0,
     "values": 0,
     "media": 1,
     "request": 1,

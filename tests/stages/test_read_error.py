@@ -7,6 +7,7 @@ import pytest
 
 from visionpipe import errors
 from visionpipe.registry.records import EndpointRecord
+from visionpipe.service_codes import SERVICE_CODES
 from visionpipe.stages.read_error import read_error
 from visionpipe.wire.http import HttpResponse
 
@@ -60,7 +61,7 @@ def test_code_and_status_decide(
 
 
 def test_every_documented_code_has_a_reason_and_a_cure() -> None:
-    for code, meaning in errors.SERVICE_CODES.items():
+    for code, meaning in SERVICE_CODES.items():
         error = refused(400, code)
         assert isinstance(error, meaning.error)
         assert error.code == code

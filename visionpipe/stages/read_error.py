@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 
 from visionpipe.errors import (
-    SERVICE_CODES,
     AccessError,
     AuthenticationError,
     ContentPolicyError,
@@ -24,6 +23,7 @@ from visionpipe.errors import (
     UnknownModelError,
 )
 from visionpipe.registry.records import EndpointRecord
+from visionpipe.service_codes import SERVICE_CODES
 from visionpipe.wire.http import HttpResponse
 
 _MESSAGE_LIMIT = 500
