@@ -115,5 +115,18 @@ def test_export_writes_any_output_again(tmp_path: Path) -> None:
     assert visionpipe("export", "out.jsonl.journal", folder=tmp_path).returncode == 2
 
 
+def test_a_missing_folder_leaves_nothing_behind(tmp_path: Path) -> None:
+    done = visionpipe("caption", "nowhere", "-o", "out.jsonl", folder=tmp_path)
+    assert done.returncode == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_journal_is_named(tmp_path: Path) -> None:
+    done = visionpipe("export", "missing.journal", "-o", "out.csv", folder=tmp_path)
+    assert done.returncode == 1
+    assert "missing.journal: there is no such journal" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_version(tmp_path: Path) -> None:
     assert visionpipe("--version", folder=tmp_path).stdout.startswith("visionpipe ")

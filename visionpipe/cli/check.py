@@ -81,16 +81,22 @@ def _line(item: PlanItem) -> str:
 
 def _print_totals(totals: PlanTotals, model: str, source: str) -> None:
     counts = ", ".join(f"{count} to {fate}" for fate, count in totals.fates.items())
-    typer.echo(f"\n{totals.items} items for {model}: {counts}; {totals.adjusted} changed first")
+    typer.echo(f"\n{totals.items} items for {model}: {counts}; {totals.adjusted} with adjustments")
     money = " + ".join(str(amount) for amount in totals.cost.values()) or "not known"
-    unknown = f" ({totals.uncounted} items cannot be estimated)" if totals.uncounted else ""
-    typer.echo(
-        f"{totals.size:,} bytes, at most about {totals.tokens:,} tokens{unknown}, cost at most {money}"
-    )
+    tokens = f"at most about {totals.tokens:,} tokens"
+    if totals.uncounted:
+        count = f"{totals.uncounted} item{'s' if totals.uncounted > 1 else ''}"
+        tokens = (
+            f"{tokens}, not counting {count} whose tokens nobody states"
+            if totals.tokens
+            else "tokens not known"
+        )
+    typer.echo(f"{totals.size:,} bytes, {tokens}, cost at most {money}")
     if source:
         typer.echo(f"tokens counted by: {source}")
     measured = "measured in the journal" if totals.measured else "assumed"
+    seconds = max(totals.seconds, 1)
     typer.echo(
-        f"about {totals.seconds:,.0f} s at {totals.concurrency} at once, {totals.seconds_an_answer:g} s an "
-        f"answer ({measured})"
+        f"about {seconds:,.0f} s at {totals.concurrency} at once, {totals.seconds_an_answer:g} s an answer "
+        f"({measured})"
     )

@@ -66,10 +66,14 @@ class Outputs:
         if JournalLock.path_for(self._journal).exists():
             JournalLock(JournalLock.path_for(self._journal), time.time()).close()
         for spec, (kind, place) in zip(self._specs, places, strict=True):
+            there = Path(place).exists()
             if kind in _REBUILT_AT_START:
                 GrowingFile(Path(place), keep=True).close()
             else:
                 open_sink(spec, self._options).abort()
+            if not there and Path(place).is_file():
+                # The run may be refused yet, and then there is no output; a link stays, for what it leads to.
+                Path(place).resolve().unlink()
 
     def note(self, event: Event, job: str) -> None:
         """Hear what the run tells: its outputs begin when it has the journal to itself.

@@ -209,6 +209,8 @@ class Pipeline:
         )
 
     def _open(self, sources: Sources) -> Opened:
+        # What is not there is found before a journal is made for it.
+        listing = iter(sources)
         if self._sidecar is not None:
             sources.refuse_collisions(self._sidecar)
         seat = self._seat()
@@ -229,7 +231,7 @@ class Pipeline:
             journal.close()
             seat.close()
 
-        return Opened(Engine(iter(sources), crew), crew, journal, sources.repeatable, killed, close)
+        return Opened(Engine(listing, crew), crew, journal, sources.repeatable, killed, close)
 
     def _crew(self, seat: Seat, journal: Journal) -> Crew:
         limiter = self._limiter or Limiter(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from visionpipe.errors import JournalError
 from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.fingerprint import Stat
 from visionpipe.pipeline.rows import result_of, storable
@@ -122,8 +123,15 @@ def recorded_results(path: str | os.PathLike[str], *, job: str | None = None) ->
         job: which recipe's results; default the one run last.
 
     Raises:
-        JournalError: it is no journal, or cannot be read.
+        JournalError: there is none, it is no journal, or it cannot be read.
     """
+    if not Path(path).exists():
+        raise JournalError(
+            "there is no such journal",
+            cure="Give the .journal file beside a job's first output.",
+            subject=str(path),
+            code="missing",
+        )
     view = JournalView(Database(Path(path), read_only=True))
     try:
         yield from view.results(job)
