@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionpipe.errors import UnreadableSourceError
+from visionpipe.loaders.buffers import BufferPool
 from visionpipe.loaders.disk import open_regular, unreadable
 
-_STRETCH = 1 << 18
+_buffers = BufferPool(1 << 20)
 _LINKS = ("http://", "https://")
 
 
@@ -61,8 +62,8 @@ def fingerprint(path: str) -> tuple[str, Stat]:
         UnreadableSourceError: it cannot be read, or was changed meanwhile.
     """
     seen = hashlib.sha256()
-    buffer = memoryview(bytearray(_STRETCH))
     descriptor, before = open_regular(path, path)
+    buffer = _buffers.take()
     try:
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             while count := file.readinto(buffer):
@@ -70,6 +71,8 @@ def fingerprint(path: str) -> tuple[str, Stat]:
             after = os.fstat(file.fileno())
     except OSError as error:
         raise unreadable(error, path, path) from error
+    finally:
+        _buffers.give_back(buffer)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise UnreadableSourceError(
             "the file changed while it was read",
