@@ -20,7 +20,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 AT_ONCE = 64
@@ -152,7 +153,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "images"
         folder.mkdir()
-        total = make_images(folder, given.images)
+        # In a process of its own: what this one holds would count as the contestants' peak, whose processes
+        # begin as copies of it.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as maker:
+            total = maker.submit(make_images, folder, given.images).result()
         print(
             f"{given.images} images, {total / 1e6:.0f} MB, {AT_ONCE} at once, {SECONDS * 1000:.0f} ms a reply"
         )

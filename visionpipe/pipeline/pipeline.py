@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visionpipe.client.client import Client
 from visionpipe.client.options import CallOptions
@@ -27,7 +27,6 @@ from visionpipe.pipeline.duplicates import Looks, Near
 from visionpipe.pipeline.engine import Crew, Engine
 from visionpipe.pipeline.events import Event
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.judging import judge_by
 from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
 from visionpipe.pipeline.prompting import Prompt, renderer
@@ -39,7 +38,9 @@ from visionpipe.pipeline.sources import Listing, Sources
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import Schema
-from visionpipe.stages.quality import QualityPolicy
+
+if TYPE_CHECKING:
+    from visionpipe.stages.quality import QualityPolicy
 
 # Repairs leave the interpreter free, and a slow disk leaves the processor free.
 _PREPARERS = 4
@@ -272,6 +273,8 @@ class Pipeline:
     def _quality_judge(self, seat: Seat) -> Judge | None:
         if self._quality is None:
             return None
+        from visionpipe.pipeline.judging import judge_by
+
         preset = self._prompt if isinstance(self._prompt, Preset) else None
         return judge_by(self._quality, preset, seat.lang if preset is not None else self._lang)
 

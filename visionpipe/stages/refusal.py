@@ -7,6 +7,7 @@ quotation marks is the picture's text and not the model's voice, so it is left o
 from __future__ import annotations
 
 import re
+from functools import cache
 
 _QUOTED = re.compile(
     r"“[^”]*”|「[^」]*」|『[^』]*』|《[^》]*》|\"[^\"]*\""
@@ -79,11 +80,10 @@ _OTHER_EN = _pattern(
     |(?:please|could you) (?:upload|provide|attach|share) (?:an?|the) (?:image|picture|photo|video)\b"""
 )
 _OTHER_EN = _OTHER_EN.replace("ARTICLES", _ARTICLES_EN).replace("PICTURE", _PICTURE_EN)
-_EN = re.compile(
+_EN = (
     rf"{_APOLOGY_EN}?{_ROLE_EN}?{_APOLOGY_EN}?(?:{_CANNOT_EN}{_TASK_EN}|{_OTHER_EN})"
     rf"|{_APOLOGY_EN}{_CANNOT_EN}\s*[.!]?$"
-    rf"|{_ROLE_EN}(?:{_CANNOT_EN}|i\s+(?:do\s+not|don't))",
-    re.IGNORECASE,
+    rf"|{_ROLE_EN}(?:{_CANNOT_EN}|i\s+(?:do\s+not|don't))"
 )
 
 _PICTURE_ZH = "(?:图片|图像|照片|图|视频|文件|附件|链接|画面|内容)"
@@ -114,10 +114,16 @@ _OTHER_ZH = _pattern(
     |这(?:个问题|一请求)我(?:无法|不能)
     |根据(?:相关|有关|我的)?(?:规定|政策|法律法规|准则)[，,]?(?:我)?(?:无法|不能)"""
 ).replace("PICTURE", _PICTURE_ZH)
-_ZH = re.compile(
+_ZH = (
     f"{_APOLOGY_ZH}?{_ROLE_ZH}?{_APOLOGY_ZH}?(?:{_CANNOT_ZH}{_TASK_ZH}|{_OTHER_ZH})"
     f"|{_ROLE_ZH}{_CANNOT_ZH}|{_APOLOGY_ZH}我(?:无法|不能|没办法)"
 )
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # At first use: compiling takes ten milliseconds, and few answers need both.
+    return re.compile(pattern, re.IGNORECASE)
 
 
 def without_quotations(text: str) -> str:
@@ -136,6 +142,8 @@ def refusal(text: str, *, sentences: int = 2) -> str | None:
     parts = [part.strip() for part in _SENTENCE_END.split(voice) if part.strip()]
     for part in parts[:sentences]:
         opening = _LEAD.sub("", part).replace("’", "'")
-        if _EN.match(opening) or _ZH.match(opening):
+        if _compiled(_EN).match(opening):
+            return part
+        if not opening.isascii() and _compiled(_ZH).match(opening):
             return part
     return None
