@@ -6,7 +6,7 @@ stands in it as its own piece and is produced only while it is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,10 @@ import orjson
 
 from visionpipe.media import Content
 from visionpipe.wire.http import Base64Piece, Body, Piece
+
+
+_MARK = b"\0"
+"""Where base64 goes. JSON escapes this byte in any text, so it stands nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,37 +30,18 @@ class Base64Text:
 
 def encode_body(value: Any) -> Body:
     """Encode a JSON value that may hold :class:`Base64Text` leaves."""
-    pieces: list[Piece] = []
-    plain = bytearray()
-    for piece in _walk(value):
-        if isinstance(piece, bytes):
-            plain += piece
-        else:
-            pieces.append(bytes(plain))
-            pieces.append(piece)
-            plain.clear()
-    pieces.append(bytes(plain))
+    contents: list[Content] = []
+
+    def encode(leaf: Any) -> Any:
+        if isinstance(leaf, Base64Text):
+            contents.append(leaf.content)
+            return orjson.Fragment(b'"' + leaf.prefix.encode("ascii") + _MARK + b'"')
+        if isinstance(leaf, Mapping):
+            return dict(leaf)
+        raise TypeError(f"{type(leaf).__name__} is no JSON value")
+
+    plain = orjson.dumps(value, default=encode, option=orjson.OPT_PASSTHROUGH_DATACLASS).split(_MARK)
+    pieces: list[Piece] = [plain[0]]
+    for content, text in zip(contents, plain[1:], strict=True):
+        pieces += (Base64Piece(content), text)
     return Body(tuple(pieces))
-
-
-def _walk(value: Any) -> Iterator[bytes | Base64Piece]:
-    if isinstance(value, Base64Text):
-        yield b'"' + value.prefix.encode("ascii")
-        yield Base64Piece(value.content)
-        yield b'"'
-    elif isinstance(value, Mapping):
-        opening = b"{"
-        for key, item in value.items():
-            yield opening + orjson.dumps(key) + b":"
-            yield from _walk(item)
-            opening = b","
-        yield b"}" if value else b"{}"
-    elif isinstance(value, list | tuple):
-        opening = b"["
-        for item in value:
-            yield opening
-            yield from _walk(item)
-            opening = b","
-        yield b"]" if value else b"[]"
-    else:
-        yield orjson.dumps(value)
