@@ -15,7 +15,6 @@ import orjson
 from visionpipe.media import Content
 from visionpipe.wire.http import Base64Piece, Body, Piece
 
-
 _MARK = b"\0"
 """Where base64 goes. JSON escapes this byte in any text, so it stands nowhere else."""
 
