@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,8 +59,6 @@ def test_what_passes_is_sent_again(
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        ({"kind": "reset", "when": "body"}, "interrupted_answer"),
-        ({"kind": "finish", "reason": "network_error", "text": "A gr"}, "interrupted_answer"),
         ({"kind": "body", "form": "error_frame", "code": "1234"}, "1234"),
         ({"kind": "body", "form": "error_frame", "code": "1302"}, "1302"),
     ],
@@ -73,6 +72,37 @@ def test_an_answer_of_no_use_is_asked_for_again(
     assert requests(sandbox) == 2
 
 
+BROKEN = [
+    {"kind": "reset", "when": "body"},
+    {"kind": "finish", "reason": "network_error", "text": "A gr"},
+]
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_an_answer_that_broke_off_is_not_paid_for_twice(
+    face: Face, sandbox: SandboxHandle, fault: dict[str, Any]
+) -> None:
+    with pytest.raises(errors.InterruptedAnswerError) as caught:
+        face.ask("Tell me.", setup=struck(sandbox, fault, count=1))
+    assert (caught.value.code, caught.value.retryable, caught.value.attempts) == (
+        "interrupted_answer",
+        True,
+        1,
+    )
+    assert requests(sandbox) == 1
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_who_takes_the_risk_gets_a_broken_answer_whole(
+    face: Face, sandbox: SandboxHandle, fault: dict[str, Any]
+) -> None:
+    setup = struck(sandbox, fault, count=1)
+    reply = face.ask("Tell me.", setup={**setup, "retry": replace(setup["retry"], broken_answers=True)})
+    assert reply.text == TEXT
+    assert [attempt.failed_with for attempt in reply.attempts] == ["interrupted_answer", None]
+    assert requests(sandbox) == 2
+
+
 LASTING = [
     ({"kind": "error", "code": "1302"}, errors.RateLimitError, "1302"),
     ({"kind": "error", "code": "1234"}, errors.ServerError, "1234"),
@@ -81,14 +111,7 @@ LASTING = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("fault", "kind", "code"),
-    [
-        *LASTING,
-        ({"kind": "reset", "when": "body"}, errors.InterruptedAnswerError, "interrupted_answer"),
-        ({"kind": "finish", "reason": "network_error"}, errors.InterruptedAnswerError, "interrupted_answer"),
-    ],
-)
+@pytest.mark.parametrize(("fault", "kind", "code"), LASTING)
 def test_what_lasts_fails_after_the_last_attempt(
     face: Face,
     sandbox: SandboxHandle,

@@ -65,6 +65,27 @@ def test_an_empty_account_stops_the_job_with_its_cure(tmp_path: Path, sandbox: S
     assert sandbox.stats()["requests"] <= 5 + 2
 
 
+def test_a_broken_answer_is_asked_for_once_more_and_counted(tmp_path: Path, sandbox: SandboxHandle) -> None:
+    make_images(tmp_path / "in", 3)
+    broken = {"kind": "reset", "when": "body"}
+    sandbox.set_scenario({"rule": [{"fault": broken, "count": 1}, {"after": 2, "count": 2, "fault": broken}]})
+    with client_for(sandbox) as client:
+        run = Pipeline("What?", client=client, journal=tmp_path / "j", concurrency=1).run(tmp_path / "in")
+        results = {result.source: result for result in run}
+        again = Pipeline(
+            "What?", client=client, journal=tmp_path / "j", concurrency=1, retry_failed=True
+        ).run(tmp_path / "in")
+        last = {result.source: result.outcome for result in again}
+    assert [r.outcome for r in results.values()] == [Outcome.DONE, Outcome.FAILED, Outcome.DONE]
+    assert [r.attempts for r in results.values()] == [2, 2, 1]
+    assert run.summary is not None
+    assert run.summary.failures == {"interrupted_answer": 1}
+    # What broke off may have been billed, so all five count.
+    assert run.summary.requests == 5
+    assert set(last.values()) == {Outcome.DONE}
+    assert sandbox.stats()["requests"] == 6
+
+
 def test_an_answer_asked_for_twice_counts_as_two_requests(tmp_path: Path, sandbox: SandboxHandle) -> None:
     make_images(tmp_path / "in", 2)
     with client_for(sandbox) as client:

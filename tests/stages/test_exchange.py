@@ -25,7 +25,7 @@ from visionpipe.errors import (
     ServerError,
     VisionPipeError,
 )
-from visionpipe.stages.exchange import Answered, Effect, Send, Sleep, exchange
+from visionpipe.stages.exchange import Answered, Effect, Send, Sending, Sleep, exchange
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.wire.http import HttpRequest, HttpResponse
 
@@ -67,7 +67,7 @@ class World:
             answered: Answered = end.value
             return answered
 
-    def _make(self, request_id: str) -> Effect:
+    def _make(self, request_id: str) -> Sending:
         self.ids.append(request_id)
         return Send(REQUEST)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tenacity import stop_after_attempt, stop_after_delay, wait_fixed
 
@@ -11,6 +13,7 @@ from visionpipe.stages.retry import RetryPolicy
 POLICY = RetryPolicy(wait=wait_fixed(2), stop=stop_after_attempt(3) | stop_after_delay(60))
 LIMIT = errors.RateLimitError("too many", cure="Wait.")
 FAILED = errors.ServerError("it failed", cure="Try again.")
+BROKEN = errors.InterruptedAnswerError("it broke off", cure="Try again.")
 LATE = errors.ReplyTimeoutError("it is late", cure="Ask again.")
 
 
@@ -21,7 +24,7 @@ LATE = errors.ReplyTimeoutError("it is late", cure="Ask again.")
         (LIMIT, 2),
         (errors.RateLimitError("too many", cure="Wait.", retry_after=7.0), 7),
         (errors.RateLimitError("too many", cure="Wait.", retry_after=301.0), None),
-        (errors.InterruptedAnswerError("it broke off", cure="Try again."), 2),
+        (BROKEN, None),
         (LATE, None),
         (errors.AuthenticationError("the key was refused", cure="Check it."), None),
         (errors.RejectedRequestError("no", cure="Change it."), None),
@@ -31,6 +34,12 @@ LATE = errors.ReplyTimeoutError("it is late", cure="Ask again.")
 )
 def test_what_may_help_is_tried_again(error: errors.VisionPipeError, wait: float | None) -> None:
     assert POLICY.next_wait(error, attempt=1, elapsed_s=1.0) == wait
+
+
+def test_a_broken_answer_is_asked_for_again_where_it_costs_nothing_or_may_cost_twice() -> None:
+    assert POLICY.next_wait(BROKEN, attempt=1, elapsed_s=1.0, billable=False) == 2
+    willing = replace(POLICY, broken_answers=True)
+    assert willing.next_wait(BROKEN, attempt=1, elapsed_s=1.0) == 2
 
 
 def test_attempts_and_seconds_come_to_an_end() -> None:

@@ -15,7 +15,7 @@ from visionpipe.errors import ServiceError
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Request
-from visionpipe.stages.exchange import Answered, Effect, Open, Save, Send, exchange, new_request_id
+from visionpipe.stages.exchange import Answered, Effect, Open, Save, Send, Sending, exchange, new_request_id
 from visionpipe.stages.read import ReadingContext, read_reply
 from visionpipe.stages.read_error import read_error
 from visionpipe.stages.read_stream import StreamReader
@@ -106,7 +106,7 @@ class Calls:
         return self._exchange(lambda id_: Open(make(id_)), read)
 
     def _exchange(
-        self, make: Callable[[str], Effect], read: Callable[[Any, Answered], T]
+        self, make: Callable[[str], Sending], read: Callable[[Any, Answered], T]
     ) -> Generator[Effect, Any, T]:
         return exchange(
             make,

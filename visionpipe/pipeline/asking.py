@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from visionpipe.errors import AnswerError, RateLimitError, UnreadableAnswerError, VisionPipeError
+from visionpipe.errors import (
+    AnswerError,
+    InterruptedAnswerError,
+    RateLimitError,
+    UnreadableAnswerError,
+    VisionPipeError,
+)
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Prepared
 from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.items import Item, done, failed
@@ -100,11 +106,16 @@ class Asking:
         if reply is not None:
             sent = [*_before_last_answer(reply), *sent]
             item.sends += max(0, len(reply.attempts) - max(1, error.attempts))
-        unusable = isinstance(error, AnswerError) and error.retryable
-        if error.scope == "job" or (unusable and self.judge is not None and not item.reasked):
+        if error.scope == "job" or (not item.reasked and self._asks_once_more(error)):
             item.reasked = True
             return self._again(item, sent, error)
         return self._end(item, failed(item, error, self.clock()), sent)
+
+    def _asks_once_more(self, error: VisionPipeError) -> bool:
+        """An answer that broke off says nothing of the item; one that is no use may be better with luck."""
+        if isinstance(error, InterruptedAnswerError):
+            return error.retryable
+        return isinstance(error, AnswerError) and error.retryable and self.judge is not None
 
     def _answered(self, item: Item, answer: Answer, seconds: float) -> Asked:
         reply = answer.reply

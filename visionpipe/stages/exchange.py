@@ -65,7 +65,8 @@ class Invoked:
     exception: Exception | None = None
 
 
-Effect: TypeAlias = Send | Open | Save | Sleep | Invoke
+Sending: TypeAlias = Send | Open | Save
+Effect: TypeAlias = Sending | Sleep | Invoke
 T = TypeVar("T")
 
 
@@ -83,7 +84,7 @@ def new_request_id() -> str:
 
 
 def exchange(
-    make: Callable[[str], Effect],
+    make: Callable[[str], Sending],
     read: Callable[[Any, Answered], T],
     read_refusal: Callable[[HttpResponse, str], ServiceError],
     *,
@@ -108,8 +109,9 @@ def exchange(
     began = clock()
     while True:
         this_id, sent = request_id(), clock()
+        effect = make(this_id)
         try:
-            result = yield make(this_id)
+            result = yield effect
             if isinstance(result, HttpResponse) and not 200 <= result.status < 300:
                 raise read_refusal(result, this_id)
             answered = Answered(this_id, (*attempts, Attempt(this_id, clock() - sent)))
@@ -119,7 +121,8 @@ def exchange(
             attempts.append(Attempt(this_id, now - sent, failed_with=error.code))
             error.request_id = error.request_id or this_id
             error.attempts = len(attempts)
-            wait = policy.next_wait(error, attempt=len(attempts), elapsed_s=now - began)
+            billable = effect.request.method == "POST"
+            wait = policy.next_wait(error, attempt=len(attempts), elapsed_s=now - began, billable=billable)
             if wait is None:
                 raise
         yield Sleep(wait)

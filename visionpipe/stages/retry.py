@@ -1,7 +1,8 @@
 """Whether to send again, and when. tenacity's policies decide; this only asks them.
 
 The rule: what may help another time is tried again with growing waits, Retry-After is a floor, and what
-cannot succeed (no balance, a refused form) or may already have been billed (a timeout) is not.
+cannot succeed (no balance, a refused form) or may already have been billed (a timeout, an answer that broke
+off) is not.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class RetryPolicy:
         rate_limits: whether a 429 is waited out here; the batch pipeline turns this off, since its
             limiter must see them.
         timeouts: whether a request without an answer in time is sent again, at the risk of paying twice.
+        broken_answers: whether an answer that broke off after its first byte is asked for again, at the same
+            risk.
         longest_retry_after: a Retry-After beyond this many seconds ends the call instead.
     """
 
@@ -38,17 +41,21 @@ class RetryPolicy:
     stop: stop_base = field(default_factory=lambda: stop_after_attempt(6) | stop_after_delay(300))
     rate_limits: bool = True
     timeouts: bool = False
+    broken_answers: bool = False
     longest_retry_after: float = 300.0
 
-    def next_wait(self, error: VisionPipeError, *, attempt: int, elapsed_s: float) -> float | None:
+    def next_wait(
+        self, error: VisionPipeError, *, attempt: int, elapsed_s: float, billable: bool = True
+    ) -> float | None:
         """Seconds to wait before the next attempt; None where there shall be none.
 
         Args:
             error: what the last attempt ended with.
             attempt: its number, from 1.
             elapsed_s: since the first attempt began.
+            billable: whether the request may be billed; one that only reads may not.
         """
-        if not self._worth_trying(error):
+        if not self._worth_trying(error, billable):
             return None
         # The state is all that tenacity's policies look at; no call runs inside of it.
         state = RetryCallState(Retrying(), fn=None, args=(), kwargs={})
@@ -62,13 +69,15 @@ class RetryPolicy:
         state.upcoming_sleep = max(float(self.wait(state)), floor)
         return None if self.stop(state) else state.upcoming_sleep
 
-    def _worth_trying(self, error: VisionPipeError) -> bool:
+    def _worth_trying(self, error: VisionPipeError, billable: bool) -> bool:
         match error:
             case RateLimitError():
                 return self.rate_limits and error.retryable
             case ReplyTimeoutError():
                 return self.timeouts
-            case ServiceError() | InterruptedAnswerError():
+            case InterruptedAnswerError():
+                return error.retryable and (self.broken_answers or not billable)
+            case ServiceError():
                 return error.retryable
             case _:
                 return False
