@@ -1,7 +1,8 @@
 """The flat, stable schema that CSV, Parquet and SQLite share: one row an item.
 
 The rule: a column's name, type, unit and meaning do not change within a schema version; new columns are
-added at the end. ``from_row`` is the inverse of ``to_row``.
+added at the end, and after them stand those of a job's own data (:mod:`visionpipe.sinks.fields`).
+``from_row`` is the inverse of ``to_row``, and leaves these alone, since ``data`` holds them all.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ Value: TypeAlias = str | int | float | bool | None
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column. ``unit`` is empty where a value has none; "json" is JSON as text, "decimal" an exact
-    number as text."""
+    number as text. ``items``: of which kind a JSON list's items are, where all are of one."""
 
     name: str
     kind: Kind
     unit: str
     meaning: str
+    items: Kind | None = None
 
 
 COLUMNS: tuple[Column, ...] = (

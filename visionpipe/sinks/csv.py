@@ -1,4 +1,5 @@
-"""CSV: the columns of :mod:`visionpipe.sinks.columns` under a header line, in UTF-8.
+"""CSV: the columns of :mod:`visionpipe.sinks.columns`, and those of :mod:`visionpipe.sinks.fields`, under a
+header line, in UTF-8.
 
 The rule: the file is written beside its target and takes its place when it is whole. A null is an empty cell,
 a boolean is true or false, a list is JSON.
@@ -9,9 +10,11 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS, Value, to_row
+from visionpipe.sinks.fields import fields_of
 from visionpipe.sinks.files import ReplacingFile
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -24,19 +27,27 @@ class CsvSink:
         path: the file to make or replace at ``close``.
         spreadsheet: write it for Excel and its kin: with a byte order mark, so that Chinese is read right,
             and with an apostrophe before a text that a spreadsheet would run as a formula.
+        schema: of the results' structured data (a JSON Schema or a pydantic model): each of its fields gets a
+            column after the fixed ones.
+
+    Raises:
+        OutputError: the file cannot be made.
+        ParameterError: ``schema`` is no schema.
     """
 
     keeps_previous = False
 
-    def __init__(self, path: str | Path, *, spreadsheet: bool = False) -> None:
+    def __init__(self, path: str | Path, *, spreadsheet: bool = False, schema: Any = None) -> None:
         self.path = Path(path)
         self._spreadsheet = spreadsheet
+        self._fields = fields_of(schema)
         self._file = ReplacingFile(self.path)
-        header = _line(tuple(column.name for column in COLUMNS))
+        columns = (*COLUMNS, *(field.column for field in self._fields))
+        header = _line(tuple(column.name for column in columns))
         self._file.add((b"\xef\xbb\xbf" if spreadsheet else b"") + header)
 
     def write(self, result: ItemResult) -> None:
-        row = to_row(result)
+        row = (*to_row(result), *(field.cell(result.data) for field in self._fields))
         if self._spreadsheet:
             row = tuple(_unarmed(value) for value in row)
         self._file.add(_line(row))

@@ -1,4 +1,5 @@
-"""Parquet: the columns of :mod:`visionpipe.sinks.columns`, typed, in row groups.
+"""Parquet: the columns of :mod:`visionpipe.sinks.columns`, and those of :mod:`visionpipe.sinks.fields`,
+typed, in row groups.
 
 The rule: memory holds one row group, whatever the count, and the file takes its target's place when it is
 whole. Each field carries its unit and meaning as metadata. Needs the extra ``parquet``.
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from visionpipe.errors import ConfigurationError
 from visionpipe.results import ItemResult
-from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, Value, to_row
+from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, Column, Value, to_row
+from visionpipe.sinks.fields import fields_of
 from visionpipe.sinks.files import ReplacingFile
 
 if TYPE_CHECKING:
@@ -26,15 +28,18 @@ class ParquetSink:
     Args:
         path: the file to make or replace at ``close``.
         rows_per_group: rows held in memory and written together.
+        schema: of the results' structured data (a JSON Schema or a pydantic model): each of its fields gets a
+            column after the fixed ones; a list of texts, numbers or booleans becomes a list column.
 
     Raises:
         ConfigurationError: pyarrow is not installed.
+        ParameterError: ``schema`` is no schema.
         OutputError: the file cannot be made.
     """
 
     keeps_previous = False
 
-    def __init__(self, path: str | Path, *, rows_per_group: int = 2_000) -> None:
+    def __init__(self, path: str | Path, *, rows_per_group: int = 2_000, schema: Any = None) -> None:
         try:
             import pyarrow.parquet as pq
         except ImportError as error:
@@ -43,8 +48,10 @@ class ParquetSink:
             ) from error
         self.path = Path(path)
         self._rows_per_group = rows_per_group
-        self._rows: list[tuple[Value, ...]] = []
-        self._schema = _schema()
+        self._rows: list[tuple[Value | list[Value], ...]] = []
+        self._fields = fields_of(schema)
+        self._columns = (*COLUMNS, *(field.column for field in self._fields))
+        self._schema = _schema(self._columns)
         self._file = ReplacingFile(self.path)
         # pyarrow writes into memory and the file takes it from there, so that a full disk can be met
         # without leaving the writer in the middle of a row group.
@@ -56,7 +63,7 @@ class ParquetSink:
     def write(self, result: ItemResult) -> None:
         if len(self._rows) >= self._rows_per_group:
             self._write_group()
-        self._rows.append(to_row(result))
+        self._rows.append((*to_row(result), *(field.value(result.data) for field in self._fields)))
 
     def flush(self) -> None:
         """Pass on what is encoded; a row group that is not full waits in memory."""
@@ -85,7 +92,7 @@ class ParquetSink:
             arrays = [
                 pa.array([_typed(column.kind, value) for value in values], type=field.type)
                 for column, field, values in zip(
-                    COLUMNS, self._schema, zip(*self._rows, strict=True), strict=True
+                    self._columns, self._schema, zip(*self._rows, strict=True), strict=True
                 )
             ]
             self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
@@ -118,7 +125,7 @@ class _Outbox(io.RawIOBase):
         return self._position
 
 
-def _schema() -> pa.Schema:
+def _schema(columns: tuple[Column, ...]) -> pa.Schema:
     import pyarrow as pa
 
     types = {
@@ -132,13 +139,15 @@ def _schema() -> pa.Schema:
     return pa.schema(
         [
             pa.field(
-                column.name, types[column.kind], metadata={"unit": column.unit, "meaning": column.meaning}
+                column.name,
+                types[column.kind] if column.items is None else pa.list_(types[column.items]),
+                metadata={"unit": column.unit, "meaning": column.meaning},
             )
-            for column in COLUMNS
+            for column in columns
         ],
         metadata={"visionpipe.schema": str(SCHEMA_VERSION)},
     )
 
 
-def _typed(kind: str, value: Value) -> Value | Decimal:
+def _typed(kind: str, value: Value | list[Value]) -> Value | list[Value] | Decimal:
     return Decimal(value) if kind == "decimal" and isinstance(value, str) else value

@@ -3,19 +3,32 @@
 The rule: the schema documents itself. ``results_columns`` holds each column's type, unit and meaning, and
 ``PRAGMA user_version`` the schema's version. A path written again replaces its row; every write is a
 transaction of its own.
+
+Structured data has a column for each of its fields (:mod:`visionpipe.sinks.fields`), so for a product's name,
+price, stock and tags the table is
+
+    CREATE TABLE results (path TEXT, outcome TEXT, caption TEXT, data TEXT, ..., seconds REAL,
+        "data_name" TEXT, "data_price" REAL, "data_in_stock" INTEGER, "data_tags" TEXT, PRIMARY KEY (path))
+        WITHOUT ROWID
+
+where a boolean is 0 or 1 and a list is JSON. A table that lacks some of them gets them with the first write,
+filled from the ``data`` that its rows hold; one whose column is of another type is refused and stays.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from visionpipe.errors import OutputError
 from visionpipe.results import ItemResult
-from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, from_row, to_row
+from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, Column, Value, from_row, to_row
+from visionpipe.sinks.fields import Field, fields_of
 from visionpipe.sinks.files import disk_full, output_errors
+from visionpipe.sinks.records import load
 
 _TYPES = {
     "text": "TEXT",
@@ -26,14 +39,12 @@ _TYPES = {
     "real": "REAL",
 }
 _NAMES = ", ".join(column.name for column in COLUMNS)
-_TABLES = (
-    f"CREATE TABLE results ({', '.join(f'{c.name} {_TYPES[c.kind]}' for c in COLUMNS)}, PRIMARY KEY (path))"
-    " WITHOUT ROWID",
+_BESIDE_RESULTS = (
     "CREATE INDEX results_outcome ON results (outcome)",
     "CREATE TABLE results_columns (position INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,"
     " unit TEXT NOT NULL, meaning TEXT NOT NULL)",
 )
-_UPSERT = f"INSERT OR REPLACE INTO results ({_NAMES}) VALUES ({', '.join('?' * len(COLUMNS))})"
+_EXPLAIN = "INSERT INTO results_columns (name, type, unit, meaning) VALUES (?, ?, ?, ?)"
 
 
 class SqliteSink:
@@ -43,15 +54,22 @@ class SqliteSink:
 
     Args:
         path: the file; what is there stays.
+        schema: of the results' structured data (a JSON Schema or a pydantic model): each of its fields gets a
+            column after the fixed ones. Columns that an earlier schema left stay, null in new rows.
 
     Raises:
-        OutputError: the file is no database, or its ``results`` table is not of this schema.
+        OutputError: the file is no database, or its ``results`` table is not of this schema, or has a field's
+            column with another type.
+        ParameterError: ``schema`` is no schema.
     """
 
     keeps_previous = True
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, schema: Any = None) -> None:
         self.path = Path(path)
+        self._fields = fields_of(schema)
+        self._upsert = _upsert((*COLUMNS, *(field.column for field in self._fields)))
+        self._extended = False
         with output_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         self._database: sqlite3.Connection | None = None
@@ -65,8 +83,11 @@ class SqliteSink:
             raise
 
     def write(self, result: ItemResult) -> None:
+        row = (*to_row(result), *(field.cell(result.data) for field in self._fields))
         with self._database_errors():
-            self._connection().execute(_UPSERT, to_row(result))
+            database = self._connection()
+            self._extend(database)
+            database.execute(self._upsert, row)
 
     def flush(self) -> None:
         with self._database_errors():
@@ -75,6 +96,7 @@ class SqliteSink:
     def close(self) -> None:
         if self._database is not None:
             with self._database_errors():
+                self._extend(self._database)
                 # One file is left, without the -wal and -shm beside it.
                 self._database.execute("PRAGMA journal_mode = DELETE")
             self._database.close()
@@ -100,18 +122,53 @@ class SqliteSink:
                 subject=str(self.path),
                 code="other_schema",
             )
+        if "results" in tables:
+            self._refuse_other_types(database)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         if "results" not in tables:
-            meanings = [(c.name, _TYPES[c.kind], c.unit, c.meaning) for c in COLUMNS]
+            columns = (*COLUMNS, *(field.column for field in self._fields))
+            definitions = ", ".join(map(_definition, columns))
             database.execute("BEGIN IMMEDIATE")
-            for statement in _TABLES:
+            database.execute(f"CREATE TABLE results ({definitions}, PRIMARY KEY (path)) WITHOUT ROWID")
+            for statement in _BESIDE_RESULTS:
                 database.execute(statement)
-            database.executemany(
-                "INSERT INTO results_columns (name, type, unit, meaning) VALUES (?, ?, ?, ?)", meanings
-            )
+            database.executemany(_EXPLAIN, map(_explanation, columns))
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             database.execute("COMMIT")
+
+    def _refuse_other_types(self, database: sqlite3.Connection) -> None:
+        there = _types_there(database)
+        for column in (field.column for field in self._fields):
+            found, wanted = there.get(column.name.casefold()), _TYPES[column.kind]
+            if found not in (None, wanted):
+                raise OutputError(
+                    f"its column {column.name} is {found}, and the data's schema now makes it {wanted}",
+                    cure="Choose another name for the output.",
+                    subject=str(self.path),
+                    code="other_schema",
+                )
+
+    def _extend(self, database: sqlite3.Connection) -> None:
+        """Add the columns that a table of an earlier run lacks. Not before something is written, since a sink
+        that is only opened changes nothing."""
+        if self._extended or not self._fields:
+            return
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            there = _types_there(database)
+            lacking = [field for field in self._fields if field.column.name.casefold() not in there]
+            for field in lacking:
+                database.execute(f"ALTER TABLE results ADD COLUMN {_definition(field.column)}")
+            if lacking:
+                database.executemany(_EXPLAIN, [_explanation(field.column) for field in lacking])
+                _fill(database, lacking)
+            database.execute("COMMIT")
+        except BaseException:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            raise
+        self._extended = True
 
     @contextmanager
     def _database_errors(self) -> Iterator[None]:
@@ -125,6 +182,38 @@ class SqliteSink:
                 cure="Check that it is an SQLite file, its folder's permissions, and the space left.",
                 subject=str(self.path),
             ) from error
+
+
+def _definition(column: Column) -> str:
+    # The fixed names are plain; one of a field may be a word of SQL, and holds no quotes.
+    name = column.name if column in COLUMNS else f'"{column.name}"'
+    return f"{name} {_TYPES[column.kind]}"
+
+
+def _explanation(column: Column) -> tuple[str, ...]:
+    return (column.name, _TYPES[column.kind], column.unit, column.meaning)
+
+
+def _upsert(columns: Sequence[Column]) -> str:
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    return f"INSERT OR REPLACE INTO results ({names}) VALUES ({', '.join('?' * len(columns))})"
+
+
+def _types_there(database: sqlite3.Connection) -> dict[str, str]:
+    """The types of the columns of ``results``, by their names without case."""
+    found = database.execute("SELECT name, type FROM pragma_table_info('results')")
+    return {name.casefold(): kind for name, kind in found}
+
+
+def _fill(database: sqlite3.Connection, fields: Sequence[Field]) -> None:
+    """Give the rows that are there what their ``data`` holds for new columns."""
+
+    def value(number: int, data: str) -> Value:
+        return fields[number].cell(load(data))
+
+    database.create_function("value_of_field", 2, value, deterministic=True)
+    values = ", ".join(f'"{f.column.name}" = value_of_field({n}, data)' for n, f in enumerate(fields))
+    database.execute(f"UPDATE results SET {values} WHERE json_valid(data)")
 
 
 def read_sqlite(path: str | Path) -> Iterator[ItemResult]:

@@ -1,0 +1,151 @@
+"""A column for each field of structured data, derived from the job's JSON Schema.
+
+The rules: the columns come after the fixed ones, in the order of the schema, and are only another view of
+``data``, which stays whole. A field's column is ``data_price``, that of a field in an object
+``data_size_width``; what is no letter, digit or underscore becomes an underscore, and a name that is taken
+gets ``_2``. A value that does not fit its column is null there; nothing raises, whatever an answer holds.
+
+    string, date, time, enum of strings   text
+    integer, number, boolean              integer, real, boolean
+    a list of one of these                JSON as text; in Parquet a list
+    an object with named properties       a column for each of them, at most DEEPEST names deep
+    anything else                         JSON as text
+
+A document that is no object (a list, a union) has ``data`` only.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+from visionpipe.sinks.columns import COLUMNS, Column, Kind, Value
+from visionpipe.sinks.records import dump, encodable
+from visionpipe.sinks.schema_shape import Shape, shape_of
+
+DEEPEST = 4
+"""How many names lead to a column at most; an object further down is JSON."""
+MOST = 900
+"""Columns at most, for with the fixed ones an older SQLite takes 999 values in a statement. A schema with
+more is flattened less deep, and not at all where its first level alone has more."""
+
+Path: TypeAlias = tuple[str, ...]
+
+_INT64 = range(-(2**63), 2**63)
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A column and the way to its value in ``data``."""
+
+    column: Column
+    path: Path
+
+    def value(self, data: Any) -> Value | list[Value]:
+        """The field's value: of the column's kind, JSON as text, or a list where the column has ``items``
+        (an item that does not fit is null in it); None where there is none or it does not fit."""
+        for name in self.path:
+            if not isinstance(data, Mapping):
+                return None
+            data = data.get(name)
+        if data is None:
+            return None
+        if self.column.items is not None:
+            return [_fitted(self.column.items, item) for item in data] if isinstance(data, list) else None
+        return _fitted(self.column.kind, data)
+
+    def cell(self, data: Any) -> Value:
+        """As :meth:`value`, a list as JSON too."""
+        value = self.value(data)
+        return dump(value).decode() if isinstance(value, list) else value
+
+
+def fields_of(schema: Any) -> tuple[Field, ...]:
+    """The columns for data of ``schema``.
+
+    Args:
+        schema: a JSON Schema, a pydantic model or another type that pydantic validates; None: no data.
+
+    Raises:
+        ParameterError: it is none of these.
+    """
+    if schema is None:
+        return ()
+    if not isinstance(schema, Mapping):
+        from visionpipe.stages.extraction import Schema
+
+        schema = Schema[Any](schema).json_schema
+    taken = {column.name for column in COLUMNS}
+    return tuple(Field(_column(path, shape, taken), path) for path, shape in _leaves(schema))
+
+
+def _leaves(schema: Mapping[str, Any]) -> list[tuple[Path, Shape]]:
+    for depth in range(DEEPEST, 0, -1):
+        leaves = list(islice(_below(schema, schema, (), frozenset(), depth), MOST + 1))
+        if len(leaves) <= MOST:
+            return leaves
+    return []
+
+
+def _below(
+    node: Any, root: Mapping[str, Any], path: Path, passed: frozenset[str], depth: int
+) -> Iterator[tuple[Path, Shape]]:
+    shape = shape_of(node, root, passed)
+    if shape.kind == "object" and len(path) < depth:
+        for name, child in shape.properties.items():
+            yield from _below(child, root, (*path, str(name)), shape.passed, depth)
+    elif path:
+        yield path, shape
+
+
+def _column(path: Path, shape: Shape, taken: set[str]) -> Column:
+    plain = "_".join(("data", *(re.sub(r"\W", "_", name) for name in path)))
+    name, count = plain, 1
+    # SQLite takes names that differ in case only for the same.
+    while name.casefold() in taken:
+        count += 1
+        name = f"{plain}_{count}"
+    taken.add(name.casefold())
+    meaning = f"{'.'.join(path)} in data" + (f": {shape.description}" if shape.description else "")
+    kind: Kind = "json" if shape.kind == "list" or shape.kind == "object" else shape.kind
+    return Column(name, kind, "", encodable(meaning), shape.items)
+
+
+def _fitted(kind: Kind, value: Any) -> Value:
+    """``value`` in its column, None where it does not fit. A number or a truth in quotes is taken for what it
+    says, as pydantic does, which has let it through."""
+    match kind:
+        case "json":
+            return dump(value).decode()
+        case "text":
+            return encodable(value) if isinstance(value, str) else None
+        case "boolean":
+            if isinstance(value, str):
+                return {"true": True, "false": False}.get(value.lower())
+            return value if isinstance(value, bool) else None
+        case "integer":
+            return _integer(value)
+        case "real" | "decimal":
+            return _real(value)
+
+
+def _integer(value: Any) -> int | None:
+    quoted = isinstance(value, str) and _INTEGER.fullmatch(value)
+    if quoted or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and value in _INT64 else None
+
+
+def _real(value: Any) -> float | None:
+    if isinstance(value, str) and _REAL.fullmatch(value):
+        value = float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    # Neither infinity nor a number that is none passes this, nor a whole number beyond any float.
+    return float(value) if is_number and abs(value) <= sys.float_info.max else None
