@@ -17,6 +17,8 @@ from visionpipe.cli import connection
 from visionpipe.errors import VisionPipeError
 
 if TYPE_CHECKING:
+    from visionpipe.loaders.own_files import OwnFiles
+    from visionpipe.loaders.sources import SourceListing
     from visionpipe.pipeline.budget import Caps
     from visionpipe.pipeline.events import Event
     from visionpipe.pipeline.provider_batch.run import BatchRun
@@ -94,7 +96,7 @@ def caption(
     as_json: connection.AsJson = False,
 ) -> None:
     """Caption images by the folder. Run the same command again to go on where it ended."""
-    from visionpipe.cli.outputs import Outputs, default_journal
+    from visionpipe.cli.outputs import Outputs, default_journal, own_files
     from visionpipe.cli.progress import reporter
     from visionpipe.cli.via_batch import in_batches, step_teller
     from visionpipe.pipeline.pipeline import Pipeline
@@ -164,7 +166,7 @@ def caption(
             )
         job = pipeline.job
         outputs.prove(sources)
-        run = pipeline.run(listing(sources, column))
+        run = pipeline.run(listing(sources, column, own_files(specs, sources, journal, naming)))
         error = _consume(run, outputs)
     if error is not None and run.summary is None:
         raise error
@@ -237,12 +239,11 @@ def chosen_prompt(prompt: str | None, preset: str) -> Any:
     return Template(prompt) if prompt is not None else named(preset)
 
 
-def listing(sources: list[str], column: str | None) -> Any:
-    """The sources as the pipeline takes them."""
-    from visionpipe.loaders.sources import find_sources
+def listing(sources: list[str], column: str | None, own: OwnFiles) -> SourceListing:
+    """The sources as the pipeline takes them, without what the job writes itself."""
+    from visionpipe.loaders.sources import SourceListing
 
-    specs = sources[0] if len(sources) == 1 else sources
-    return find_sources(specs, column=column) if column is not None else specs
+    return SourceListing(sources[0] if len(sources) == 1 else sources, column=column, own=own)
 
 
 def caps(money: str | None, tokens: int | None, requests: int | None) -> Caps | None:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 def check(
     sources: main_job.Sources_,
+    output: Annotated[
+        list[str] | None,
+        typer.Option("--output", "-o", help="As for caption; names the journal, and is no item of a folder."),
+    ] = None,
     prompt: main_job.PromptText = None,
     preset: main_job.PresetName = "caption",
     model: connection.Model = None,
@@ -27,6 +31,7 @@ def check(
     concurrency: main_job.Concurrency = 8,
     near_duplicates: main_job.Near = None,
     column: main_job.Column = None,
+    naming: main_job.Naming = None,
     journal: Annotated[Path | None, typer.Option(help="A job's journal: what it holds is kept.")] = None,
     count: Annotated[
         bool, typer.Option("--count", help="Have the service count the tokens; sends the pictures to it.")
@@ -36,9 +41,13 @@ def check(
     """Show what would be sent, changed, refused, and cost. Sends nothing, but for --count."""
     import orjson
 
+    from visionpipe.cli.outputs import default_journal, own_files
     from visionpipe.client.service.counting import can_count
     from visionpipe.pipeline.pipeline import Pipeline
 
+    if output and journal is None:
+        journal = default_journal(output, sources)
+    own = own_files(output or (), sources, journal, naming)
     make = connection.make_client if count else connection.planning_client
     with make(model, base_url, catalog, lang) as client:
         pipeline = Pipeline(
@@ -49,7 +58,7 @@ def check(
             concurrency=concurrency,
             near_duplicates=near_duplicates,
         )
-        plan = pipeline.plan(main_job.listing(sources, column), count=count)
+        plan = pipeline.plan(main_job.listing(sources, column, own), count=count)
         for item in plan:
             if as_json:
                 typer.echo(orjson.dumps(item.to_json()))

@@ -12,15 +12,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from visionpipe.errors import OutputError, ParameterError
+from visionpipe.loaders.own_files import OwnFiles
 from visionpipe.pipeline.events import Event, ItemEnded, RunStarted
 from visionpipe.pipeline.lock import JournalLock
 from visionpipe.pipeline.reading import recorded_results
+from visionpipe.pipeline.sources import journal_files
 from visionpipe.results import ItemResult
-from visionpipe.sinks.files import GrowingFile
-from visionpipe.sinks.opening import SIDECARS, SinkOptions, open_sink, sink_kind
+from visionpipe.sinks.files import GrowingFile, draft_path
+from visionpipe.sinks.opening import SIDECARS, SUFFIXES, SinkOptions, open_sink, sink_kind
 from visionpipe.sinks.sink import Sink, export
+from visionpipe.sinks.written import written_files
 
 _REBUILT_AT_START = ("jsonl",)
+_JOURNAL = ".journal"
 
 
 class Outputs:
@@ -153,13 +157,33 @@ class Outputs:
         if not self._journal.exists():
             target.unlink(missing_ok=True)
             return 0
-        draft = target.with_name(f"{target.name}.rebuilding")
+        draft = draft_path(target)
         written, _ = export(self._recorded(), JsonlSink(draft, start_over=True))
         draft.replace(target)
         return written
 
     def _recorded(self) -> Iterator[ItemResult]:
         return recorded_results(self._journal, job=self._job)
+
+
+def own_files(
+    specs: Sequence[str], sources: Sequence[str], journal: Path | None, naming: str | None
+) -> OwnFiles:
+    """What a job writes, its outputs and its journal, which is none of its items.
+
+    Args:
+        specs: what stood after ``-o``.
+        sources: what the job reads.
+        journal: the job's; one that is named after an output tells that output too.
+        naming: the sidecars' file name.
+    """
+    own = written_files(specs, sources, SinkOptions(naming=naming))
+    if journal is None:
+        return own
+    named_after = journal.with_suffix("") if journal.suffix == _JOURNAL else None
+    if named_after is not None and named_after.suffix.lower() in SUFFIXES:
+        own |= written_files([str(named_after)], sources, SinkOptions())
+    return own | journal_files(journal)
 
 
 def _is_same_file(place: str, source: str) -> bool:
@@ -174,6 +198,6 @@ def default_journal(specs: Sequence[str], sources: Sequence[str]) -> Path:
     for spec in specs:
         kind, place = sink_kind(spec)
         if kind not in SIDECARS:
-            return Path(f"{place}.journal")
+            return Path(f"{place}{_JOURNAL}")
     first = Path(sources[0])
     return (first if first.is_dir() else Path()) / ".visionpipe.journal"

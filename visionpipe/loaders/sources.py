@@ -1,29 +1,46 @@
 """Where a run's items come from: folders, globs, files, URLs, and lists of them, in a stable order.
 
-The rule: everything met is either a Source or a SkippedSource with its reason, nothing is passed over in
-silence; and a million files cost the memory of one folder's listing.
+The rule: everything met is either a Source or a SkippedSource with its reason, nothing but what the job
+itself writes is passed over in silence; and a million files cost the memory of one folder's listing.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TypeAlias
 
 from visionpipe.errors import ParameterError, UnreadableSourceError
 from visionpipe.loaders.disk import unreadable
 from visionpipe.loaders.listing import LIST_SUFFIXES, PathList
+from visionpipe.loaders.own_files import OwnFiles
 from visionpipe.loaders.source import SkippedSource, Source
 from visionpipe.loaders.walking import Pattern, printable, walk
 
-__all__ = ["Found", "SkippedSource", "Source", "SourceSpec", "find_sources"]
+__all__ = ["Found", "SkippedSource", "Source", "SourceListing", "SourceSpec", "find_sources"]
 
 SourceSpec: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 Found: TypeAlias = Source | SkippedSource
 
 
-def find_sources(spec: SourceSpec, *, recursive: bool = True, column: str | None = None) -> Iterator[Found]:
+@dataclass(frozen=True, slots=True)
+class SourceListing:
+    """What :func:`find_sources` finds, as often as it is gone through; the attributes are its arguments."""
+
+    spec: SourceSpec
+    recursive: bool = True
+    column: str | None = None
+    own: OwnFiles | None = None
+
+    def __iter__(self) -> Iterator[Found]:
+        return find_sources(self.spec, recursive=self.recursive, column=self.column, own=self.own)
+
+
+def find_sources(
+    spec: SourceSpec, *, recursive: bool = True, column: str | None = None, own: OwnFiles | None = None
+) -> Iterator[Found]:
     """The items that ``spec`` stands for.
 
     A file whose name ends like an image's is always a Source, so that a broken one becomes an error of its
@@ -36,6 +53,7 @@ def find_sources(spec: SourceSpec, *, recursive: bool = True, column: str | None
         recursive: whether folders within folders are entered.
         column: the column or key that holds the path or URL; if not given, the first there is of path,
             file, image, url and the like.
+        own: what the job itself writes; in folders it is passed over, neither a source nor skipped.
 
     Returns:
         An iterator that reads as it goes. Folders are in the order of names. With several specs, the names
@@ -52,7 +70,7 @@ def find_sources(spec: SourceSpec, *, recursive: bool = True, column: str | None
             "no source is given", cure="Give a folder, a file, a URL or a list.", subject="spec"
         )
     names = _Names(len(specs) > 1)
-    return _chained([_opened(os.fspath(one), names, recursive, column) for one in specs])
+    return _chained([_opened(os.fspath(one), names, recursive, column, own) for one in specs])
 
 
 def _chained(parts: list[Iterator[Found]]) -> Iterator[Found]:
@@ -84,7 +102,9 @@ class _Names:
         return self.unique(printable(Path(folder).resolve().name) or "root") + "/"
 
 
-def _opened(spec: str, names: _Names, recursive: bool, column: str | None) -> Iterator[Found]:
+def _opened(
+    spec: str, names: _Names, recursive: bool, column: str | None, own: OwnFiles | None
+) -> Iterator[Found]:
     if spec[:8].lower().startswith(("http://", "https://")):
         return iter([Source(names.unique(spec), spec)])
     try:
@@ -96,21 +116,21 @@ def _opened(spec: str, names: _Names, recursive: bool, column: str | None) -> It
         raise unreadable(error, spec, spec) from error
     if is_folder:
         _readable(spec)
-        return walk(spec, names.prefix(spec), recursive=recursive)
+        return walk(spec, names.prefix(spec), recursive=recursive, own=own)
     if not present:
         pattern = Pattern.parse(spec)
         if pattern is None:
             raise unreadable(FileNotFoundError(2, "missing"), spec, spec)
         _readable(pattern.folder)
-        return _matched(pattern, names.prefix(pattern.folder))
+        return _matched(pattern, names.prefix(pattern.folder), own)
     if PurePath(spec).suffix.lower() in LIST_SUFFIXES:
         return PathList(spec, column).sources(names.unique)
     return iter([Source(names.unique(printable(PurePath(spec).name)), spec)])
 
 
-def _matched(pattern: Pattern, prefix: str) -> Iterator[Found]:
+def _matched(pattern: Pattern, prefix: str, own: OwnFiles | None) -> Iterator[Found]:
     met = False
-    for found in walk(pattern.folder, prefix, pattern=pattern):
+    for found in walk(pattern.folder, prefix, pattern=pattern, own=own):
         met = True
         yield found
     if not met:

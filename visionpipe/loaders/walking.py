@@ -14,6 +14,7 @@ from pathlib import PurePath
 
 from visionpipe.errors import UnreadableSourceError
 from visionpipe.loaders.disk import open_regular
+from visionpipe.loaders.own_files import OwnFiles, is_image_name
 from visionpipe.loaders.sniff import IMAGE_SUFFIXES, kind_of
 from visionpipe.loaders.source import SkippedSource, Source
 from visionpipe.loaders.video import CLIP_SUFFIXES
@@ -70,7 +71,12 @@ class Pattern:
 
 
 def walk(
-    folder: str, prefix: str, *, recursive: bool = True, pattern: Pattern | None = None
+    folder: str,
+    prefix: str,
+    *,
+    recursive: bool = True,
+    pattern: Pattern | None = None,
+    own: OwnFiles | None = None,
 ) -> Iterator[Source | SkippedSource]:
     """The files under ``folder``, as sources or skipped.
 
@@ -79,10 +85,11 @@ def walk(
         prefix: what every name begins with, "" or ending in "/".
         recursive: whether to enter folders; with a pattern, the pattern says.
         pattern: only what it matches is met at all.
+        own: not met at all.
     """
     visited = {_identity(folder)}
     start = pattern.start() if pattern is not None else frozenset[int]()
-    levels = [_entries(folder, prefix, start)]
+    levels = [_entries(folder, prefix, start, own)]
     while levels:
         entry = next(levels[-1], None)
         if entry is None:
@@ -92,17 +99,17 @@ def walk(
             yield entry
             continue
         path, name, at, siblings, is_folder = entry
-        own = path.rpartition(os.sep)[2]
+        last = path.rpartition(os.sep)[2]
         ahead = frozenset[int]()
         matched = True
         if pattern is not None:
-            ahead = pattern.step(at, own)
+            ahead = pattern.step(at, last)
             matched = pattern.is_end(ahead)
         if not is_folder:
             if matched:
                 yield _judged(path, name, siblings, explicit=pattern is not None)
             continue
-        if pattern is None and _is_hidden(own):
+        if pattern is None and _is_hidden(last):
             yield SkippedSource(name + "/", "hidden")
         elif (pattern is None and recursive) or ahead:
             identity = _identity(path)
@@ -110,23 +117,28 @@ def walk(
                 yield SkippedSource(name + "/", "visited", "a link to a folder that is in the run already")
             else:
                 visited.add(identity)
-                levels.append(_entries(path, name + "/", ahead))
+                levels.append(_entries(path, name + "/", ahead, own))
 
 
 _Entry = tuple[str, str, frozenset[int], frozenset[str], bool]
 
 
-def _entries(folder: str, prefix: str, at: frozenset[int]) -> Iterator[_Entry | SkippedSource]:
+def _entries(
+    folder: str, prefix: str, at: frozenset[int], own: OwnFiles | None
+) -> Iterator[_Entry | SkippedSource]:
     try:
         with os.scandir(folder) as listing:
             met = sorted((entry.name, _is_folder(entry)) for entry in listing)
     except OSError as error:
         yield SkippedSource(prefix, "unreadable", f"the folder cannot be listed ({error.strerror})")
         return
-    images = [name for name, is_folder in met if not is_folder and _suffix(name) in IMAGE_SUFFIXES]
+    images = [name for name, is_folder in met if not is_folder and is_image_name(name)]
     siblings = frozenset(images) | {name.rpartition(".")[0] for name in images}
     base = folder if folder.endswith(os.sep) else folder + os.sep
+    is_own = own.in_folder(folder, images) if own else None
     for name, is_folder in met:
+        if is_own is not None and is_own(name):
+            continue
         yield base + name, prefix + printable(name), at, siblings, is_folder
 
 

@@ -158,14 +158,18 @@ class Pipeline:
         first result is asked for.
 
         Args:
-            sources: a folder, glob, file, URL, list of these, or items found already.
+            sources: a folder, glob, file, URL, list of these, or items found already. The journal and what
+                belongs to it are passed over in folders.
             hand_out_kept: False only counts the items that an earlier run has recorded.
 
         Raises (when iterated):
             VisionPipeError: of scope "job", what stopped the run; items' own errors are in their results.
         """
         return Run(
-            lambda: self._open(Sources(sources)), self._on_event, self._clock, hand_out_kept=hand_out_kept
+            lambda: self._open(Sources(sources, self._journal)),
+            self._on_event,
+            self._clock,
+            hand_out_kept=hand_out_kept,
         )
 
     def arun(self, sources: Listing) -> AsyncGenerator[ItemResult, None]:
@@ -183,7 +187,7 @@ class Pipeline:
             OutputError: two items would write to one sidecar.
             VisionPipeError: of scope "job", what would stop the run.
         """
-        listing = Sources(sources)
+        listing = Sources(sources, self._journal)
         if self._sidecar is not None:
             listing.refuse_collisions(self._sidecar)
         seat = self._seat()

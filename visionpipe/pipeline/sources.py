@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TypeAlias
 
 from visionpipe.errors import OutputError
-from visionpipe.loaders.sources import Found, SkippedSource, Source, SourceSpec, find_sources
+from visionpipe.loaders.own_files import OwnFiles
+from visionpipe.loaders.sources import (
+    Found,
+    SkippedSource,
+    Source,
+    SourceListing,
+    SourceSpec,
+    find_sources,
+)
 from visionpipe.pipeline.plan import collisions
 
 Listing: TypeAlias = "SourceSpec | Iterable[Found]"
@@ -21,25 +31,34 @@ class Sources:
 
     Args:
         given: a folder, glob, file, URL or list of them; or items that were found already.
+        journal: of the job; it and what lies beside it are no part of a folder's listing.
+        folder: another place that the job itself keeps, likewise.
     """
 
-    def __init__(self, given: Listing) -> None:
+    def __init__(
+        self, given: Listing, journal: str | os.PathLike[str] | None = None, folder: Path | None = None
+    ) -> None:
         self._given = given
+        self._own = journal_files(journal) if journal is not None else OwnFiles()
+        if folder is not None:
+            self._own |= OwnFiles([folder])
 
     def __iter__(self) -> Iterator[Found]:
         given = self._given
         if isinstance(given, str | os.PathLike):
-            return find_sources(given)
+            return find_sources(given, own=self._own)
+        if isinstance(given, SourceListing):
+            return iter(replace(given, own=self._own | (given.own or OwnFiles())))
         if isinstance(given, Sequence):
             specs = [one for one in given if not isinstance(one, Source | SkippedSource)]
             if specs:
-                return find_sources(specs)
+                return find_sources(specs, own=self._own)
         return (one for one in given if isinstance(one, Source | SkippedSource))
 
     @property
     def repeatable(self) -> bool:
         """Whether it can be gone through twice, because it is no iterator that is used up."""
-        return isinstance(self._given, str | os.PathLike | Sequence)
+        return isinstance(self._given, str | os.PathLike | Sequence | SourceListing)
 
     def refuse_collisions(self, sidecar: Callable[[str], str]) -> None:
         """Goes through the listing, where that can be done twice.
@@ -59,3 +78,11 @@ class Sources:
             cure="Choose a naming rule that keeps the image's suffix, or another kind of output.",
             code="collision",
         )
+
+
+def journal_files(journal: str | os.PathLike[str]) -> OwnFiles:
+    """A journal and the files that lie beside it while a run, or its batches, are under way."""
+    path = Path(journal)
+    ends = ("", "-wal", "-shm", "-journal", ".lock", ".ballast", ".batch")
+    # SQLite puts its files beside the one that a link leads to, the others lie beside the link.
+    return OwnFiles(place.with_name(place.name + end) for place in (path, path.resolve()) for end in ends)

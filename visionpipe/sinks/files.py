@@ -53,6 +53,11 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def draft_path(path: Path) -> Path:
+    """Where a growing output is written anew before it takes the place of ``path``."""
+    return path.with_name(f"{path.name}.rebuilding")
+
+
 class GrowingFile:
     """A file that bytes are added to, whole or not at all.
 

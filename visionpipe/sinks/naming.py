@@ -49,7 +49,7 @@ class SidecarNaming:
             OutputError: the source has no file beside which the sidecar could go (scope "item").
         """
         path = _path(source)
-        name = self.pattern.replace("{stem}", path.stem).replace("{name}", path.name)
+        name = file_name(self.pattern, path)
         if self.folder is not None:
             return self.folder / self._below(path).parent / name
         file = self.locate(source) if self.locate else (None if "://" in source else Path(source))
@@ -71,6 +71,11 @@ class SidecarNaming:
         if path.is_absolute() or ".." in path.parts:
             return PurePosixPath(path.name)
         return path
+
+
+def file_name(pattern: str, path: PurePosixPath) -> str:
+    """The sidecar's file name that ``pattern`` gives the source at ``path``."""
+    return pattern.replace("{stem}", path.stem).replace("{name}", path.name)
 
 
 @dataclass(frozen=True, slots=True)

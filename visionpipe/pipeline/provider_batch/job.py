@@ -137,7 +137,7 @@ class ProviderBatch:
         Raises (when iterated):
             VisionPipeError: of scope "job", or a step that failed; the same call goes on from there.
         """
-        listing = Sources(sources)
+        listing = Sources(sources, self._journal, self._folder)
 
         def open_job(sleep: Callable[[float], object]) -> BatchJob:
             if self._sidecar is not None:
