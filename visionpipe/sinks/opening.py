@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from visionpipe.errors import ParameterError
 from visionpipe.sinks.csv import CsvSink
@@ -35,6 +36,8 @@ class SinkOptions:
         naming: the sidecars' file name, with ``{stem}`` or ``{name}``; None: the kind's own rule.
         overwrite: XMP only: replace descriptions that somebody else wrote.
         title: HTML only: the page's heading.
+        schema: CSV, Parquet and SQLite only: of the results' structured data, a JSON Schema or a pydantic
+            model; each of its fields gets a column.
     """
 
     locate: Locate | None = None
@@ -42,6 +45,7 @@ class SinkOptions:
     naming: str | None = None
     overwrite: bool = False
     title: str = "Captions"
+    schema: Any = None
 
 
 def sidecar_pattern(kind: str, options: SinkOptions) -> str:
@@ -71,9 +75,9 @@ def _xmp(place: str, options: SinkOptions) -> Sink:
 
 KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
     "jsonl": lambda place, _: JsonlSink(place),
-    "csv": lambda place, _: CsvSink(place),
-    "parquet": lambda place, _: ParquetSink(place),
-    "sqlite": lambda place, _: SqliteSink(place),
+    "csv": lambda place, options: CsvSink(place, schema=options.schema),
+    "parquet": lambda place, options: ParquetSink(place, schema=options.schema),
+    "sqlite": lambda place, options: SqliteSink(place, schema=options.schema),
     "html": lambda place, options: HtmlSink(place, locate=options.locate, title=options.title),
     "webdataset": lambda place, options: WebDatasetSink(place, locate=options.locate),
     "txt": _text,
@@ -126,7 +130,7 @@ def open_sink(spec: str | Path, options: SinkOptions | None = None) -> Sink:
         options: what the kinds that deal with images need.
 
     Raises:
-        ParameterError: the kind cannot be told.
+        ParameterError: the kind cannot be told, or the options' schema is none.
         OutputError: it cannot be opened.
         ConfigurationError: it needs an extra that is not installed.
     """
