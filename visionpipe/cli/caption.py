@@ -114,8 +114,12 @@ def caption(
     )
     specs = output or ["captions.jsonl"]
     journal = journal or default_journal(specs, sources)
+    asked = chosen_prompt(prompt, preset)
+    root = _root(sources)
     outputs = Outputs(
-        specs, journal, SinkOptions(locate=locator(_root(sources)), root=_root(sources), naming=naming)
+        specs,
+        journal,
+        SinkOptions(locate=locator(root), root=root, naming=naming, schema=getattr(asked, "schema", None)),
     )
     job = ""
     with (
@@ -137,7 +141,7 @@ def caption(
         }
         if in_batches(via, **calls_only):
             pipeline = ProviderBatch(
-                chosen_prompt(prompt, preset),
+                asked,
                 client=client,
                 options=options,
                 journal=journal,
@@ -149,7 +153,7 @@ def caption(
             )
         else:
             pipeline = Pipeline(
-                chosen_prompt(prompt, preset),
+                asked,
                 client=client,
                 options=options,
                 journal=journal,

@@ -23,13 +23,19 @@ def export(
 ) -> None:
     """Write an output from a job's journal."""
     from visionpipe.errors import ParameterError
-    from visionpipe.pipeline.reading import recorded_results
+    from visionpipe.pipeline.reading import recorded_results, recorded_schema
     from visionpipe.sinks.opening import SinkOptions, open_sink
     from visionpipe.sinks.sink import export as write_all
 
     if not output:
         raise ParameterError("no output is named", cure="Name one with -o.", subject="--output")
-    options = SinkOptions(locate=main_job.locator(images), root=images, naming=naming, overwrite=overwrite)
+    options = SinkOptions(
+        locate=main_job.locator(images),
+        root=images,
+        naming=naming,
+        overwrite=overwrite,
+        schema=recorded_schema(journal),
+    )
     failed = False
     for spec in output:
         written, refused = write_all(recorded_results(journal), open_sink(spec, options))

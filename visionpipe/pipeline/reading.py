@@ -1,15 +1,17 @@
-"""What a journal can tell: lookups by source and by content, totals, and every result in order.
+"""What a journal can tell: lookups by source and by content, totals, a job's results in order and its schema.
 
 The rule: nothing here writes, so a plan or an export may look while a run is under way.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.database import Database
@@ -105,11 +107,26 @@ class JournalView:
         Args:
             job: a recipe's key; default the one run last.
         """
-        if job is None:
-            last = self.database.one("SELECT job FROM runs ORDER BY run DESC LIMIT 1")
-            job = last["job"] if last is not None else ""
+        job = self._last_job() if job is None else job
         for row in self.database.all("SELECT * FROM results WHERE job = ? ORDER BY result", (job,)):
             yield result_of(row)
+
+    def schema(self, job: str | None = None) -> dict[str, Any] | None:
+        """The JSON Schema of a job's structured data; None where it asks for plain text.
+
+        Args:
+            job: a recipe's key; default the one run last.
+        """
+        job = self._last_job() if job is None else job
+        row = self.database.one("SELECT schema FROM jobs WHERE job = ?", (job,))
+        if row is None or row["schema"] is None:
+            return None
+        schema: dict[str, Any] = json.loads(row["schema"])
+        return schema
+
+    def _last_job(self) -> str:
+        last = self.database.one("SELECT job FROM runs ORDER BY run DESC LIMIT 1")
+        return last["job"] if last is not None else ""
 
     def close(self) -> None:
         self.database.close()
@@ -125,6 +142,31 @@ def recorded_results(path: str | os.PathLike[str], *, job: str | None = None) ->
     Raises:
         JournalError: there is none, it is no journal, or it cannot be read.
     """
+    view = _view(path)
+    try:
+        yield from view.results(job)
+    finally:
+        view.close()
+
+
+def recorded_schema(path: str | os.PathLike[str], *, job: str | None = None) -> dict[str, Any] | None:
+    """The JSON Schema of the structured data in the journal at ``path``; None where there is plain text.
+
+    Args:
+        path: the journal.
+        job: which recipe's; default the one run last.
+
+    Raises:
+        JournalError: there is none, it is no journal, or it cannot be read.
+    """
+    view = _view(path)
+    try:
+        return view.schema(job)
+    finally:
+        view.close()
+
+
+def _view(path: str | os.PathLike[str]) -> JournalView:
     if not Path(path).exists():
         raise JournalError(
             "there is no such journal",
@@ -132,8 +174,4 @@ def recorded_results(path: str | os.PathLike[str], *, job: str | None = None) ->
             subject=str(path),
             code="missing",
         )
-    view = JournalView(Database(Path(path), read_only=True))
-    try:
-        yield from view.results(job)
-    finally:
-        view.close()
+    return JournalView(Database(Path(path), read_only=True))
