@@ -1,5 +1,5 @@
-"""The golden files: what each sink makes of the sample results. ``python -m tests.sinks.write_golden`` makes
-them anew; read the difference before it is kept."""
+"""The golden files: what each sink makes of the sample results, and what tables make of structured data.
+``python -m tests.sinks.write_golden`` makes them anew; read the difference before it is kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.sinks.sample_results import RESULTS, photos
+from tests.sinks.structured_results import SCHEMA, STRUCTURED
 from visionpipe.sinks.csv import CsvSink
 from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.jsonl import JsonlSink
@@ -20,6 +21,7 @@ from visionpipe.sinks.webdataset import WebDatasetSink
 from visionpipe.sinks.xmp import XmpSidecarSink
 
 GOLDEN = Path(__file__).parent / "golden"
+GOLDEN_TABLES = Path(__file__).parent / "golden_tables"
 
 
 def fixed_thumbnail(path: Path, pixels: int) -> bytes:
@@ -40,6 +42,11 @@ MAKERS: dict[str, Callable[[Path, Path], Sink]] = {
     "json": lambda out, _: JsonSidecarSink(out / "json"),
     "xmp": lambda out, _: XmpSidecarSink(out / "xmp"),
 }
+TABLES: dict[str, Callable[[Path], Sink]] = {
+    "csv": lambda out: CsvSink(out / "out.csv", schema=SCHEMA),
+    "parquet": lambda out: ParquetSink(out / "out.parquet", schema=SCHEMA),
+    "sqlite": lambda out: SqliteSink(out / "out.sqlite", schema=SCHEMA),
+}
 
 
 def make(kind: str, folder: Path) -> Path:
@@ -51,12 +58,23 @@ def make(kind: str, folder: Path) -> Path:
     return out
 
 
+def make_table(kind: str, out: Path) -> Path:
+    """Write the structured results with one sink into ``out``; returns the file."""
+    out.mkdir(exist_ok=True)
+    written, refused = export(STRUCTURED, TABLES[kind](out))
+    assert (written, refused) == (len(STRUCTURED), ())
+    return out / f"out.{kind}"
+
+
 def main() -> None:
     shutil.rmtree(GOLDEN, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         for kind in MAKERS:
             out = make(kind, Path(folder))
         shutil.copytree(out, GOLDEN)
+    shutil.rmtree(GOLDEN_TABLES, ignore_errors=True)
+    for kind in TABLES:
+        make_table(kind, GOLDEN_TABLES)
 
 
 if __name__ == "__main__":

@@ -81,8 +81,11 @@ def fields_of(schema: Any) -> tuple[Field, ...]:
         from visionpipe.stages.extraction import Schema
 
         schema = Schema[Any](schema).json_schema
+    leaves = _leaves(schema)
     taken = {column.name for column in COLUMNS}
-    return tuple(Field(_column(path, shape, taken), path) for path, shape in _leaves(schema))
+    # What is higher up in the document has the first choice, so size_width goes before size's width.
+    names = {path: _name(path, taken) for path, _ in sorted(leaves, key=lambda leaf: len(leaf[0]))}
+    return tuple(Field(_column(names[path], path, shape), path) for path, shape in leaves)
 
 
 def _leaves(schema: Mapping[str, Any]) -> list[tuple[Path, Shape]]:
@@ -104,7 +107,7 @@ def _below(
         yield path, shape
 
 
-def _column(path: Path, shape: Shape, taken: set[str]) -> Column:
+def _name(path: Path, taken: set[str]) -> str:
     plain = "_".join(("data", *(re.sub(r"\W", "_", name) for name in path)))
     name, count = plain, 1
     # SQLite takes names that differ in case only for the same.
@@ -112,6 +115,10 @@ def _column(path: Path, shape: Shape, taken: set[str]) -> Column:
         count += 1
         name = f"{plain}_{count}"
     taken.add(name.casefold())
+    return name
+
+
+def _column(name: str, path: Path, shape: Shape) -> Column:
     meaning = f"{'.'.join(path)} in data" + (f": {shape.description}" if shape.description else "")
     kind: Kind = "json" if shape.kind == "list" or shape.kind == "object" else shape.kind
     return Column(name, kind, "", encodable(meaning), shape.items)
