@@ -309,7 +309,7 @@ def rebuilt(fields: tuple[Field, ...], data: Any) -> dict[str, Any]:
 
 
 def without_nothing(data: Any, fields: tuple[Field, ...], path: tuple[str, ...] = ()) -> Any:
-    """``data`` without what a flat row cannot tell from nothing: nulls, and empty objects it has flattened."""
+    """``data`` without what a flat row cannot tell from nothing: nulls, and flattened empty objects."""
     if not isinstance(data, dict) or any(field.path == path for field in fields):
         return data
     kept = {name: without_nothing(value, fields, (*path, name)) for name, value in data.items()}

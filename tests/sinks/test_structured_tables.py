@@ -212,3 +212,21 @@ def test_results_without_a_schema_have_the_fixed_columns(kind: str, tmp_path: Pa
     path = tmp_path / f"out.{kind}"
     export([CUP], open_sink(path))
     assert list(READERS[kind](path).columns) == FIXED
+
+
+def test_a_table_that_takes_no_more_columns_is_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "out.sqlite"
+    export([CUP], SqliteSink(path))
+    with closing(sqlite3.connect(path)) as database:
+        room = database.getlimit(sqlite3.SQLITE_LIMIT_COLUMN) - len(FIXED)
+        database.execute("BEGIN")
+        for number in range(room - 5):
+            database.execute(f"ALTER TABLE results ADD COLUMN other_{number} TEXT")
+        database.execute("COMMIT")
+    before = rows(path)
+    sink = SqliteSink(path, schema=SCHEMA)
+    with pytest.raises(OutputError, match="too many columns"):
+        sink.write(JUG)
+    sink.abort()
+    assert rows(path) == before
+    assert list(read_sqlite(path)) == [CUP]
