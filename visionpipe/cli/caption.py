@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionpipe.cli import connection
+from visionpipe.cli.schema_file import SchemaFile, chosen_schema
 from visionpipe.errors import VisionPipeError
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def caption(
     output: Outputs_ = None,
     prompt: PromptText = None,
     preset: PresetName = "caption",
+    schema: SchemaFile = None,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
@@ -115,11 +117,10 @@ def caption(
     specs = output or ["captions.jsonl"]
     journal = journal or default_journal(specs, sources)
     asked = chosen_prompt(prompt, preset)
+    wanted = chosen_schema(schema, asked)
     root = _root(sources)
     outputs = Outputs(
-        specs,
-        journal,
-        SinkOptions(locate=locator(root), root=root, naming=naming, schema=getattr(asked, "schema", None)),
+        specs, journal, SinkOptions(locate=locator(root), root=root, naming=naming, schema=wanted)
     )
     job = ""
     with (
@@ -144,6 +145,7 @@ def caption(
                 asked,
                 client=client,
                 options=options,
+                schema=wanted,
                 journal=journal,
                 budget=caps(budget, budget_tokens, budget_requests),
                 retry_failed=retry_failed,
@@ -156,6 +158,7 @@ def caption(
                 asked,
                 client=client,
                 options=options,
+                schema=wanted,
                 journal=journal,
                 concurrency=concurrency,
                 rpm=rpm,

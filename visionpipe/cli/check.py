@@ -9,6 +9,7 @@ import typer
 
 from visionpipe.cli import caption as main_job
 from visionpipe.cli import connection
+from visionpipe.cli.schema_file import SchemaFile, chosen_schema
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.plan import PlanItem, PlanTotals
@@ -22,6 +23,7 @@ def check(
     ] = None,
     prompt: main_job.PromptText = None,
     preset: main_job.PresetName = "caption",
+    schema: SchemaFile = None,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
@@ -49,11 +51,13 @@ def check(
         journal = default_journal(output, sources)
     own = own_files(output or (), sources, journal, naming)
     make = connection.make_client if count else connection.planning_client
+    asked = main_job.chosen_prompt(prompt, preset)
     with make(model, base_url, catalog, lang) as client:
         pipeline = Pipeline(
-            main_job.chosen_prompt(prompt, preset),
+            asked,
             client=client,
             options=connection.call_options(max_tokens=max_tokens, max_side=max_side),
+            schema=chosen_schema(schema, asked),
             journal=journal,
             concurrency=concurrency,
             near_duplicates=near_duplicates,
