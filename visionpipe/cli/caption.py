@@ -52,8 +52,12 @@ Concurrency = Annotated[
     int, typer.Option(help="Most requests at once; fewer where the service says so.", min=1)
 ]
 Near = Annotated[
-    int | None,
-    typer.Option(help="Share answers between look-alikes: differing bits, 0 to 11.", min=0, max=11),
+    str | None,
+    typer.Option(
+        help="Share answers between look-alikes: 0 to 11 differing bits of the dHash (scaled, re-encoded), "
+        "or features[:COSINE] for crops, mirrors, other exposures and bursts too; cosine 0.5 to 1, else 0.9.",
+        metavar="BITS|features[:COSINE]",
+    ),
 ]
 Column = Annotated[str | None, typer.Option(help="The column of a list that holds the path or URL.")]
 

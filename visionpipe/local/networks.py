@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -29,6 +29,8 @@ CLASSIFIER = "efficientnet_lite0_224_fp16.onnx"
 DETECTOR = "nanodet_g_416_fp16.onnx"
 LABELS = "imagenet1k_labels.txt"
 LARGEST_POOL = 4
+
+Lent = TypeVar("Lent")
 
 
 def model_file(name: str) -> bytes:
@@ -60,7 +62,44 @@ class NetworkPair:
     detector: Network
 
 
-class NetworkPool:
+class Pool(Generic[Lent]):
+    """Makes things when they are needed, and lends each to one thread at a time.
+
+    Args:
+        make: makes one.
+        size: most alive; None takes the number of cores this process may use, at most 4.
+    """
+
+    def __init__(self, make: Callable[[], Lent], size: int | None = None) -> None:
+        self._make = make
+        self._size = size if size is not None else min(_cores(), LARGEST_POOL)
+        self._idle: list[Lent] = []
+        self._made = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def borrow(self) -> Iterator[Lent]:
+        """One for the length of a ``with`` block; waits while all are out."""
+        lent = self._take()
+        try:
+            yield lent
+        finally:
+            with self._changed:
+                self._idle.append(lent)
+                self._changed.notify()
+
+    def _take(self) -> Lent:
+        with self._changed:
+            while not self._idle:
+                if self._made < self._size:
+                    made = self._make()
+                    self._made += 1
+                    return made
+                self._changed.wait()
+            return self._idle.pop()
+
+
+class NetworkPool(Pool[NetworkPair]):
     """Lends pairs of networks to any number of threads.
 
     Args:
@@ -70,34 +109,13 @@ class NetworkPool:
     """
 
     def __init__(self, size: int | None = None, *, opencv_threads: int | None = None) -> None:
-        self._size = size if size is not None else min(_cores(), LARGEST_POOL)
+        super().__init__(self._pair, size)
         self._opencv_threads = opencv_threads
-        self._idle: list[NetworkPair] = []
-        self._made = 0
-        self._changed = threading.Condition()
 
-    @contextmanager
-    def borrow(self) -> Iterator[NetworkPair]:
-        """A pair for the length of a ``with`` block; waits while all are out."""
-        pair = self._take()
-        try:
-            yield pair
-        finally:
-            with self._changed:
-                self._idle.append(pair)
-                self._changed.notify()
-
-    def _take(self) -> NetworkPair:
-        with self._changed:
-            while not self._idle:
-                if self._made < self._size:
-                    if self._made == 0 and self._opencv_threads is not None:
-                        cv2.setNumThreads(self._opencv_threads)
-                    pair = NetworkPair(Network(CLASSIFIER), Network(DETECTOR))
-                    self._made += 1
-                    return pair
-                self._changed.wait()
-            return self._idle.pop()
+    def _pair(self) -> NetworkPair:
+        if self._made == 0 and self._opencv_threads is not None:
+            cv2.setNumThreads(self._opencv_threads)
+        return NetworkPair(Network(CLASSIFIER), Network(DETECTOR))
 
 
 def _cores() -> int:

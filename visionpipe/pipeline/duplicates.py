@@ -1,8 +1,8 @@
 """Items that need no request of their own, because the same picture is being asked about already.
 
 The rule: identical bytes with the same question are asked once, also when the twin comes while the first is
-under way; the answer is shared and marked. Near duplicates (a perceptual hash within a threshold) are shared
-only on request. Who waits for a twin is bounded, so that a million copies of one file need no memory.
+under way; the answer is shared and marked. Near duplicates (within a threshold of likeness) are shared only
+on request. Who waits for a twin is bounded, so that a million copies of one file need no memory.
 """
 
 from __future__ import annotations
@@ -68,11 +68,32 @@ class Twins(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """The first picture that looks alike: its content, its source, and in how many of 64 bits they differ."""
+    """The first picture that looks alike.
+
+    Attributes:
+        content, source: of that picture.
+        distance: in how many of 64 bits the hashes differ, where these were compared.
+        likeness: the cosine of the feature vectors, where these were.
+    """
 
     content: str
     source: str
-    distance: int
+    distance: int | None = None
+    likeness: float | None = None
+
+    @property
+    def reason(self) -> str:
+        """Why an item is planned to share: whom it looks like, and how much."""
+        if self.likeness is not None:
+            return f"looks like {self.source} (likeness {self.likeness:.2f})"
+        return f"looks like {self.source} ({self.distance} of 64 bits differ)"
+
+    @property
+    def note(self) -> str:
+        """What a result that is shared says of it."""
+        if self.likeness is not None:
+            return f"likeness {self.likeness:.2f} to {self.source}"
+        return f"{self.distance} of 64 bits from {self.source}"
 
 
 class Looks:
@@ -90,13 +111,7 @@ class Looks:
     """
 
     def __init__(self, database: Database, threshold: int) -> None:
-        if not 0 <= threshold <= LARGEST_THRESHOLD:
-            raise ParameterError(
-                f"{threshold} bits is out of range",
-                cure=f"Give 0 to {LARGEST_THRESHOLD} of 64 bits.",
-                subject="near_duplicates",
-                scope="job",
-            )
+        check_bits(threshold)
         self._database = database
         self._threshold = threshold
         self._flips = tuple(
@@ -127,6 +142,7 @@ class Looks:
     def nearest(self, content: str, dhash: int) -> Near | None:
         """The remembered picture that this one is nearest to, within the threshold."""
         best: Near | None = None
+        closest = self._threshold + 1
         for number, band in enumerate(_bands(dhash)):
             values = [band ^ flip for flip in self._flips]
             marks = ", ".join("?" * len(values))
@@ -136,9 +152,24 @@ class Looks:
                 if row["content"] == content:
                     return None
                 distance = ((row["dhash"] ^ _signed(dhash)) & (2**64 - 1)).bit_count()
-                if distance <= self._threshold and (best is None or distance < best.distance):
-                    best = Near(row["content"], row["source"], distance)
+                if distance < closest:
+                    best, closest = Near(row["content"], row["source"], distance), distance
         return best
+
+
+def check_bits(threshold: int) -> None:
+    """Holds a threshold in bits to its range.
+
+    Raises:
+        ParameterError: it is out of it.
+    """
+    if not 0 <= threshold <= LARGEST_THRESHOLD:
+        raise ParameterError(
+            f"{threshold} bits is out of range",
+            cure=f"Give 0 to {LARGEST_THRESHOLD} of 64 bits, or features to compare what is shown.",
+            subject="near_duplicates",
+            scope="job",
+        )
 
 
 def _bands(dhash: int) -> tuple[int, int, int, int]:

@@ -29,6 +29,7 @@ class Item:
         reasked: its first answer was not good enough.
         looked_at: its picture was compared with others.
         near: the picture it looks like, whose answer it waits for.
+        number: its place in the listing, from 1, where that matters.
         claimed: it is the first of its content, and others may wait for it.
     """
 
@@ -45,6 +46,7 @@ class Item:
     reasked: bool = False
     looked_at: bool = False
     near: Near | None = None
+    number: int = 0
     claimed: bool = False
     notes: tuple[Note, ...] = field(default=())
 
@@ -125,8 +127,7 @@ def shared(item: Item, original: ItemResult, now: float) -> ItemResult:
     """The result of an item that has another's answer (or its final failure)."""
     notes = original.notes
     if item.near is not None:
-        words = f"{item.near.distance} of 64 bits from {item.near.source}"
-        notes = (*notes, Note("near_duplicate", words))
+        notes = (*notes, Note("near_duplicate", item.near.note))
     return replace(
         original,
         source=item.source.name,

@@ -1,7 +1,8 @@
 """Where an item stands among its likes: first of its kind, waiting for the first, or answered already.
 
 The rule: whoever is first holds a claim until its end is recorded; so a twin either finds the claim and
-waits, or finds the record.
+waits, or finds the record. Near duplicates are found in the order of the listing, however many threads look
+at pictures, so the same listing gives the same ones.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import threading
 from collections.abc import Callable
 from enum import Enum, auto
 
-from visionpipe.loaders.sources import Source
-from visionpipe.pipeline.duplicates import Looks, Twins
+from visionpipe.pipeline.duplicates import Twins
 from visionpipe.pipeline.items import Item
 from visionpipe.pipeline.reading import JournalView
+from visionpipe.pipeline.resemblance import Resemblance
+from visionpipe.pipeline.turnstile import Turnstile
 from visionpipe.results import ItemResult, Outcome
 
 
@@ -30,7 +32,7 @@ class Matching:
     Args:
         journal: where former ends are found.
         since_run: the first run whose ends may be shared.
-        looks, dhash: for near duplicates; both or neither.
+        resemblance: how near duplicates are judged; None where they are not asked for.
         stopped: ends the waiting for room.
     """
 
@@ -38,17 +40,16 @@ class Matching:
         self,
         journal: JournalView,
         since_run: int,
-        looks: Looks | None,
-        dhash: Callable[[Source], int] | None,
+        resemblance: Resemblance | None,
         stopped: Callable[[], bool],
     ) -> None:
         self._journal = journal
         self._since = since_run
-        self._looks = looks
-        self._dhash = dhash
+        self._resemblance = resemblance
         self._stopped = stopped
         self._twins: Twins[Item] = Twins()
         self._near_lock = threading.Lock()
+        self._turnstile = Turnstile()
 
     def place(self, item: Item, *, patient: bool) -> Standing | ItemResult:
         """Where ``item`` stands; a result is an original's, to be shared.
@@ -76,22 +77,29 @@ class Matching:
         item.claimed = False
         return self._twins.settle(item.content, item.key.question)
 
+    def leave(self, number: int) -> None:
+        """The item of this number in the listing was placed, or need not be. May be said twice."""
+        self._turnstile.leave(number)
+
     def wake(self) -> None:
         """Lets waiting threads see that the run is over."""
         self._twins.wake()
 
     def _near(self, item: Item, patient: bool) -> Standing | ItemResult | None:
-        if self._looks is None or self._dhash is None or item.looked_at:
+        if self._resemblance is None or item.looked_at:
             # Whoever comes here again waited for a first that failed; it is now asked about itself.
             item.near = None
             return None
         item.looked_at = True
-        dhash = self._dhash(item.source)
+        sight = self._resemblance.look(item.content, item.source)
+        self._turnstile.wait(item.number)
         with self._near_lock:
-            near = self._looks.first_like(item.content, item.source.name, dhash)
+            near = self._resemblance.first_like(item.content, item.source.name, sight)
             if near is None:
                 item.claimed = self._twins.claim(item.content, item.key.question)
-                return None
+        self._turnstile.leave(item.number)
+        if near is None:
+            return None
         item.near = near
         if self._join(near.content, item, patient):
             return Standing.WAITING

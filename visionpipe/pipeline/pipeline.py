@@ -23,7 +23,7 @@ from visionpipe.pipeline.answerer import Answerer, Judge, Skip
 from visionpipe.pipeline.budget import Amount, Budget, Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.database import Database
-from visionpipe.pipeline.duplicates import Looks, Near
+from visionpipe.pipeline.duplicates import Near
 from visionpipe.pipeline.engine import Crew, Engine
 from visionpipe.pipeline.events import Event
 from visionpipe.pipeline.journal import Journal
@@ -31,6 +31,7 @@ from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
 from visionpipe.pipeline.prompting import Prompt, renderer
 from visionpipe.pipeline.reading import JournalView, Spent
+from visionpipe.pipeline.resemblance import near_rule
 from visionpipe.pipeline.run import Opened, Run
 from visionpipe.pipeline.screen import Fresh, Screen
 from visionpipe.pipeline.seat import Seat
@@ -62,8 +63,11 @@ class Pipeline:
         rpm, tpm: most requests and tokens a minute, where the account has such limits.
         limiter: shared with other pipelines on the same endpoint and model, in place of the three above.
         budget: caps; they count the job, not one run.
-        near_duplicates: bits (0 to 11 of 64) in which two pictures may differ and share one answer; None:
-            only identical files share.
+        near_duplicates: which pictures share one answer. A number: those whose dHash differs in no more than
+            so many of 64 bits (0 to 11), the same picture scaled or re-encoded. ``"features"``: those that
+            look alike to the embedded network, also cropped, mirrored, at another exposure or a moment
+            later, with a cosine of 0.9, or another as in ``"features:0.95"`` (0.5 to 1). None: only
+            identical files. Forms filled in differently look alike to both.
         quality: what to do about poor answers; None takes them as they come.
         judge: judges answers in place of ``quality``.
         skip: says why not to ask about an item (``"sidecar present"``).
@@ -93,7 +97,7 @@ class Pipeline:
         tpm: float | None = None,
         limiter: Limiter | None = None,
         budget: Caps | None = None,
-        near_duplicates: int | None = None,
+        near_duplicates: int | str | None = None,
         quality: QualityPolicy | None = None,
         judge: Judge | None = None,
         skip: Skip | None = None,
@@ -128,7 +132,7 @@ class Pipeline:
         self._rpm, self._tpm = rpm, tpm
         self._limiter = limiter
         self._caps = budget
-        self._near = near_duplicates
+        self._near = near_rule(near_duplicates)
         self._quality = quality
         self._judge = judge
         self._skip = skip
@@ -246,7 +250,6 @@ class Pipeline:
         if self._caps is not None:
             spent = journal.spent(job=seat.recipe.job)
             budget = Budget(self._caps, _amount(spent, self._caps))
-        looks = Looks(journal.database, self._near) if self._near is not None else None
         return Crew(
             answerer=seat.answerer,
             journal=journal,
@@ -254,8 +257,7 @@ class Pipeline:
             limiter=limiter,
             budget=budget,
             judge=self._judge or self._quality_judge(seat),
-            looks=looks,
-            dhash=_dhash if looks is not None else None,
+            resemblance=self._near.over(journal.database) if self._near is not None else None,
             workers=self._concurrency,
             preparers=self._preparers,
             item_seconds=self._item_seconds,
@@ -287,12 +289,11 @@ class Pipeline:
     ) -> Callable[[Source, Fresh], Near | None] | None:
         if self._near is None:
             return None
-        recorded, planned = Looks(view.database, self._near), Looks(private, self._near)
+        resemblance = self._near.over(private, view.database)
 
         def near(source: Source, fresh: Fresh) -> Near | None:
-            dhash = _dhash(source)
-            found = recorded.nearest(fresh.content, dhash)
-            return found or planned.first_like(fresh.content, source.name, dhash)
+            sight = resemblance.look(fresh.content, source)
+            return resemblance.first_like(fresh.content, source.name, sight)
 
         return near
 
@@ -309,12 +310,6 @@ def _amount(spent: Spent, caps: Caps) -> Amount:
     if caps.money is not None:
         money = sum((m.amount for m in spent.money if m.currency == caps.money.currency), Decimal(0))
     return Amount(spent.requests, spent.tokens, money)
-
-
-def _dhash(source: Source) -> int:
-    from visionpipe.loaders.perceptual import dhash
-
-    return dhash(source.location)
 
 
 def _check_positive(**values: float | None) -> None:

@@ -185,8 +185,7 @@ class Plan:
         try:
             near = self._near(source, look) if self._near is not None else None
             if near is not None:
-                words = f"looks like {near.source} ({near.distance} of 64 bits differ)"
-                return PlanItem(source.name, "duplicate", reason=words)
+                return PlanItem(source.name, "duplicate", reason=near.reason)
             prepared = self._answerer.prepare(source, look.prompt)
         except VisionPipeError as error:
             if error.scope == "job":

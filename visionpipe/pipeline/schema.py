@@ -113,3 +113,16 @@ CREATE INDEX looks_band1 ON looks (band1);
 CREATE INDEX looks_band2 ON looks (band2);
 CREATE INDEX looks_band3 ON looks (band3);
 """
+
+FEATURES = """
+CREATE TABLE features (          -- what pictures look like, where near duplicates by features were asked for
+  id      INTEGER PRIMARY KEY,
+  content TEXT NOT NULL UNIQUE,
+  source  TEXT NOT NULL,         -- the first source with this content
+  version INTEGER NOT NULL,      -- of how vectors are made; others cannot be compared
+  first   INTEGER NOT NULL,      -- 1: like none before it; later ones are compared with it
+  vector  BLOB NOT NULL          -- one signed byte a number
+)"""
+"""Younger than the other tables: a journal that lacks it is given it when it is needed."""
+
+TABLES += FEATURES + ";\n"
