@@ -1,6 +1,7 @@
 """A bounded queue between threads that can be closed, looked into without waiting, and pushed back into.
 
-The rule: whoever waits is woken by a close, so that no thread outlives its run.
+The rules: whoever waits is woken by a close, so that no thread outlives its run. A signal handler may add and
+close, though its thread be in the middle of taking.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_LOOK_AGAIN_S = 0.5
+"""What a signal handler adds between a look and the wait behind it wakes nobody, so one looks again."""
 
 
 class Closed(Exception):
@@ -28,7 +32,7 @@ class Channel(Generic[T]):
     def __init__(self, size: int, on_change: Callable[[], None] | None = None) -> None:
         self._size = size
         self._values: deque[T] = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._filled = threading.Condition(self._lock)
         self._emptied = threading.Condition(self._lock)
         self._closed = False
@@ -63,7 +67,7 @@ class Channel(Generic[T]):
             while not self._values:
                 if self._closed:
                     raise Closed
-                self._filled.wait()
+                self._filled.wait(_LOOK_AGAIN_S)
             return self._taken()
 
     def wait(self) -> None:
@@ -105,5 +109,7 @@ class Channel(Generic[T]):
         return value
 
     def _tell(self) -> None:
-        if self.on_change is not None:
-            self.on_change()
+        # Read once: whoever listens may leave meanwhile.
+        tell = self.on_change
+        if tell is not None:
+            tell()

@@ -12,19 +12,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from visionpipe.errors import VisionPipeError
+from visionpipe.errors import ConfigurationError, VisionPipeError
 from visionpipe.loaders.sources import SkippedSource, Source
 from visionpipe.pipeline.answerer import Answerer, Judge
 from visionpipe.pipeline.asking import Asking, Next
 from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.channel import Channel, Closed
+from visionpipe.pipeline.duplicates import Looks
 from visionpipe.pipeline.events import Event, LevelChanged, RunStopping
 from visionpipe.pipeline.help_wanted import HelpWanted
 from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Journal, Key
 from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.matching import Matching, Standing
-from visionpipe.pipeline.resemblance import Resemblance
 from visionpipe.pipeline.screen import LISTED_TWICE, Kept, Refused, Screen, Skipped
 from visionpipe.results import ItemResult, Outcome
 
@@ -34,7 +34,7 @@ class Crew:
     """What the engine works with.
 
     Attributes:
-        resemblance: how near duplicates are judged; None where they are not asked for.
+        looks, dhash: for near duplicates; None where they are not asked for.
         workers: threads that ask, at least the limiter's ceiling to make use of it.
         preparers: most threads that read, hash and repair; the first does it alone while that is quick.
         deadline: monotonic seconds at which no item is begun any more.
@@ -46,7 +46,8 @@ class Crew:
     limiter: Limiter
     budget: Budget | None = None
     judge: Judge | None = None
-    resemblance: Resemblance | None = None
+    looks: Looks | None = None
+    dhash: Callable[[Source], int] | None = None
     workers: int = 8
     preparers: int = 2
     item_seconds: float | None = None
@@ -63,7 +64,9 @@ class Engine:
         self._sources_lock = threading.Lock()
         self._ready: Channel[Item] = Channel(max(4, crew.workers // 2))
         self.output: Channel[Ended | Event] = Channel(max(64, 2 * crew.workers))
-        self._matching = Matching(crew.journal, crew.screen.shared_since, crew.resemblance, self._is_over)
+        self._matching = Matching(
+            crew.journal, crew.screen.shared_since, crew.looks, crew.dhash, self._is_over
+        )
         self._asking = Asking(
             crew.answerer,
             crew.limiter,
@@ -76,26 +79,41 @@ class Engine:
             crew.clock,
         )
         self._help = HelpWanted()
-        self._lock = threading.Lock()
+        # A signal handler may stop the run while its own thread is doing so.
+        self._lock = threading.RLock()
         self._over = False
         self._open_items = 0
         self._threads = 0
         self.seen = 0
         self.listed = False
         self.stopped: str | None = None
+        self.aborted = False
         self.error: BaseException | None = None
 
     def start(self) -> None:
-        """Begins."""
+        """Begins.
+
+        Raises:
+            ConfigurationError: the system gives no more threads; those that have begun end by :meth:`stop`.
+        """
         loops = [
             self._prepare_all,
             *[self._help_prepare] * (self._crew.preparers - 1),
             *[self._ask_all] * self._crew.workers,
         ]
         self._threads = len(loops)
-        for loop in loops:
-            # Daemons, because an abort does not wait for requests that hang.
-            threading.Thread(target=self._guarded, args=(loop,), daemon=True).start()
+        for begun, loop in enumerate(loops):
+            try:
+                # Daemons, because an abort does not wait for requests that hang.
+                threading.Thread(target=self._guarded, args=(loop,), daemon=True).start()
+            except RuntimeError as error:
+                self._ended(len(loops) - begun)
+                raise ConfigurationError(
+                    f"the system starts {begun} of {len(loops)} threads, and no more",
+                    cure="Lower the concurrency, or raise the limit of processes.",
+                    subject="concurrency",
+                    code="threads",
+                ) from error
 
     def stop(self, reason: str, error: BaseException | None = None) -> None:
         """Begins nothing new; what is being answered is awaited and recorded. The first reason stands."""
@@ -108,6 +126,7 @@ class Engine:
 
     def abort(self) -> None:
         """Waits for nothing: requests under way are left to themselves, and asked again by the next run."""
+        self.aborted = True
         with self._lock:
             if not self._over:
                 self.stopped = "aborted"
@@ -115,10 +134,13 @@ class Engine:
         self.output.close()
 
     def count_rest(self) -> None:
-        """After an early stop: reads the rest of the listing, only to know how much is left."""
+        """After an early stop: reads on, only to know how much is left; an abort ends it."""
         with self._sources_lock:
             try:
-                self.seen += sum(1 for _ in self._sources)
+                for _ in self._sources:
+                    self.seen += 1
+                    if self.aborted:
+                        return
                 self.listed = True
             except VisionPipeError:
                 # The listing broke off; the count stays a lower bound, which ``listed`` says.
@@ -150,11 +172,15 @@ class Engine:
         except BaseException as error:
             self.stop("error", error)
         finally:
-            with self._lock:
-                self._threads -= 1
-                last = self._threads == 0
-            if last:
-                self.output.close()
+            self._ended(1)
+
+    def _ended(self, threads: int) -> None:
+        """So many have ended, or never begun; the last one closes the output."""
+        with self._lock:
+            self._threads -= threads
+            last = self._threads == 0
+        if last:
+            self.output.close()
 
     def _prepare_all(self) -> None:
         while self._prepare_next():
@@ -174,19 +200,15 @@ class Engine:
                     self.listed = True
                 else:
                     self.seen += 1
-                    number = self.seen
                     with self._lock:
                         self._open_items += 1
             if source is not None:
-                try:
-                    self._take_in(source, number)
-                finally:
-                    self._matching.leave(number)
+                self._take_in(source)
                 return True
             self._finish_if_empty()
         return False
 
-    def _take_in(self, source: Source | SkippedSource, number: int) -> None:
+    def _take_in(self, source: Source | SkippedSource) -> None:
         crew = self._crew
         begun = crew.clock()
         look = crew.screen.look(source)
@@ -201,7 +223,7 @@ class Engine:
         elif isinstance(source, Source):
             if look.read is not None:
                 crew.journal.note_source(source.name, source.location, look.read, look.content)
-            self._place(Item(source, look.key, look.content, look.prompt, begun, number=number))
+            self._place(Item(source, look.key, look.content, look.prompt, begun))
 
     def _place(self, item: Item, *, from_worker: bool = False) -> None:
         """Lets the item wait for its twin, share what is recorded, or go to be asked about."""

@@ -17,7 +17,7 @@ class HelpWanted:
     """Told how long items took to prepare; threads beyond the first wait on it between two items."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._wanted = threading.Event()
         self._mean_s: float | None = None
         self._over = False
@@ -41,7 +41,9 @@ class HelpWanted:
         self._wanted.wait()
 
     def release(self) -> None:
-        """Lets every waiting thread go, for good."""
+        """Lets every waiting thread go, for good. May be called from a signal handler."""
         with self._lock:
+            if self._over:
+                return
             self._over = True
             self._wanted.set()

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from visionpipe.pipeline.concurrency import ConcurrencyLaw
 from visionpipe.pipeline.rates import Pace
 
+_LONGEST_WAIT_S = 3600.0
+"""A pause may be longer than the system can wait at a stretch."""
+
 
 @dataclass(frozen=True, slots=True)
 class Permit:
@@ -74,7 +77,7 @@ class Limiter:
                 found = self._try_enter()
                 if isinstance(found, Permit):
                     return found
-                self._condition.wait(found)
+                self._condition.wait(None if found is None else min(found, _LONGEST_WAIT_S))
             return None
 
     def spend(self, tokens: int | None) -> None:

@@ -8,6 +8,7 @@ when the results before it have been handed out.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class Run:
     async def _results_async(self) -> AsyncGenerator[ItemResult, None]:
         loop = asyncio.get_running_loop()
         changed = asyncio.Event()
-        opened = await asyncio.to_thread(self._begin)
+        opened = await self._begin_async()
         output = opened.engine.output
 
         def wake() -> None:
@@ -122,9 +123,45 @@ class Run:
                     yield result
         finally:
             output.on_change = None
-            await asyncio.to_thread(self._leave, opened)
+            await self._leave_async(opened)
             self._tell_end()
         _raise_error(opened.engine)
+
+    async def _begin_async(self) -> Opened:
+        """As :meth:`_begin`, in a thread; cancelled meanwhile, what it opens is closed again."""
+        lock = threading.Lock()
+        left, begun = False, list[Opened]()
+
+        def give_up(opened: Opened) -> None:
+            opened.engine.abort()
+            self._close(opened)
+
+        def begin() -> Opened:
+            opened = self._begin()
+            with lock:
+                begun.append(opened)
+                if left:
+                    give_up(opened)
+            return opened
+
+        try:
+            return await asyncio.to_thread(begin)
+        except asyncio.CancelledError:
+            with lock:
+                left = True
+                for opened in begun:
+                    give_up(opened)
+            raise
+
+    async def _leave_async(self, opened: Opened) -> None:
+        """As :meth:`_leave`, in a thread; cancelled once more, nothing more is awaited."""
+        leaving = asyncio.ensure_future(asyncio.to_thread(self._leave, opened))
+        try:
+            await asyncio.shield(leaving)
+        except asyncio.CancelledError:
+            opened.engine.abort()
+            await leaving
+            raise
 
     def _begin(self) -> Opened:
         if self._opened is not None:
@@ -179,7 +216,7 @@ class Run:
     def _close(self, opened: Opened) -> None:
         engine, journal = opened.engine, opened.journal
         try:
-            if opened.countable and engine.stopped not in (None, "aborted"):
+            if opened.countable and engine.stopped is not None and not engine.aborted:
                 engine.count_rest()
             self.summary = self._summary(opened)
             journal.end(engine.stopped or "complete")
