@@ -18,13 +18,13 @@ from visionpipe.pipeline.answerer import Answerer, Judge
 from visionpipe.pipeline.asking import Asking, Next
 from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.channel import Channel, Closed
-from visionpipe.pipeline.duplicates import Looks
 from visionpipe.pipeline.events import Event, LevelChanged, RunStopping
 from visionpipe.pipeline.help_wanted import HelpWanted
 from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Journal, Key
 from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.matching import Matching, Standing
+from visionpipe.pipeline.resemblance import Resemblance
 from visionpipe.pipeline.screen import LISTED_TWICE, Kept, Refused, Screen, Skipped
 from visionpipe.results import ItemResult, Outcome
 
@@ -34,7 +34,7 @@ class Crew:
     """What the engine works with.
 
     Attributes:
-        looks, dhash: for near duplicates; None where they are not asked for.
+        resemblance: how near duplicates are judged; None where they are not asked for.
         workers: threads that ask, at least the limiter's ceiling to make use of it.
         preparers: most threads that read, hash and repair; the first does it alone while that is quick.
         deadline: monotonic seconds at which no item is begun any more.
@@ -46,8 +46,7 @@ class Crew:
     limiter: Limiter
     budget: Budget | None = None
     judge: Judge | None = None
-    looks: Looks | None = None
-    dhash: Callable[[Source], int] | None = None
+    resemblance: Resemblance | None = None
     workers: int = 8
     preparers: int = 2
     item_seconds: float | None = None
@@ -64,9 +63,7 @@ class Engine:
         self._sources_lock = threading.Lock()
         self._ready: Channel[Item] = Channel(max(4, crew.workers // 2))
         self.output: Channel[Ended | Event] = Channel(max(64, 2 * crew.workers))
-        self._matching = Matching(
-            crew.journal, crew.screen.shared_since, crew.looks, crew.dhash, self._is_over
-        )
+        self._matching = Matching(crew.journal, crew.screen.shared_since, crew.resemblance, self._is_over)
         self._asking = Asking(
             crew.answerer,
             crew.limiter,
@@ -200,15 +197,19 @@ class Engine:
                     self.listed = True
                 else:
                     self.seen += 1
+                    number = self.seen
                     with self._lock:
                         self._open_items += 1
             if source is not None:
-                self._take_in(source)
+                try:
+                    self._take_in(source, number)
+                finally:
+                    self._matching.leave(number)
                 return True
             self._finish_if_empty()
         return False
 
-    def _take_in(self, source: Source | SkippedSource) -> None:
+    def _take_in(self, source: Source | SkippedSource, number: int) -> None:
         crew = self._crew
         begun = crew.clock()
         look = crew.screen.look(source)
@@ -223,7 +224,7 @@ class Engine:
         elif isinstance(source, Source):
             if look.read is not None:
                 crew.journal.note_source(source.name, source.location, look.read, look.content)
-            self._place(Item(source, look.key, look.content, look.prompt, begun))
+            self._place(Item(source, look.key, look.content, look.prompt, begun, number=number))
 
     def _place(self, item: Item, *, from_worker: bool = False) -> None:
         """Lets the item wait for its twin, share what is recorded, or go to be asked about."""
