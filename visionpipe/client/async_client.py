@@ -151,10 +151,11 @@ class AsyncClient(AsyncServices, AsyncClips):
         *,
         retry_rate_limits: bool = True,
         seconds: float | None = None,
+        on_repeat: Callable[[Reply], bool] | None = None,
     ) -> Extraction[T]:
-        """As :meth:`send`, for structured data."""
+        """As :meth:`Client.send_extraction`; ``on_repeat`` is called on the event loop."""
         calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
-        call = extract_call(calls, prepared.single("extraction"), prepared.model, schema)
+        call = extract_call(calls, prepared.single("extraction"), prepared.model, schema, on_repeat)
         return await drive_async(call, self._sender, self._sleep)
 
     async def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:

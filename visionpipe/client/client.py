@@ -194,10 +194,15 @@ class Client(Services, Clips):
         *,
         retry_rate_limits: bool = True,
         seconds: float | None = None,
+        on_repeat: Callable[[Reply], bool] | None = None,
     ) -> Extraction[T]:
-        """As :meth:`send`, for structured data."""
+        """As :meth:`send`, for structured data.
+
+        Args:
+            on_repeat: called with a first reply that does not fit; False: do not ask once more.
+        """
         calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
-        call = extract_call(calls, prepared.single("extraction"), prepared.model, schema)
+        call = extract_call(calls, prepared.single("extraction"), prepared.model, schema, on_repeat)
         return drive(call, self._sender, self._sleep)
 
     def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -39,12 +39,19 @@ def asked_for(prepared: Prepared, schema: Schema[Any], lang: Language) -> Prepar
 
 
 def extract_call(
-    calls: Calls, request: Request, model: ModelRecord, schema: Schema[T]
+    calls: Calls,
+    request: Request,
+    model: ModelRecord,
+    schema: Schema[T],
+    on_repeat: Callable[[Reply], bool] | None = None,
 ) -> Generator[Effect, Any, Extraction[T]]:
     """Ask for ``schema`` about the media of ``request``.
 
+    Args:
+        on_repeat: called with a first reply that does not fit; False: it is not asked for once more.
+
     Raises:
-        UnreadableAnswerError: the second answer does not fit either; ``reply`` holds it.
+        UnreadableAnswerError: the second answer does not fit either, or there is none; ``reply`` holds it.
         VisionPipeError: as for any call.
     """
     lang = calls.settings.lang
@@ -53,6 +60,8 @@ def extract_call(
     try:
         return Extraction(*schema.read(reply.text), reply)
     except MisfitError as misfit:
+        if on_repeat is not None and not on_repeat(reply):
+            raise does_not_fit(misfit, reply, answers=1) from misfit
         first, again = reply, ask_again(asked, reply.text, misfit, lang)
         note = Note("reasked", f"the first answer did not fit the schema: {misfit}")
     try:

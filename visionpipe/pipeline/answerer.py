@@ -25,6 +25,9 @@ class Prepared:
         cost: estimated.
         size: bytes to send.
         adjustments: what was changed, ahead of the answer.
+        may_repeat: its answer may have to be asked for once more, with a request of its own.
+        on_repeat: to be called by the answerer with the first reply before it asks once more; where it says
+            False, there is no room for a second request and the first answer's error is the end.
     """
 
     request: Any
@@ -32,6 +35,8 @@ class Prepared:
     cost: Money | None = None
     size: int = 0
     adjustments: tuple[Adjustment, ...] = ()
+    may_repeat: bool = False
+    on_repeat: Callable[[Reply], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ done with the item. Errors of scope "job" pass through; the item then has no end
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TypeAlias
 
@@ -78,34 +78,50 @@ class Asking:
             raise
         left = None if self.item_seconds is None else max(0.0, self.item_seconds - item.seconds_sending)
         begun = self.clock()
+
+        def on_repeat(first: Reply) -> bool:
+            # The first answer is on record before the second request can be lost, refused or not be sent.
+            self.journal.record(item.key, None, _sent(first, self.clock() - begun))
+            if turn.repeat(first):
+                self.journal.sending(item.key, prepared.tokens, prepared.cost)
+            return not turn.denied
+
         try:
-            answer = self.answerer.answer(prepared, left)
+            answer = self.answerer.answer(replace(prepared, on_repeat=on_repeat), left)
         except RateLimitError as error:
             self._tell(turn.refused(error.retry_after), refused=True)
             item.sends += max(1, error.attempts)
+            self._bill_first(item, turn.first)
             sent = Sent(self.clock() - begun, error.request_id, error.code, billable=False, refused=True)
             return self._again(item, [sent], error)
         except VisionPipeError as error:
-            bill = Bill.of_error(error, prepared)
+            if turn.denied:
+                turn.ended(None)
+                return Next.OUT_OF_BUDGET
+            bill = Bill.of_error(error, prepared, turn.first)
             self._tell(turn.ended(bill))
-            return self._failed(item, error, bill, self.clock() - begun)
+            return self._failed(item, error, bill, self.clock() - begun, turn.first)
         except BaseException:
-            turn.ended(Bill(None, prepared.tokens, prepared.cost))
+            turn.ended(Bill(prepared.tokens, prepared.cost))
             raise
-        self._tell(turn.ended(Bill.of_reply(answer.reply)))
-        return self._answered(item, answer, self.clock() - begun)
+        self._tell(turn.ended(Bill.of_reply(answer.reply, turn.first)))
+        return self._answered(item, answer, self.clock() - begun, turn.first)
 
-    def _failed(self, item: Item, error: VisionPipeError, bill: Bill | None, seconds: float) -> Asked:
+    def _failed(
+        self, item: Item, error: VisionPipeError, bill: Bill | None, seconds: float, first: Reply | None
+    ) -> Asked:
         item.sends += max(1, error.attempts)
         item.seconds_sending += seconds
         sent = [Sent(seconds, error.request_id, error.code, billable=False)]
         if bill is not None:
-            item.billed(bill.usage, bill.cost if bill.usage else None)
             sent = [Sent(seconds, error.request_id, error.code, True, bill.tokens, bill.cost)]
         reply = error.reply if isinstance(error, AnswerError) else None
         if reply is not None:
-            sent = [*_before_last_answer(reply), *sent]
+            item.billed(reply.usage, reply.cost if reply.usage else None)
+            sent = [*_before_last_answer(reply, first), *sent]
             item.sends += max(0, len(reply.attempts) - max(1, error.attempts))
+        else:
+            self._bill_first(item, first)
         if error.scope == "job" or (not item.reasked and self._asks_once_more(error)):
             item.reasked = True
             return self._again(item, sent, error)
@@ -117,14 +133,18 @@ class Asking:
             return error.retryable
         return isinstance(error, AnswerError) and error.retryable and self.judge is not None
 
-    def _answered(self, item: Item, answer: Answer, seconds: float) -> Asked:
+    def _bill_first(self, item: Item, first: Reply | None) -> None:
+        """For an item whose second request came to nothing that would tell of the first."""
+        if first is not None:
+            item.sends += max(1, len(first.attempts))
+            item.billed(first.usage, first.cost if first.usage else None)
+
+    def _answered(self, item: Item, answer: Answer, seconds: float, first: Reply | None) -> Asked:
         reply = answer.reply
         item.sends += max(1, len(reply.attempts))
         item.seconds_sending += seconds
         item.billed(reply.usage, reply.cost)
-        sent = _before_last_answer(reply)
-        tokens = reply.usage.total_tokens if reply.usage else None
-        sent.append(Sent(seconds, reply.request_id or None, None, True, tokens, reply.cost))
+        sent = _sent(reply, seconds, first)
         judgement = self.judge(answer, item.reasked) if self.judge is not None else Judgement()
         if judgement.action == "reask" and not item.reasked:
             item.reasked = True
@@ -149,9 +169,17 @@ class Asking:
             self.on_level(refused)
 
 
-def _before_last_answer(reply: Reply) -> list[Sent]:
+def _sent(reply: Reply, seconds: float, first: Reply | None = None) -> list[Sent]:
+    """A row for every attempt of ``reply`` that is not one of ``first``, which has its rows already."""
+    bill = Bill.of_reply(reply, first)
+    last = Sent(seconds, reply.request_id or None, None, True, bill.tokens, bill.cost)
+    return [*_before_last_answer(reply, first), last]
+
+
+def _before_last_answer(reply: Reply, first: Reply | None = None) -> list[Sent]:
     """Every attempt but the one that gave the last answer, to whose row tokens and cost of all belong."""
-    answers = [number for number, attempt in enumerate(reply.attempts) if attempt.failed_with is None]
+    attempts = reply.attempts[len(first.attempts) if first is not None else 0 :]
+    answers = [number for number, attempt in enumerate(attempts) if attempt.failed_with is None]
     return [
         Sent(
             attempt.seconds,
@@ -159,7 +187,7 @@ def _before_last_answer(reply: Reply) -> list[Sent]:
             attempt.failed_with,
             billable=attempt.failed_with is None,
         )
-        for number, attempt in enumerate(reply.attempts)
+        for number, attempt in enumerate(attempts)
         if number not in answers[-1:]
     ]
 

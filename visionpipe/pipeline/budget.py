@@ -93,14 +93,35 @@ class Budget:
         Raises:
             ConfigurationError: a cap in money, and no price in its currency.
         """
+        found = self._reserve(tokens, cost, stopped, spare=False)
+        return None if found is None else found[0]
+
+    def reserve_spare(
+        self, tokens: int | None, cost: Money | None, stopped: Callable[[], bool] = lambda: False
+    ) -> tuple[Amount, Amount | None] | None:
+        """As :meth:`reserve`, for an answer that may have to be asked for again.
+
+        Returns:
+            What was set aside for the request and for the second one, each to be settled or released; without
+            the second where only one has room, and nothing under way can still make more. None as there.
+        """
+        return self._reserve(tokens, cost, stopped, spare=True)
+
+    def _reserve(
+        self, tokens: int | None, cost: Money | None, stopped: Callable[[], bool], *, spare: bool
+    ) -> tuple[Amount, Amount | None] | None:
         self._check_currency(cost)
         with self._condition:
             while not stopped():
                 amount = self._assumed(tokens, cost)
-                if self._fits(self._spent + self._reserved + amount):
-                    self._reserved += amount
-                    self._under_way += 1
-                    return amount
+                # A second question repeats the first one and its answer, so it may use twice as much.
+                second = Amount(1, 2 * amount.tokens, 2 * amount.money) if spare else None
+                for more in (second, None) if spare and not self._under_way else (second,):
+                    total = amount + (more or NOTHING)
+                    if self._fits(self._spent + self._reserved + total):
+                        self._reserved += total
+                        self._under_way += 1 if more is None else 2
+                        return amount, more
                 if not self._under_way:
                     return None
                 self._condition.wait()

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 from visionpipe.client.client import Client
+from visionpipe.client.extraction import asked_for
 from visionpipe.client.options import CallOptions
+from visionpipe.client.preparation import Prepared as Question
 from visionpipe.client.service.counting import exact_count
 from visionpipe.loaders.sources import Source
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, Prepared
 from visionpipe.registry.prices import estimate_cost
+from visionpipe.stages.estimate import Estimate, estimate
 from visionpipe.stages.extraction import Schema
 
 # Dozens of images are under way at once, so all but small ones stay on disk until they are sent.
@@ -36,13 +39,14 @@ class ClientAnswerer:
         """Reads, checks and repairs the item's image."""
         options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES}
         prepared = self._client.prepare(prompt, source.location, **options)
-        estimate = prepared.estimate
+        estimate = self._estimate(prepared)
         return Prepared(
             request=prepared,
             tokens=estimate.prompt_tokens + estimate.output_tokens if estimate.complete else None,
             cost=estimate.cost,
             size=sum(-(-part.size // 3) * 4 for part in prepared.media if isinstance(part, Image)),
             adjustments=prepared.adjustments,
+            may_repeat=self._schema is not None,
         )
 
     def answer(self, prepared: Prepared, seconds: float | None) -> Answer:
@@ -50,9 +54,20 @@ class ClientAnswerer:
         if self._schema is None:
             return Answer(self._client.send(prepared.request, retry_rate_limits=False, seconds=seconds))
         found = self._client.send_extraction(
-            prepared.request, self._schema, retry_rate_limits=False, seconds=seconds
+            prepared.request,
+            self._schema,
+            retry_rate_limits=False,
+            seconds=seconds,
+            on_repeat=prepared.on_repeat,
         )
         return Answer(found.reply, found.data)
+
+    def _estimate(self, prepared: Question) -> Estimate:
+        """What the question takes, the words of the schema with it."""
+        if self._schema is None:
+            return prepared.estimate
+        asked = asked_for(prepared, self._schema, self._client.settings.lang)
+        return estimate(asked.single("extraction"), asked.model)
 
     def counting(self) -> CountingAnswerer:
         """The same, asking the service for the tokens of what it prepares."""

@@ -131,10 +131,10 @@ def ask_again(request: Request, answer: str, misfit: MisfitError, lang: str) -> 
     )
 
 
-def does_not_fit(misfit: MisfitError, reply: Reply) -> UnreadableAnswerError:
-    """The error after the second answer that does not fit."""
+def does_not_fit(misfit: MisfitError, reply: Reply, *, answers: int = 2) -> UnreadableAnswerError:
+    """The error after the last answer that does not fit."""
     return UnreadableAnswerError(
-        f"the answer does not fit the schema, twice: {misfit}",
+        f"the answer does not fit the schema{', twice' if answers > 1 else ''}: {misfit}",
         cure="Simplify the schema, describe its fields, or use a model with structured output.",
         code="schema",
         request_id=reply.request_id,
