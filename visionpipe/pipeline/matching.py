@@ -79,7 +79,8 @@ class Matching:
 
     def leave(self, number: int) -> None:
         """The item of this number in the listing was placed, or need not be. May be said twice."""
-        self._turnstile.leave(number)
+        if self._resemblance is not None:
+            self._turnstile.leave(number)
 
     def wake(self) -> None:
         """Lets waiting threads see that the run is over."""
