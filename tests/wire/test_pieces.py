@@ -6,9 +6,11 @@ import base64
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visionpipe.errors import ParameterError
 from visionpipe.media import MemoryContent
 from visionpipe.wire.http import Body
 from visionpipe.wire.pieces import Base64Text, encode_body
@@ -79,3 +81,14 @@ def test_media_is_never_copied_into_the_plain_pieces() -> None:
     data = b"\xff\xd8" + bytes(5000)
     body = encode_body({"url": Base64Text(MemoryContent(data))})
     assert sum(len(p) for p in body.pieces if isinstance(p, bytes)) < 20
+
+
+def test_half_a_surrogate_pair_is_refused_with_its_cure() -> None:
+    with pytest.raises(ParameterError, match="surrogate") as caught:
+        encode_body({"text": "IMG_\udcff.jpg"})
+    assert caught.value.code == "surrogates"
+
+
+def test_what_is_no_json_value_is_still_a_callers_mistake() -> None:
+    with pytest.raises(TypeError, match="set"):
+        encode_body({"text": {1, 2}})

@@ -51,6 +51,12 @@ class EventReader(Generic[R]):
         self._texts: list[str] = []
         self._last: dict[str, Any] = {}
         self._finished = False
+        self._done = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether the service has said that this is all."""
+        return self._done
 
     def feed(self, chunk: bytes) -> list[str]:
         """The texts that ``chunk`` completes."""
@@ -74,7 +80,7 @@ class EventReader(Generic[R]):
         texts = []
         for payload in payloads:
             if payload.strip() == b"[DONE]":
-                self._finished = True
+                self._finished = self._done = True
                 continue
             try:
                 event = orjson.loads(payload)
@@ -122,6 +128,8 @@ class EventStream(_Ended[R]):
         try:
             for chunk in self._source:
                 yield from self._reader.feed(chunk)
+                if self._reader.complete:
+                    break
             texts, self._reply = self._reader.finish()
             yield from texts
         finally:
@@ -151,6 +159,8 @@ class AsyncEventStream(_Ended[R]):
             async for chunk in self._source:
                 for text in self._reader.feed(chunk):
                     yield text
+                if self._reader.complete:
+                    break
             texts, self._reply = self._reader.finish()
             for text in texts:
                 yield text

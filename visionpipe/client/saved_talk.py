@@ -7,6 +7,7 @@ it is sent again), unless ``embed`` puts it into the file as well.
 
 from __future__ import annotations
 
+import json
 import os
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -52,7 +53,7 @@ def save_talk(
         UnreadableSourceError: an image to embed is gone.
     """
     target = Path(path)
-    data = orjson.dumps(talk_json(transcript, system, embed=embed), option=orjson.OPT_INDENT_2)
+    data = _written(talk_json(transcript, system, embed=embed))
     part = target.with_name(f"{target.name}.part")
     try:
         part.write_bytes(data)
@@ -81,7 +82,7 @@ def load_talk(path: str | os.PathLike[str]) -> tuple[Transcript, str | None]:
             (cause.strerror or str(cause)).lower(), cure="Check the path.", subject=str(path)
         ) from cause
     try:
-        return read_talk(orjson.loads(data))
+        return read_talk(_read(data))
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise InputError(
             f"it holds no conversation ({type(cause).__name__}: {cause})",
@@ -89,6 +90,21 @@ def load_talk(path: str | os.PathLike[str]) -> tuple[Transcript, str | None]:
             subject=str(path),
             code="conversation",
         ) from cause
+
+
+def _written(talk: JSON) -> bytes:
+    try:
+        return orjson.dumps(talk, option=orjson.OPT_INDENT_2)
+    except TypeError:
+        # A path that is no UTF-8 has halves of surrogate pairs, which only the standard library's JSON keeps.
+        return json.dumps(talk, indent=2).encode("ascii")
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)
 
 
 def talk_json(transcript: Transcript, system: str | None, *, embed: bool = False) -> dict[str, JSON]:

@@ -72,7 +72,15 @@ class Database:
                 self._flush()
 
     def later(self, *statements: Statement) -> int:
-        """Puts the statements before whatever is committed next, without waiting for it."""
+        """Puts the statements before whatever is committed next, without waiting for it.
+
+        Raises:
+            JournalError: a value that no journal can hold (code "unstorable"); nothing is put anywhere, since
+                it would keep all that is written with it from being committed.
+        """
+        for _, values in statements:
+            for value in values:
+                _check_storable(value)
         with self._queue_lock:
             self._pending.append(statements)
             self._queued += 1
@@ -101,11 +109,17 @@ class Database:
         """Every row, a few hundred in memory at a time; others may write meanwhile."""
         with self._lock:
             self._check_open()
-            cursor = self._connection.execute(sql, values)
+            try:
+                cursor = self._connection.execute(sql, values)
+            except sqlite3.Error as error:
+                raise self._journal_error(error) from error
         with closing(cursor):
             while True:
                 with self._lock:
-                    rows = cursor.fetchmany(at_once)
+                    try:
+                        rows = cursor.fetchmany(at_once)
+                    except sqlite3.Error as error:
+                        raise self._journal_error(error) from error
                 if not rows:
                     return
                 yield from rows
@@ -238,6 +252,20 @@ class Database:
             subject=str(self._path) if self._path else "the temporary journal",
             code="damaged" if damaged else "unwritable",
         )
+
+
+def _check_storable(value: object) -> None:
+    try:
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise OverflowError(f"{value} has more than 64 bits")
+        if isinstance(value, str) and not value.isascii():
+            value.encode()
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise JournalError(
+            f"the journal cannot hold {ascii(value)[:200]}",
+            cure="Give names and prompts that are whole Unicode text.",
+            code="unstorable",
+        ) from error
 
 
 def _full(path: Path | None, words: str) -> JournalError:

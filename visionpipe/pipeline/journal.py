@@ -77,12 +77,16 @@ class Journal(JournalView):
         self._run = 0
         self._job = ""
         self._seen = Seen()
-        for row in self.database.all("SELECT source FROM results WHERE question = ''"):
-            self._seen.add(_unasked(row["source"]))
-        for row in self.database.all(
-            "SELECT source, content FROM sources UNION SELECT source, content FROM results"
-        ):
-            self._note(row["source"], row["content"])
+        try:
+            for row in self.database.all("SELECT source FROM results WHERE question = ''"):
+                self._seen.add(_unasked(row["source"]))
+            for row in self.database.all(
+                "SELECT source, content FROM sources UNION SELECT source, content FROM results"
+            ):
+                self._note(row["source"], row["content"])
+        except BaseException:
+            self.close()
+            raise
 
     def known_content(self, source: str, location: str, stat: Stat) -> str | None:
         """As :meth:`JournalView.known_content`."""

@@ -49,7 +49,7 @@ class JournalLock:
             ) from error
         try:
             _try_lock(self._descriptor)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             owner = self._owner()
             os.close(self._descriptor)
             raise JournalError(
@@ -58,13 +58,21 @@ class JournalLock:
                 subject=str(path.with_suffix("")),
                 code="locked",
             ) from error
+        except OSError as error:
+            os.close(self._descriptor)
+            raise JournalError(
+                f"the journal cannot be locked here: {(error.strerror or str(error)).lower()}",
+                cure="Keep it on a file system with locks; most network shares have none.",
+                subject=str(path.with_suffix("")),
+            ) from error
         started = datetime.fromtimestamp(started_at, UTC).isoformat(timespec="seconds")
         os.ftruncate(self._descriptor, 0)
         os.write(self._descriptor, json.dumps({"pid": os.getpid(), "started": started}).encode())
 
     def _owner(self) -> str:
         try:
-            owner = json.loads(os.pread(self._descriptor, 4096, 0))
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            owner = json.loads(os.read(self._descriptor, 4096))
             return f"pid {owner['pid']}, started {owner['started']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "its pid is not written yet"

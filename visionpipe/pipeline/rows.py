@@ -33,6 +33,26 @@ def storable(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", "backslashreplace").decode()
 
 
+def dumped(value: Any) -> str:
+    """``value`` as JSON that SQLite can hold, as :func:`storable`."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # A file's name that is no UTF-8 has such halves.
+        return orjson.dumps(_storable_within(value)).decode()
+
+
+def _storable_within(value: Any) -> Any:
+    match value:
+        case str():
+            return storable(value)
+        case dict():
+            return {_storable_within(key): _storable_within(held) for key, held in value.items()}
+        case list() | tuple():
+            return [_storable_within(held) for held in value]
+    return value
+
+
 def result_row(
     result: ItemResult, *, question: str, job: str, run: int, recorded: float, content: str | None
 ) -> tuple[Any, ...]:
@@ -47,7 +67,7 @@ def result_row(
         content,
         result.outcome.value,
         storable(result.caption),
-        None if result.data is None else orjson.dumps(result.data).decode(),
+        None if result.data is None else dumped(result.data),
         result.model,
         int(result.local),
         usage and usage.prompt_tokens,
@@ -61,7 +81,7 @@ def result_row(
         _listed([n.to_json() for n in result.notes]),
         result.request_id,
         result.attempts,
-        orjson.dumps(failure.to_json()).decode() if failure else None,
+        dumped(failure.to_json()) if failure else None,
         int(failure.retryable) if failure else 0,
         result.reason,
         result.duplicate_of,
@@ -98,7 +118,7 @@ def result_of(row: sqlite3.Row) -> ItemResult:
 
 
 def _listed(items: list[Any]) -> str | None:
-    return orjson.dumps(items).decode() if items else None
+    return dumped(items) if items else None
 
 
 def _items(text: str | None) -> list[dict[str, str]]:

@@ -27,6 +27,9 @@ from visionpipe.stages.markup import strip_markup
 from visionpipe.stages.read_error import error_in, service_error
 from visionpipe.values import Money, Note, Usage
 
+_MOST_TOKENS = 2**53
+"""A number from here on, or below 0, is no count; a journal could not hold it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadingContext:
@@ -202,7 +205,9 @@ def read_usage(usage: Any) -> Usage | None:
 
     def count(source: Any, name: str) -> int:
         value = source.get(name) if isinstance(source, dict) else None
-        return value if isinstance(value, int) else 0
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS:
+            return value
+        return 0
 
     return Usage(
         prompt_tokens=count(usage, "prompt_tokens"),
@@ -227,9 +232,11 @@ def first_choice(answer: Mapping[str, Any], answered: Answered) -> Mapping[str, 
 
 
 def unreadable(reason: str, answered: Answered) -> UnreadableAnswerError:
-    """The error for an answer that is not the protocol's."""
+    """The error for an answer that is not the protocol's. A proxy or the sign-in page of a network gives such
+    answers too, and goes away again, hence retryable."""
     return UnreadableAnswerError(
         reason,
         cure="Check that the base URL is that of a chat-completions API, not a web page or a proxy.",
         request_id=answered.request_id,
+        retryable=True,
     )

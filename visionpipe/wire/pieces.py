@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from visionpipe.errors import ParameterError
 from visionpipe.media import Content
 from visionpipe.wire.http import Base64Piece, Body, Piece
 
@@ -28,7 +29,11 @@ class Base64Text:
 
 
 def encode_body(value: Any) -> Body:
-    """Encode a JSON value that may hold :class:`Base64Text` leaves."""
+    """Encode a JSON value that may hold :class:`Base64Text` leaves.
+
+    Raises:
+        ParameterError: a text in it has half a surrogate pair (a file's name that is no UTF-8, say).
+    """
     contents: list[Content] = []
 
     def encode(leaf: Any) -> Any:
@@ -39,7 +44,18 @@ def encode_body(value: Any) -> Body:
             return dict(leaf)
         raise TypeError(f"{type(leaf).__name__} is no JSON value")
 
-    plain = orjson.dumps(value, default=encode, option=orjson.OPT_PASSTHROUGH_DATACLASS).split(_MARK)
+    try:
+        whole = orjson.dumps(value, default=encode, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+    except orjson.JSONEncodeError as error:
+        if "surrogates" not in str(error):
+            raise
+        raise ParameterError(
+            "a text of the request is no whole Unicode text: it holds half a surrogate pair",
+            cure='Clean it with text.encode("utf-8", "backslashreplace").decode().',
+            subject="prompt",
+            code="surrogates",
+        ) from error
+    plain = whole.split(_MARK)
     pieces: list[Piece] = [plain[0]]
     for content, text in zip(contents, plain[1:], strict=True):
         pieces += (Base64Piece(content), text)

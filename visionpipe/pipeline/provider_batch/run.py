@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 
 from visionpipe.errors import VisionPipeError
 from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted
@@ -68,12 +69,12 @@ class BatchRun:
             stopped = "stopped"
             raise
         finally:
-            self.summary = self._summary(job, work, tally, began, stopped, error)
-            try:
-                work.close()
-            finally:
-                job.journal.end(stopped or "complete")
-                job.close()
+            with ExitStack() as ends:
+                ends.callback(job.close)
+                ends.callback(job.journal.close)
+                ends.callback(job.journal.end, stopped or "complete")
+                ends.callback(work.close)
+                self.summary = self._summary(job, work, tally, began, stopped, error)
             self._on_event(RunEnded(self.summary))
         if error is not None:
             raise error

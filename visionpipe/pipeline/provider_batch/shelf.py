@@ -23,6 +23,7 @@ from visionpipe.pipeline.answerer import Prepared
 from visionpipe.pipeline.budget import Amount
 from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.journal import Key
+from visionpipe.pipeline.rows import dumped
 from visionpipe.values import Adjustment, Money
 
 _TABLES = (
@@ -133,7 +134,7 @@ class Shelf:
                     key.source,
                     key.question,
                     key.content or "",
-                    orjson.dumps([change.to_json() for change in changes]).decode(),
+                    dumped([change.to_json() for change in changes]),
                     begun,
                     prepared.tokens if prepared is not None else None,
                     str(cost.amount) if cost else None,
