@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import orjson
@@ -69,3 +70,27 @@ def test_no_text_does_worse_than_that(text: str) -> None:
         read_tolerant(text)
     except NoJSONError as error:
         assert "no whole JSON" in str(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 20_000, '{"a":1,' * 20_000, "{a " * 20_000 + "}" * 20_000, '"[\\' * 30_000],
+    ids=["brackets", "nested", "pairs", "closed", "escapes"],
+)
+def test_a_model_that_repeats_itself_holds_nobody_up(text: str) -> None:
+    said: list[str] = []
+
+    def read() -> None:
+        try:
+            read_tolerant(text)
+        except NoJSONError as error:
+            said.append(str(error))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(20)
+    assert said == ["the answer holds no whole JSON document"]
+
+
+def test_a_document_behind_thousands_of_brackets_is_found() -> None:
+    assert read_tolerant("[x] " * 5000 + "```" + " " * 5000 + '{"a": [1]}') == {"a": [1]}

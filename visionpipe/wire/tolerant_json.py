@@ -1,23 +1,38 @@
 """JSON out of what a model wrote: in fences, with prose around it, with a comma too many.
 
 The rule: wrapping is taken off and trailing commas are forgiven, since neither can change the data; what is
-cut off or misspelt is never guessed at.
+cut off or misspelt is never guessed at. A text that opens bracket after bracket (a model that repeats itself)
+is given up in good time.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-_FENCE = re.compile(r"```[ \t]*[\w+-]*[ \t]*\r?\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```[ \t]*(?:[\w+-]+[ \t]*)?\r?\n(.*?)```", re.DOTALL)
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"?'
+_SIGN = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
+_TRAILING = re.compile(rf"({_STRING})|,(?=\s*[\]}}])", re.DOTALL)
 _OPENERS = {"{": "}", "[": "]"}
+
+MOST_WORK = 1_000_000
+"""Brackets and strings looked at in one text, and a 32nd of the characters: under a second."""
 
 
 class NoJSONError(ValueError):
     """The text holds no whole JSON document."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """What may still be done for one text."""
+
+    left: int = MOST_WORK
 
 
 def read_tolerant(text: str) -> Any:
@@ -29,61 +44,53 @@ def read_tolerant(text: str) -> Any:
     Raises:
         NoJSONError: there is none, or it is cut off.
     """
-    for candidate in _candidates(text):
-        found, value = _load(candidate)
+    work = _Work()
+    for found, value in _candidates(text, work):
         if found:
             return value
     raise NoJSONError("the answer holds no whole JSON document")
 
 
-def _candidates(text: str) -> Iterator[str]:
-    yield text.strip()
+def _candidates(text: str, work: _Work) -> Iterator[tuple[bool, Any]]:
+    yield _load(text.strip())
     for block in _FENCE.findall(text):
-        yield block.strip()
-        yield from _documents(block)
-    yield from _documents(text)
+        yield _load(block.strip())
+        yield from _documents(block, work)
+    yield from _documents(text, work)
 
 
-def _documents(text: str) -> Iterator[str]:
+def _documents(text: str, work: _Work) -> Iterator[tuple[bool, Any]]:
     """Every stretch from an opening bracket to the one that closes it, outermost first."""
-    at = 0
-    while at < len(text):
-        if text[at] in _OPENERS:
-            end = _end_of_document(text, at)
-            if end is None:
-                at += 1
-                continue
-            candidate = text[at:end]
-            yield candidate
-            # Prose may hold brackets of its own, so a stretch that is no JSON is looked into.
-            at = end if _load(candidate)[0] else at + 1
-        else:
-            at += 1
+    # Prose may hold brackets of its own, so a stretch that is no JSON is looked into.
+    for opener in re.finditer(r"[{\[]", text):
+        end = _end_of_document(text, opener.start(), work)
+        if work.left <= 0:
+            return
+        if end is not None:
+            work.left -= (end - opener.start()) // 32
+            yield _load(text[opener.start() : end])
 
 
-def _end_of_document(text: str, begin: int) -> int | None:
-    """The index behind the bracket that closes the one at ``begin``; None where it stays open."""
+def _end_of_document(text: str, begin: int, work: _Work) -> int | None:
+    """The index behind the bracket that closes the one at ``begin``; None where it stays open, or there is
+    no more work to be done."""
     expected: list[str] = []
-    in_string = False
-    at = begin
-    while at < len(text):
-        char = text[at]
-        if in_string:
-            if char == "\\":
-                at += 1
-            elif char == '"':
-                in_string = False
-        elif char == '"':
-            in_string = True
-        elif char in _OPENERS:
-            expected.append(_OPENERS[char])
-        elif char in "}]":
-            if char != expected.pop():
-                return None
-            if not expected:
-                return at + 1
-        at += 1
-    return None
+    end = begin
+    try:
+        for sign in _SIGN.finditer(text, begin):
+            end = sign.end()
+            work.left -= 1
+            char = sign.group()[0]
+            if char in _OPENERS:
+                expected.append(_OPENERS[char])
+            elif char in "}]":
+                if char != expected.pop() or work.left <= 0:
+                    return None
+                if not expected:
+                    return end
+        return None
+    finally:
+        work.left -= (end - begin) // 32
 
 
 def _load(text: str) -> tuple[bool, Any]:
@@ -92,22 +99,6 @@ def _load(text: str) -> tuple[bool, Any]:
     except orjson.JSONDecodeError:
         pass  # perhaps only for its commas
     try:
-        return True, orjson.loads(_without_trailing_commas(text))
+        return True, orjson.loads(_TRAILING.sub(r"\1", text))
     except orjson.JSONDecodeError:
         return False, None
-
-
-def _without_trailing_commas(text: str) -> str:
-    out: list[str] = []
-    in_string = False
-    for at, char in enumerate(text):
-        if in_string:
-            # A quote behind an odd number of backslashes is part of the string.
-            slashes = at - len(text[:at].rstrip("\\"))
-            in_string = char != '"' or slashes % 2 == 1
-        elif char == '"':
-            in_string = True
-        elif char == "," and text[at + 1 :].lstrip()[:1] in ("}", "]"):
-            continue
-        out.append(char)
-    return "".join(out)
