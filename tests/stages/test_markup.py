@@ -81,3 +81,8 @@ def test_text_outside_the_tags_stays_and_text_inside_is_reasoning(parts: list[tu
     stripped = strip_markup(raw)
     assert stripped.text == "".join(word for thought, word in parts if not thought)
     assert stripped.reasoning == "\n".join(word for thought, word in parts if thought)
+
+
+def test_letters_that_grow_in_lower_case_do_not_shift_the_answer() -> None:
+    stripped = strip_markup("<think>İİ, perhaps. <ANSWER>A cat.")
+    assert (stripped.text, stripped.reasoning) == ("A cat.", "İİ, perhaps.")

@@ -111,6 +111,14 @@ def test_other_forms_of_body(body: bytes, kind: type[errors.ServiceError]) -> No
         ({"retry_after": "0.5"}, 0.5),
         ({"retry_after": "-3"}, 0.0),
         ({"retry_after": "soon"}, None),
+        ({"retry_after": "nan"}, None),
+        ({"retry_after": "inf"}, 315_360_000.0),
+        ({"retry_after": "99999999999999999999"}, 315_360_000.0),
+        (
+            {"retry_after": "Fri, 31 Dec 9999 23:59:59 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"},
+            315_360_000.0,
+        ),
+        ({"retry_after": "Sun, 22 Nov 2026 10:00:30 +99999999999999", "date": "Sun, 22 Nov 2026"}, None),
         ({}, None),
         (
             {"retry_after": "Sun, 22 Nov 2026 10:00:30 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"},

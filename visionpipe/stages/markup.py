@@ -12,6 +12,7 @@ from typing import NamedTuple
 OPEN_THINK, CLOSE_THINK = "<think>", "</think>"
 WRAPPERS = ("<answer>", "</answer>", "<|begin_of_box|>", "<|end_of_box|>")
 _TAG = re.compile("|".join(re.escape(tag) for tag in (OPEN_THINK, CLOSE_THINK, *WRAPPERS)), re.IGNORECASE)
+_OPEN_ANSWER = re.compile("<answer>", re.IGNORECASE)
 
 
 class Stripped(NamedTuple):
@@ -71,9 +72,8 @@ def _strip_once(text: str, removed: list[str], reasoning: list[str]) -> str:
             thinking = name == OPEN_THINK
     rest = text[position:]
     if thinking:
-        start = rest.lower().find("<answer>")
-        if start < 0:
-            start = len(rest)
+        opened = _OPEN_ANSWER.search(rest)
+        start = opened.start() if opened else len(rest)
         _keep(rest[:start], reasoning)
         rest = rest[start:]
     since_think.append(rest)

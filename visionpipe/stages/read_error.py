@@ -27,6 +27,8 @@ from visionpipe.service_codes import SERVICE_CODES
 from visionpipe.wire.http import HttpResponse
 
 _MESSAGE_LIMIT = 500
+_LONGEST_WAIT_S = 10 * 365 * 86400.0
+"""Ten years: what is beyond that is never, and more than some systems can wait."""
 # Gateways wrap the message as "[1210][text][request id]".
 _WRAPPED = re.compile(r"^\[(\d{3,4})\]")
 _HTTP_STATUS = re.compile(r"[45]\d\d")
@@ -165,12 +167,14 @@ def retry_after(response: HttpResponse) -> float | None:
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return min(max(0.0, seconds), _LONGEST_WAIT_S) if seconds == seconds else None
     except ValueError:
         pass  # the header's other form is a date
     try:
         moment = parsedate_to_datetime(value)
         now = parsedate_to_datetime(response.headers["date"])
-    except (ValueError, KeyError, TypeError):
+        seconds = (moment - now).total_seconds()
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
-    return max(0.0, (moment - now).total_seconds())
+    return min(max(0.0, seconds), _LONGEST_WAIT_S)
