@@ -2,7 +2,7 @@
 
 The rules are those of ``direct_sync``: a connection is used again only when nothing has arrived on it since
 its last answer, and a server that answers while the body is still going out is heard. Cancelling a request
-closes its connection.
+closes its connection, and so does the end of its loop.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import httpx
 from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
 from visionpipe.transport.errors import AnswerCutError
 from visionpipe.transport.exchange import Exchange, Step
+from visionpipe.transport.loop_end import close_with_loop, drop
 from visionpipe.transport.patience import patience
 
 
@@ -70,6 +71,11 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
             self._idle.pop().close()
         await asyncio.sleep(0)  # the loop closes sockets at its next turn
 
+    def __del__(self) -> None:
+        # A client that nobody closed holds idle connections; they are closed as soon as it is dropped.
+        for connection in getattr(self, "_idle", ()):
+            drop([connection], connection.loop, connection.process)
+
     async def _take(self, seconds: float) -> _Connection:
         loop = asyncio.get_running_loop()
         while self._idle:
@@ -91,6 +97,7 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
             raise httpx.ConnectTimeout(str(error)) from error
         except (OSError, ValueError) as error:
             raise httpx.ConnectError(str(error)) from error
+        await close_with_loop(connection)
         return connection
 
 
@@ -100,6 +107,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
         self.loop = loop
         self._clock = clock
+        self.process = os.getpid()
         self.idle_since = 0.0
         self._transport: asyncio.Transport | None = None
         self._exchange = Exchange()
@@ -175,8 +183,13 @@ class _Connection(asyncio.Protocol):
         return wait_for_socket(self._transport.get_extra_info("socket"), False, 0)[0]
 
     def close(self) -> None:
-        if self._transport is not None and not self.loop.is_closed():
+        if self.process != os.getpid():
+            drop([self], self.loop, self.process)
+        elif self._transport is not None and not self.loop.is_closed():
             self._transport.abort()
+
+    async def aclose(self) -> None:
+        self.close()
 
     async def exchange(
         self, request: httpx.Request, timeouts: dict[str, float]
