@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.cli.commands import SAMPLES, visionpipe
+from tests.cli.commands import SAMPLES, environment, visionpipe
 from tests.client.faces import KEY, chat
 from tests.loopback import Loopback
 from visionpipe.testing.sandbox import SandboxHandle
@@ -48,6 +51,13 @@ def test_describe_reads_stdin_and_prints_json(tmp_path: Path, loopback: Loopback
         (["caption", "nowhere", "-o", "out.jsonl"], 1, "nowhere"),
         (["caption", SAMPLES, "-o", "out.xyz"], 2, ".jsonl"),
         (["caption", SAMPLES, "--preset", "captoin"], 2, "Did you mean caption"),
+        (
+            ["caption", SAMPLES, "--preset", "ocr", "--prompt", "Who?"],
+            2,
+            "--prompt, --preset: both are given",
+        ),
+        (["check", SAMPLES, "--prompt", " "], 2, "--prompt: it is blank"),
+        (["describe", "two\nlines\x1b[2J.jpg"], 1, "two\\nlines\\x1b[2J.jpg: there is no such file"),
         (["caption", SAMPLES, "--budget", "much"], 2, "5 CNY"),
         (["models", "glm-4v-plsu"], 2, "glm-4v-plus"),
         (["nonsense"], 2, "nonsense"),
@@ -130,3 +140,47 @@ def test_a_missing_journal_is_named(tmp_path: Path) -> None:
 
 def test_version(tmp_path: Path) -> None:
     assert visionpipe("--version", folder=tmp_path).stdout.startswith("visionpipe ")
+
+
+def test_check_gives_each_file_one_line(tmp_path: Path) -> None:
+    photo = (SAMPLES / "flower.jpg").read_bytes()
+    for name in ("two\nlines.jpg", "\x1b[31mred.jpg", "\u202egpj.exe.jpg", "写真 😀.jpg"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(photo)
+    done = visionpipe("check", "in", folder=tmp_path, env={"PYTHONUTF8": "1"})
+    assert done.returncode == 0, done.stderr
+    shown = [line[11:].split("  ")[0] for line in done.stdout.splitlines()[:4]]
+    assert sorted(shown) == sorted(
+        ["\\x1b[31mred.jpg", "two\\nlines.jpg", "写真 😀.jpg", "\\u202egpj.exe.jpg"]
+    )
+
+
+@pytest.mark.parametrize("command", [["models"], ["check", SAMPLES], ["describe", SAMPLES / "flower.jpg"]])
+def test_an_output_that_takes_no_more_is_an_error_in_words(tmp_path: Path, command: list[str | Path]) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "visionpipe", *map(str, command)],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "visionpipe: the output could not be written (No space left on device)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["describe", SAMPLES / "flower.jpg"], ["caption", SAMPLES / "flower.jpg"]]
+)
+def test_a_job_may_have_no_stdout_and_stderr(tmp_path: Path, command: list[str | Path]) -> None:
+    line = shlex.join([sys.executable, "-m", "visionpipe", *map(str, command)])
+    done = subprocess.run(
+        f"{line} >&- 2>&-", shell=True, cwd=tmp_path, env=environment(), timeout=120, check=False
+    )
+    assert done.returncode == 0
+    if command[0] == "caption":
+        assert len((tmp_path / "captions.jsonl").read_text(encoding="utf-8").splitlines()) == 1

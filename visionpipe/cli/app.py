@@ -5,7 +5,9 @@ Exit status: 0 all well, 1 something failed, 2 the command or its settings are w
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import typer
@@ -15,6 +17,7 @@ from visionpipe.cli.check import check
 from visionpipe.cli.describe import describe
 from visionpipe.cli.export import export
 from visionpipe.cli.models import models
+from visionpipe.cli.plain import one_line
 from visionpipe.cli.sandbox import sandbox
 from visionpipe.cli.video import video
 from visionpipe.errors import ConfigurationError, ParameterError, VisionPipeError
@@ -51,10 +54,11 @@ def options(
 
 def run() -> NoReturn:
     """Run the command line and exit with its status."""
+    _open_closed_streams()
     try:
         app(standalone_mode=True)
     except VisionPipeError as error:
-        typer.echo(f"visionpipe: {error}", err=True)
+        typer.echo(f"visionpipe: {one_line(str(error))}", err=True)
         sys.exit(2 if isinstance(error, ConfigurationError | ParameterError) else 1)
     except KeyboardInterrupt:
         typer.echo("visionpipe: interrupted", err=True)
@@ -63,4 +67,17 @@ def run() -> NoReturn:
         # The reader of our output has left, as `head` does; there is nobody to tell.
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        # Errors of files are named where they happen; what is left is that stdout or stderr takes no more.
+        with suppress(OSError):
+            typer.echo(f"visionpipe: the output could not be written ({error.strerror or error})", err=True)
+        sys.exit(1)
     sys.exit(0)
+
+
+def _open_closed_streams() -> None:
+    """A job started without stdout or stderr (``>&-``) has none of the two in Python, and their descriptors
+    would go to the next files that are opened."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole process

@@ -9,6 +9,7 @@ import typer
 
 from visionpipe.cli import caption as main_job
 from visionpipe.cli import connection
+from visionpipe.cli.plain import one_line
 from visionpipe.cli.schema_file import SchemaFile, chosen_schema
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def check(
             if as_json:
                 typer.echo(orjson.dumps(item.to_json()))
             else:
-                typer.echo(_line(item))
+                typer.echo(one_line(_line(item)))
         if as_json:
             typer.echo(orjson.dumps({"totals": plan.totals.to_json()}))
         else:

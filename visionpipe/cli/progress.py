@@ -11,6 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from visionpipe.cli.plain import one_line
 from visionpipe.pipeline.events import Event, ItemEnded, LevelChanged, Progress, RunEnded, RunStopping
 from visionpipe.pipeline.summary import STOP_WORDS
 from visionpipe.results import Outcome
@@ -158,9 +159,8 @@ def failure_line(event: ItemEnded) -> str:
     """One failed item: file, reason, cure."""
     result = event.result
     if result.failure is None:
-        return result.source
-    reason = result.failure.reason
-    return f"{result.source}: {reason}. {result.failure.cure}"
+        return one_line(result.source)
+    return one_line(f"{result.source}: {result.failure.reason}. {result.failure.cure}")
 
 
 def stopping_line(event: RunStopping) -> str:
