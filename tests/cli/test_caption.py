@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import orjson
+import pytest
 
 from tests.cli.commands import SAMPLES, environment, lines, visionpipe
 from tests.client.faces import KEY, chat, refusal
@@ -138,7 +139,10 @@ def test_a_refused_picture_fails_alone(tmp_path: Path, loopback: Loopback) -> No
     assert "failed, 1301: 1" in done.stderr
 
 
-def test_ctrl_c_drains_and_the_next_run_goes_on(tmp_path: Path, loopback: Loopback) -> None:
+@pytest.mark.parametrize("asked_to_end", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_drain_and_the_next_run_goes_on(
+    tmp_path: Path, loopback: Loopback, asked_to_end: signal.Signals
+) -> None:
     arrived, go = threading.Event(), threading.Event()
 
     def answer(seen: Seen) -> Answer:
@@ -155,11 +159,13 @@ def test_ctrl_c_drains_and_the_next_run_goes_on(tmp_path: Path, loopback: Loopba
         text=True,
     )
     assert arrived.wait(30)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(asked_to_end)
     assert process.stderr is not None
     said = ""
     while "under way is awaited" not in said:
-        said += process.stderr.readline()
+        line = process.stderr.readline()
+        assert line, said
+        said += line
     go.set()
     _, rest = process.communicate(timeout=60)
     assert process.returncode == 130, said + rest

@@ -41,6 +41,7 @@ Sources_ = Annotated[
 PromptText = Annotated[
     str | None, typer.Option("--prompt", "-p", help="Ask this; may hold fields such as {path.stem}.")
 ]
+_PRESET = "caption"
 PresetName = Annotated[
     str, typer.Option(help="caption, alt_text, ocr, tags, product, chart, screenshot or describe.")
 ]
@@ -66,7 +67,7 @@ def caption(
     sources: Sources_,
     output: Outputs_ = None,
     prompt: PromptText = None,
-    preset: PresetName = "caption",
+    preset: PresetName = _PRESET,
     schema: SchemaFile = None,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
@@ -207,10 +208,11 @@ def _account(
             typer.echo(line, err=True)
         for refused in outputs.refused:
             typer.echo(f"not written: {refused}", err=True)
-        typer.echo(f"written: {', '.join(specs)}", err=True)
     if error is not None and summary.error is None:
         # An output failed, not the run; which was only left early because of it.
         raise error
+    if not as_json:
+        typer.echo(f"written: {', '.join(specs)}", err=True)
     if summary.stopped in ("stopped", "aborted"):
         raise typer.Exit(130)
     if not summary.ok or outputs.refused:
@@ -219,7 +221,7 @@ def _account(
 
 @contextmanager
 def _interruptible(run: Run | BatchRun) -> Iterator[None]:
-    """The first Ctrl-C drains and saves, the second ends at once."""
+    """The first Ctrl-C, or a request to end (SIGTERM), drains and saves; the second ends at once."""
     pressed = 0
 
     def on_interrupt(number: int, frame: FrameType | None) -> None:
@@ -231,23 +233,33 @@ def _interruptible(run: Run | BatchRun) -> Iterator[None]:
         else:
             run.abort()
 
-    before = signal.signal(signal.SIGINT, on_interrupt)
+    before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def chosen_prompt(prompt: str | None, preset: str) -> Any:
     """The prompt's template where one is given, else the preset of that name.
 
     Raises:
-        ParameterError: no such preset, or a malformed template.
+        ParameterError: no such preset, a malformed or blank template, or both a prompt and a preset.
     """
+    from visionpipe.errors import ParameterError
     from visionpipe.prompts.presets import named
     from visionpipe.prompts.template import Template
 
-    return Template(prompt) if prompt is not None else named(preset)
+    if prompt is None:
+        return named(preset)
+    if not prompt.strip():
+        raise ParameterError("it is blank", cure="Write a question, or leave it out.", subject="--prompt")
+    if preset != _PRESET:
+        raise ParameterError(
+            "both are given, and a job has one prompt", cure="Leave one out.", subject="--prompt, --preset"
+        )
+    return Template(prompt)
 
 
 def listing(sources: list[str], column: str | None, own: OwnFiles) -> SourceListing:
