@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visionpipe.errors import MediaLimitError
 from visionpipe.media import FileContent, Image, LinkedImage, LinkedVideo, MemoryContent, Part, Text, Video
 from visionpipe.registry.records import ModelRecord, Price, TokenRules
 from visionpipe.registry.tokens import image_tokens, text_tokens, video_tokens
@@ -86,3 +88,12 @@ def test_a_calibrated_estimate_is_at_least_what_was_counted(media: int, counted:
     known, unknown = message_tokens(message, SILENT)
     after = Calibration().after(known, unknown, counted)
     assert after.tokens([message], SILENT) >= counted
+
+
+def test_a_refusal_names_the_file_and_its_size() -> None:
+    strip = Image("strip.png", MemoryContent(b"png"), "png", 20_000, 10)
+    clip = Video("strip.mp4", FileContent("/strip.mp4", 100, 0), "mp4", 10, 4000, 10.0, 25.0, 250)
+    for part, told in ((strip, "strip.png: .*(20000x10 px)"), (clip, "strip.mp4: .*(10x4000 px)")):
+        with pytest.raises(MediaLimitError, match=told.replace("(", "\\(").replace(")", "\\)")) as caught:
+            message_tokens(asked(part), PATCHES)
+        assert caught.value.code == "ratio"

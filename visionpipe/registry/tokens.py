@@ -118,12 +118,13 @@ def _resized(frames: int, width: int, height: int, longest_edge_px: int) -> tupl
         raise MediaLimitError(
             f"{width}x{height} px is no picture", cure="Check where the size comes from.", code="pixels"
         )
+    given = f"{width}x{height} px"
     if width < _PATCH or height < _PATCH:
         scale = max(_PATCH / width, _PATCH / height)
         width, height = int(width * scale), int(height * scale)
     if max(width, height) / min(width, height) > _STEEPEST:
         raise MediaLimitError(
-            f"{width}x{height} px: one side is more than {_STEEPEST} times the other",
+            f"one side is more than {_STEEPEST} times the other ({given})",
             cure="Cut it into pieces first.",
             code="ratio",
         )

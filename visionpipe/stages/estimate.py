@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import orjson
 
+from visionpipe.errors import MediaLimitError
 from visionpipe.media import Image, LinkedImage, Text, Video
 from visionpipe.registry.prices import estimate_cost
 from visionpipe.registry.records import ModelRecord
@@ -108,13 +110,24 @@ def _part_tokens(part: object, model: ModelRecord) -> int | None:
         case Text():
             return text_tokens(part.text)
         case Image():
-            return image_tokens(*part.upright_size, model.tokens)
+            with _about(part.name):
+                return image_tokens(*part.upright_size, model.tokens)
         case Video():
-            found = video_tokens(
-                part.frame_count, part.frame_rate, part.duration_s, part.width, part.height, model.tokens
-            )
+            with _about(part.name):
+                found = video_tokens(
+                    part.frame_count, part.frame_rate, part.duration_s, part.width, part.height, model.tokens
+                )
             return found.tokens if found else None
         case LinkedImage() if model.tokens.formula == "flat":
             return model.tokens.flat
         case _:
             return None
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """The arithmetic knows no file; its refusal names one."""
+    try:
+        yield
+    except MediaLimitError as error:
+        raise MediaLimitError(error.reason, cure=error.cure, code=error.code, subject=name) from error
