@@ -20,11 +20,15 @@ from visionpipe.wire.http import Body, HttpRequest
         ("https://a.example", {"https": "http://p:1", "all": "http://q:1"}, "http://p:1"),
         ("https://a.example", {"all": "p:1"}, "http://p:1"),
         ("http://a.example", {"http": "http://p:1"}, "http://p:1"),
+        ("http://b.example:8000", {"http": "http://p:1"}, None),
         ("http://localhost:8000", {"http": "http://p:1"}, None),
+        ("http://127.0.0.1:11434/v1", {"all": "http://p:1"}, None),
+        ("http://[::1]:8000", {"http": "http://p:1"}, None),
+        ("http://192.168.1.9:8000", {"http": "http://p:1"}, "http://p:1"),
     ],
 )
 def test_which_proxy(url: str, named: dict[str, str], proxy: str | None) -> None:
-    found = proxy_for(httpx.URL(url), proxies=lambda: named, bypass=lambda host: host == "localhost")
+    found = proxy_for(httpx.URL(url), proxies=lambda: named, bypass=lambda host: host == "b.example")
     assert found == proxy
 
 

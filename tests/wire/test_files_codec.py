@@ -98,3 +98,9 @@ def test_records_and_pages() -> None:
     for body in (b"{}", b'{"data":[{}]}', b"nothing"):
         with pytest.raises(UnreadableAnswerError):
             read_files(body)
+
+
+def test_a_file_whose_name_is_no_utf8_can_be_uploaded() -> None:
+    body = encode_form({}, "file", {"\udcff.pdf": MemoryContent(b"x")})
+    sent = b"".join(iterate(body))
+    assert asyncio.run(parsed(sent, body.media_type)) == ({}, [("file", "\\udcff.pdf", b"x")])

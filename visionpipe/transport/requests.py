@@ -6,6 +6,7 @@ The rule: a request goes to the endpoint's own host or nowhere, because the key 
 from __future__ import annotations
 
 import importlib.util
+import ipaddress
 import ssl
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -157,12 +158,20 @@ def proxy_for(
     proxies: Callable[[], Mapping[str, str]] = urllib.request.getproxies,
     bypass: Callable[[str], object] = urllib.request.proxy_bypass,
 ) -> str | None:
-    """The proxy that the environment names for this address (HTTPS_PROXY, ALL_PROXY, NO_PROXY and kin)."""
+    """The proxy that the environment names for this address (HTTPS_PROXY, ALL_PROXY, NO_PROXY and kin); none
+    for this machine, since what is asked of a server here shall not leave it."""
     named = proxies()
     address = named.get(base.scheme) or named.get("all")
-    if not address or bypass(base.host):
+    if not address or _is_here(base.host) or bypass(base.host):
         return None
     return address if "://" in address else f"http://{address}"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def proxy_settings(

@@ -105,7 +105,9 @@ def encode_form(
     for filename, content in files.items():
         media_type = (media_types or {}).get(filename, "application/octet-stream")
         head = f'{opening}"{_quoted(name)}"; filename="{_quoted(filename)}"\r\n'
-        pieces += [f"{plain}{head}Content-Type: {media_type}\r\n\r\n".encode(), FilePiece(content)]
+        lines = f"{plain}{head}Content-Type: {media_type}\r\n\r\n"
+        # A name that is no UTF-8 has halves of surrogate pairs, which are written out.
+        pieces += [lines.encode("utf-8", "backslashreplace"), FilePiece(content)]
         plain = "\r\n"
     pieces.append(f"{plain}--{mark}--\r\n".encode())
     return Body(tuple(pieces), f"multipart/form-data; boundary={mark}")
