@@ -68,3 +68,17 @@ def test_a_journal_that_breaks_under_a_run_is_an_error_with_a_cure_and_is_given_
     with pytest.raises(JournalError) as caught:
         list(run.run(folder))
     assert caught.value.code != "locked"
+
+
+def test_a_journal_that_another_program_holds_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
+    with closing(Database(tmp_path / "j")) as database:
+        database.one("PRAGMA busy_timeout = 1")
+        with closing(sqlite3.connect(tmp_path / "j")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(JournalError) as caught:
+                database.write(("INSERT INTO runs (run, job, pid, started) VALUES (1, 'a', 1, 0)", ()))
+        assert caught.value.code == "unwritable"
+        database.check_room()
+        database.write(("INSERT INTO runs (run, job, pid, started) VALUES (2, 'a', 1, 0)", ()))
+        # What could not be written is not lost.
+        assert [row["run"] for row in database.all("SELECT run FROM runs ORDER BY run")] == [1, 2]

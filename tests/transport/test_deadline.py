@@ -3,6 +3,7 @@ takes the request a little at a time, or never stops."""
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -141,3 +142,12 @@ def _listening(serve: Callable[[socket.socket], None]) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         thread.join(5)
+
+
+@both
+def test_patience_without_end_is_as_good_as_long(kind: Kind, loopback: Loopback) -> None:
+    loopback.script(Answer(body=b"{}"))
+    endless = Timeouts(math.inf, math.inf, math.inf, math.inf, math.inf, math.inf)
+    with sending(kind, loopback.url) as sender:
+        assert sender.send(post(bytes(20_000_000), endless)).body == b"{}"
+        assert b"".join(sender.stream(post(timeouts=endless)).chunks) == b"{}"

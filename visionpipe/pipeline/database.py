@@ -152,7 +152,7 @@ class Database:
             try:
                 self._commit(group)
             except sqlite3.OperationalError as error:
-                if not self._drop_ballast():
+                if not _is_disks(error) or not self._drop_ballast():
                     raise
                 self._ballast_spent = str(error)
                 self._commit(group)
@@ -239,7 +239,7 @@ class Database:
 
     def _journal_error(self, error: sqlite3.Error) -> JournalError:
         name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+        if _is_disks(error):
             return _full(self._path, str(error))
         damaged = isinstance(error, sqlite3.DatabaseError) and name.startswith(
             ("SQLITE_NOTADB", "SQLITE_CORRUPT")
@@ -252,6 +252,11 @@ class Database:
             subject=str(self._path) if self._path else "the temporary journal",
             code="damaged" if damaged else "unwritable",
         )
+
+
+def _is_disks(error: sqlite3.Error) -> bool:
+    """Whether the disk is full or fails, and not, say, another program holds the file."""
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
 
 
 def _check_storable(value: object) -> None:

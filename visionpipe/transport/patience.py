@@ -13,6 +13,9 @@ import httpx
 
 from visionpipe.transport.errors import TimeUpError
 
+LONGEST_S = 1_000_000.0
+"""Eleven days stand for ever: systems count a wait in milliseconds of 31 bits."""
+
 
 def patience(
     timeouts: Mapping[str, float],
@@ -31,7 +34,7 @@ def patience(
     Raises:
         TimeUpError: the deadline has passed.
     """
-    seconds = timeouts[name]
+    seconds = min(timeouts[name], LONGEST_S)
     left = timeouts.get("deadline", math.inf) - clock()
     if left <= 0:
         raise TimeUpError("the time is up")
