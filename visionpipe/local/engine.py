@@ -17,6 +17,7 @@ from visionpipe.local.classify import classify
 from visionpipe.local.decide import objects_of, subject_of
 from visionpipe.local.decode import decode
 from visionpipe.local.detect import detect
+from visionpipe.local.ending import calls
 from visionpipe.local.facts import Facts, LocalAnswer
 from visionpipe.local.measure import measure
 from visionpipe.local.networks import NetworkPool
@@ -54,6 +55,10 @@ class LocalEngine:
         Raises:
             BadImageError: the bytes are no usable image.
         """
+        with calls.under_way():
+            return self._analyse(data)
+
+    def _analyse(self, data: bytes) -> Facts:
         picture = decode(data, ANALYSED_SIDE)
         look = measure(picture.pixels)
         with self._pool.borrow() as networks:

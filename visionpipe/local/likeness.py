@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from visionpipe.loaders.perceptual import shown
 from visionpipe.local.classify import SIDE, labels
+from visionpipe.local.ending import calls
 from visionpipe.local.networks import CLASSIFIER, Network, Pixels, Pool, Tensor
 from visionpipe.media import Image
 
@@ -62,11 +63,18 @@ class LikenessReader:
             InputError: it cannot be read as an image.
             UnsupportedError: it is a link.
         """
-        square = _square(np.asarray(shown(source, _ENOUGH).convert("RGB")))
-        with self._pool.borrow() as network:
+        pixels = np.asarray(shown(source, _ENOUGH).convert("RGB"))
+        with self._pool.borrow() as network, calls.under_way():
+            square = _square(pixels)
             outputs = network.forward(_tensor(square))
-        features = next(out for out in outputs if out.shape[-1] != len(labels())).ravel()
-        return _vector(np.sqrt(np.maximum(features, 0)), square).tobytes()
+            features = next(out for out in outputs if out.shape[-1] != len(labels())).ravel()
+            return _vector(np.sqrt(np.maximum(features, 0)), square).tobytes()
+
+
+@cache
+def shared_reader() -> LikenessReader:
+    """The one reader of this process, so that a plan and its run load the networks once."""
+    return LikenessReader()
 
 
 def _square(pixels: Pixels) -> Pixels:

@@ -2,8 +2,11 @@
 
 The rule: a vector is made once for the same bytes, also across runs. In memory are only the vectors that
 others are compared with, at 268 bytes each; the network and numpy are loaded when a first picture is looked
-at. A vector costs 28 ms on 2 cores (55 ms of processor time, 87 for a JPEG of 12 MP), finding the nearest of
-100,000 another 7; measured with OpenCV 5.0.
+at.
+
+Measured with OpenCV 5.0 on 2 cores: a vector takes 28 ms (55 of processor time, 87 for a JPEG of 12 MP),
+finding the nearest of 100,000 another 7. A job of 396 photos took 22 ms an image with 4 preparers. 26 MB for
+100,000 vectors, and 60 for a network, of which there is one a core.
 """
 
 from __future__ import annotations
@@ -127,9 +130,9 @@ class FeatureLooks:
     def _reader(self) -> Read:
         with self._lock:
             if self._read is None:
-                from visionpipe.local.likeness import LikenessReader
+                from visionpipe.local.likeness import shared_reader
 
-                self._read = LikenessReader().vector
+                self._read = shared_reader().vector
             return self._read
 
 
