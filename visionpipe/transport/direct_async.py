@@ -74,7 +74,7 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
     def __del__(self) -> None:
         # A client that nobody closed holds idle connections; they are closed as soon as it is dropped.
         for connection in getattr(self, "_idle", ()):
-            drop([connection], connection.loop, connection.process)
+            drop(connection, connection.loop, connection.process)
 
     async def _take(self, seconds: float) -> _Connection:
         loop = asyncio.get_running_loop()
@@ -184,7 +184,7 @@ class _Connection(asyncio.Protocol):
 
     def close(self) -> None:
         if self.process != os.getpid():
-            drop([self], self.loop, self.process)
+            drop(self, self.loop, self.process)
         elif self._transport is not None and not self.loop.is_closed():
             self._transport.abort()
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 from weakref import WeakSet
 
@@ -21,58 +22,73 @@ class Closable(Protocol):
     async def aclose(self) -> None: ...
 
 
-_Waiting = tuple[AsyncGenerator[None, None], WeakSet[Closable]]
-_waiting: dict[asyncio.AbstractEventLoop, _Waiting] = {}
-_tasks: set[asyncio.Task[None]] = set()
+@dataclass(slots=True)
+class _Left:
+    """What is open on one loop: somebody's still, or nobody's and about to be closed."""
+
+    used: WeakSet[Closable] = field(default_factory=WeakSet)
+    dropped: set[Closable] = field(default_factory=set)
+    closing: set[asyncio.Task[None]] = field(default_factory=set)
+    waiter: AsyncGenerator[None, None] | None = None
+
+
+_loops: dict[asyncio.AbstractEventLoop, _Left] = {}
 _foreign: list[Closable] = []
 
 
 async def close_with_loop(one: Closable) -> None:
     """Have ``one`` closed when the running loop ends, if it is still there."""
     loop = asyncio.get_running_loop()
-    if loop not in _waiting:
-        for ended in [other for other in _waiting if other.is_closed()]:
-            del _waiting[ended]
-        left: WeakSet[Closable] = WeakSet()
-        waiter = _until_the_end(loop, left)
-        _waiting[loop] = (waiter, left)
-        await anext(waiter)
-    _waiting[loop][1].add(one)
+    if loop not in _loops:
+        for ended in [other for other in _loops if other.is_closed()]:
+            del _loops[ended]
+        left = _loops[loop] = _Left()
+        left.waiter = _until_the_end(loop, left)
+        await anext(left.waiter)
+    _loops[loop].used.add(one)
 
 
-async def _until_the_end(
-    loop: asyncio.AbstractEventLoop, left: WeakSet[Closable]
-) -> AsyncGenerator[None, None]:
+async def _until_the_end(loop: asyncio.AbstractEventLoop, left: _Left) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        _waiting.pop(loop, None)
-        await _close_all(list(left))
+        _loops.pop(loop, None)
+        await _close_all([*left.dropped, *left.used])
+        if left.closing:
+            await asyncio.wait(left.closing)
 
 
-async def _close_all(left: Sequence[Closable]) -> None:
-    for one in left:
-        await one.aclose()
+async def _close_all(connections: Sequence[Closable]) -> None:
+    for connection in connections:
+        await connection.aclose()
     await asyncio.sleep(0)  # the loop closes sockets at its next turn
 
 
-def drop(left: Sequence[Closable], loop: asyncio.AbstractEventLoop, process: int) -> None:
-    """Close what nobody will close any more, from any thread, also from a finalizer.
+def drop(connection: Closable, loop: asyncio.AbstractEventLoop, process: int) -> None:
+    """Close what nobody will close any more; from any thread, and from a finalizer.
 
     Args:
-        left: made on ``loop``.
+        connection: made on ``loop``.
         process: in which it was made. In a forked one it is left alone, because taking it off the loop would
             take it off the other process's loop too.
     """
     if process != os.getpid():
-        _foreign.extend(left)
+        _foreign.append(connection)
         return
+    left = _loops.get(loop)
+    if left is None or loop.is_closed():
+        return
+    left.dropped.add(connection)  # held until it is closed: a loop that ends cancels the task that does it
 
     def begin() -> None:
-        task = loop.create_task(_close_all(left))
-        _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        task = loop.create_task(_close_all([connection]))
+        left.closing.add(task)
+        task.add_done_callback(ended)
 
-    if left and not loop.is_closed():
-        with contextlib.suppress(RuntimeError):  # it was closed just now, and has closed them itself
-            loop.call_soon_threadsafe(begin)
+    def ended(task: asyncio.Task[None]) -> None:
+        left.closing.discard(task)
+        if not task.cancelled() and task.exception() is None:
+            left.dropped.discard(connection)
+
+    with contextlib.suppress(RuntimeError):  # it was closed just now, and has closed everything itself
+        loop.call_soon_threadsafe(begin)

@@ -1,14 +1,21 @@
-"""httpx's own transports behind a proxy, one connection each, so that no pool grows."""
+"""httpx's own transports behind a proxy, one connection each, so that no pool grows.
+
+The rule: a connection stays with the process, and the event loop, that made it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import ssl
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
 
 import httpx
 
+from visionpipe.transport.loop_end import close_with_loop, drop
 from visionpipe.transport.patience import patience
 
 _ONE = httpx.Limits(max_connections=1)
@@ -29,36 +36,51 @@ class ProxyTransport(httpx.BaseTransport):
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._keep = keep
-        self._idle: deque[httpx.HTTPTransport] = deque()
+        self._idle: deque[_Lane] = deque()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        lane = self._take()
         try:
-            lane = self._idle.pop()
-        except IndexError:
-            lane = httpx.HTTPTransport(verify=self._ssl_context, proxy=self._proxy, limits=_ONE)
-        try:
-            response = lane.handle_request(request)
+            response = lane.way.handle_request(request)
         except BaseException:
-            lane.close()
+            lane.way.close()
             raise
         if isinstance(response.stream, httpx.SyncByteStream):
             timeouts = request.extensions["timeout"]
             response.stream = _Answer(response.stream, lane, self, timeouts, self._clock)
         return response
 
-    def give_back(self, lane: httpx.HTTPTransport) -> None:
+    def give_back(self, lane: _Lane) -> None:
         if len(self._idle) < self._keep:
             self._idle.append(lane)
         else:
-            lane.close()
+            lane.way.close()
 
     def close(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            try:
+                self._idle.pop().way.close()
+            except IndexError:
+                break
+
+    def __del__(self) -> None:
+        # A client that nobody closed holds idle connections; they are closed as soon as it is dropped.
+        if hasattr(self, "_idle"):
+            self.close()
+
+    def _take(self) -> _Lane:
+        while True:
+            try:
+                lane = self._idle.pop()
+            except IndexError:
+                return _Lane(httpx.HTTPTransport(verify=self._ssl_context, proxy=self._proxy, limits=_ONE))
+            if lane.process == os.getpid():
+                return lane
+            lane.way.close()
 
 
 class AsyncProxyTransport(httpx.AsyncBaseTransport):
-    """The same on an event loop."""
+    """The same on an event loop; a connection that was made on another one is not used."""
 
     def __init__(
         self,
@@ -71,39 +93,79 @@ class AsyncProxyTransport(httpx.AsyncBaseTransport):
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._keep = keep
-        self._idle: deque[httpx.AsyncHTTPTransport] = deque()
+        self._idle: deque[_AsyncLane] = deque()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._idle:
-            lane = self._idle.pop()
-        else:
-            lane = httpx.AsyncHTTPTransport(verify=self._ssl_context, proxy=self._proxy, limits=_ONE)
+        lane = await self._take()
         try:
-            response = await lane.handle_async_request(request)
+            response = await lane.way.handle_async_request(request)
         except BaseException:
-            await lane.aclose()
+            await lane.way.aclose()
             raise
         if isinstance(response.stream, httpx.AsyncByteStream):
             timeouts = request.extensions["timeout"]
             response.stream = _AsyncAnswer(response.stream, lane, self, timeouts, self._clock)
         return response
 
-    async def give_back(self, lane: httpx.AsyncHTTPTransport) -> None:
+    async def give_back(self, lane: _AsyncLane) -> None:
         if len(self._idle) < self._keep:
             self._idle.append(lane)
         else:
-            await lane.aclose()
+            await lane.way.aclose()
 
     async def aclose(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._idle:
-            await self._idle.pop().aclose()
+            lane = self._idle.pop()
+            if lane.is_usable(loop):
+                await lane.way.aclose()
+            else:
+                lane.drop()
+
+    def __del__(self) -> None:
+        for lane in getattr(self, "_idle", ()):
+            lane.drop()
+
+    async def _take(self) -> _AsyncLane:
+        loop = asyncio.get_running_loop()
+        while self._idle:
+            lane = self._idle.pop()
+            if lane.is_usable(loop):
+                return lane
+            lane.drop()
+        way = httpx.AsyncHTTPTransport(verify=self._ssl_context, proxy=self._proxy, limits=_ONE)
+        await close_with_loop(way)
+        return _AsyncLane(way, loop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """One connection; only the process that made it may use it, or each would read the other's answers."""
+
+    way: httpx.HTTPTransport
+    process: int = field(default_factory=os.getpid)
+
+
+@dataclass(frozen=True, slots=True)
+class _AsyncLane:
+    """The same, for the loop that made it."""
+
+    way: httpx.AsyncHTTPTransport
+    loop: asyncio.AbstractEventLoop
+    process: int = field(default_factory=os.getpid)
+
+    def is_usable(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return self.loop is loop and self.process == os.getpid()
+
+    def drop(self) -> None:
+        drop(self.way, self.loop, self.process)
 
 
 class _Answer(httpx.SyncByteStream):
     def __init__(
         self,
         stream: httpx.SyncByteStream,
-        lane: httpx.HTTPTransport,
+        lane: _Lane,
         home: ProxyTransport,
         timeouts: dict[str, float],
         clock: Callable[[], float],
@@ -111,7 +173,7 @@ class _Answer(httpx.SyncByteStream):
         self._timeouts = timeouts
         self._clock = clock
         self._stream = stream
-        self._lane: httpx.HTTPTransport | None = lane
+        self._lane: _Lane | None = lane
         self._home = home
 
     def __iter__(self) -> Iterator[bytes]:
@@ -130,7 +192,7 @@ class _AsyncAnswer(httpx.AsyncByteStream):
     def __init__(
         self,
         stream: httpx.AsyncByteStream,
-        lane: httpx.AsyncHTTPTransport,
+        lane: _AsyncLane,
         home: AsyncProxyTransport,
         timeouts: dict[str, float],
         clock: Callable[[], float],
@@ -138,7 +200,7 @@ class _AsyncAnswer(httpx.AsyncByteStream):
         self._timeouts = timeouts
         self._clock = clock
         self._stream = stream
-        self._lane: httpx.AsyncHTTPTransport | None = lane
+        self._lane: _AsyncLane | None = lane
         self._home = home
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
