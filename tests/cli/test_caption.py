@@ -184,3 +184,23 @@ def test_results_as_json_lines(tmp_path: Path) -> None:
     assert [event["event"] for event in events].count("item") == 6
     assert events[-1]["event"] == "summary"
     assert events[-1]["done"] == 4
+
+
+def test_a_log_that_is_full_does_not_end_the_job(tmp_path: Path, loopback: Loopback) -> None:
+    loopback.script(answer=lambda _: chat("A flower."))
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / "in" / name).write_bytes(b"")
+    shutil.copy(SAMPLES / "flower.jpg", tmp_path / "in" / "z.jpg")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "visionpipe", "caption", "in", "-o", "out.jsonl", *against(loopback)],
+            cwd=tmp_path,
+            env=environment(GATEWAY),
+            stderr=full,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 1
+    found = {path: line["outcome"] for path, line in lines(tmp_path / "out.jsonl").items()}
+    assert found == {"a.jpg": "failed", "b.jpg": "failed", "c.jpg": "failed", "z.jpg": "done"}

@@ -61,6 +61,7 @@ def test_describe_reads_stdin_and_prints_json(tmp_path: Path, loopback: Loopback
         (["caption", SAMPLES, "--budget", "much"], 2, "5 CNY"),
         (["models", "glm-4v-plsu"], 2, "glm-4v-plus"),
         (["nonsense"], 2, "nonsense"),
+        (["sandbox", "--port", "99999"], 2, "65535"),
         (["describe"], 2, "Missing argument"),
     ],
 )
@@ -153,6 +154,12 @@ def test_check_gives_each_file_one_line(tmp_path: Path) -> None:
     assert sorted(shown) == sorted(
         ["\\x1b[31mred.jpg", "two\\nlines.jpg", "写真 😀.jpg", "\\u202egpj.exe.jpg"]
     )
+
+
+def test_an_ascii_output_shows_other_characters_by_number(tmp_path: Path) -> None:
+    done = visionpipe("models", folder=tmp_path, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert done.returncode == 0, done.stderr
+    assert "\\xa54 / \\xa54" in done.stdout
 
 
 @pytest.mark.parametrize("command", [["models"], ["check", SAMPLES], ["describe", SAMPLES / "flower.jpg"]])

@@ -5,6 +5,7 @@ Exit status: 0 all well, 1 something failed, 2 the command or its settings are w
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
@@ -54,7 +55,7 @@ def options(
 
 def run() -> NoReturn:
     """Run the command line and exit with its status."""
-    _open_closed_streams()
+    _make_streams_writable()
     try:
         app(standalone_mode=True)
     except VisionPipeError as error:
@@ -75,9 +76,12 @@ def run() -> NoReturn:
     sys.exit(0)
 
 
-def _open_closed_streams() -> None:
+def _make_streams_writable() -> None:
     """A job started without stdout or stderr (``>&-``) has none of the two in Python, and their descriptors
-    would go to the next files that are opened."""
+    would go to the next files that are opened. One whose encoding lacks a character shows its number."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for the whole process
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")

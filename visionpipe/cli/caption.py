@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import FrameType
@@ -228,8 +228,11 @@ def _interruptible(run: Run | BatchRun) -> Iterator[None]:
         nonlocal pressed
         pressed += 1
         if pressed == 1:
-            sys.stderr.write("\nstopping; what is under way is awaited. Press Ctrl-C again to end at once.\n")
             run.stop()
+            with suppress(OSError):
+                sys.stderr.write(
+                    "\nstopping; what is under way is awaited. Press Ctrl-C again to end at once.\n"
+                )
         else:
             run.abort()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -70,12 +71,17 @@ class PlainLines(Quiet):
     def __call__(self, event: Event) -> None:
         match event:
             case ItemEnded(result=result, kept=False) if result.failure is not None:
-                self._write(f"failed: {failure_line(event)}\n")
+                self._say(f"failed: {failure_line(event)}\n")
             case RunStopping():
-                self._write(f"{stopping_line(event)}\n")
+                self._say(f"{stopping_line(event)}\n")
         if isinstance(event, ItemEnded) and self._clock() >= self._next:
             self._next = self._clock() + _SECONDS_BETWEEN_LINES
-            self._write(f"{progress_line(event.progress)}\n")
+            self._say(f"{progress_line(event.progress)}\n")
+
+    def _say(self, line: str) -> None:
+        # A log that is full is no reason to end a night's work; the exit status still tells that it is.
+        with suppress(OSError):
+            self._write(line)
 
 
 class JsonLines(Quiet):

@@ -19,7 +19,7 @@ def sandbox(
     host: Annotated[
         str, typer.Option(help="Address to bind to; another than loopback needs --key.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8011,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8011,
     key: Annotated[list[str] | None, typer.Option(help="A key to take (id.secret); may be repeated.")] = None,
     answers: Annotated[
         Literal["engine", "saw", "saw_json", "script"],
