@@ -48,6 +48,13 @@ def test_what_is_in_range_passes(parameters: Parameters) -> None:
         (Parameters(max_tokens=0), "below 1"),
         (Parameters(user_id="u"), "Use 6 to 128"),
         (Parameters(stop=("a", "b")), "m takes 1"),
+        (Parameters(temperature="0.5"), "temperature: '0.5' is not a number"),  # type: ignore[arg-type] # as untyped callers do
+        (Parameters(top_p=True), "top_p: True is not a number"),
+        (Parameters(max_tokens=1.5), "max_tokens: 1.5 is not a whole number"),  # type: ignore[arg-type] # as above
+        (Parameters(max_tokens=True), "max_tokens: True is not"),
+        (Parameters(stop="END"), "stop: 'END' is not a sequence of texts"),  # type: ignore[arg-type] # as above
+        (Parameters(thinking="maybe"), "thinking: 'maybe' is not 'on' or 'off'"),  # type: ignore[arg-type] # as above
+        (Parameters(user_id=1234567), "user_id: 1234567 is not a text"),  # type: ignore[arg-type] # as above
     ],
 )
 def test_what_is_out_of_range_is_refused(parameters: Parameters, words: str) -> None:

@@ -17,9 +17,10 @@ def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
     Ranges are the platform FAQ's: temperature and top_p in [0.0, 1.0], not both at once.
 
     Raises:
-        ParameterError: a value out of its range, or two that exclude one another.
+        ParameterError: a value of another kind or out of its range, or two that exclude one another.
         UnsupportedError: the model has no such switch.
     """
+    _check_kinds(parameters)
     _check_sampling(parameters, model)
     _check_output(parameters, model)
     _check_thinking(parameters, model)
@@ -39,6 +40,33 @@ def settle_thinking(parameters: Parameters, model: ModelRecord) -> tuple[Paramet
         return parameters, ()
     note = Adjustment("dropped", "thinking", f"{model.id} {mode} thinks, so {asked!r} need not be sent")
     return replace(parameters, thinking=None), (note,)
+
+
+def _check_kinds(parameters: Parameters) -> None:
+    """Callers without a type checker: what Python or the service would misread is told by its name."""
+
+    def number(value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+
+    def whole(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def text(value: object) -> bool:
+        return isinstance(value, str)
+
+    def texts(value: object) -> bool:
+        return isinstance(value, tuple | list) and all(isinstance(part, str) for part in value)
+
+    for name, value, fits, wanted in (
+        ("temperature", parameters.temperature, number, "a number"),
+        ("top_p", parameters.top_p, number, "a number"),
+        ("max_tokens", parameters.max_tokens, whole, "a whole number"),
+        ("stop", parameters.stop, texts, "a sequence of texts, such as ('END',)"),
+        ("thinking", parameters.thinking, ("on", "off").__contains__, "'on' or 'off'"),
+        ("user_id", parameters.user_id, text, "a text"),
+    ):
+        if value is not None and not fits(value):
+            raise ParameterError(f"{value!r} is not {wanted}", cure=f"Give {wanted}.", subject=name)
 
 
 def _check_sampling(parameters: Parameters, model: ModelRecord) -> None:
