@@ -1,7 +1,7 @@
 """Writes bytes to files so that a kill or a full disk leaves no half-written result behind.
 
 The rule: a file is either appended to, and cut back when a write fails, or written under a temporary name in
-its own folder and renamed when it is whole.
+its own folder and renamed when it is whole. A link stays, and the file it leads to is written so.
 """
 
 from __future__ import annotations
@@ -53,6 +53,21 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
+def led_to(path: Path) -> Path:
+    """The file that ``path`` stands for: where it is a link, what it leads to, there or not.
+
+    Raises:
+        OutputError: it leads round in a circle, or into a folder that may not be entered.
+    """
+    if not path.is_symlink():
+        return path
+    with output_errors(path):
+        try:
+            return Path(os.path.realpath(path, strict=True))
+        except FileNotFoundError:
+            return Path(os.path.realpath(path))
+
+
 def draft_path(path: Path) -> Path:
     """Where a growing output is written anew before it takes the place of ``path``."""
     return path.with_name(f"{path.name}.rebuilding")
@@ -73,7 +88,7 @@ class GrowingFile:
         self._sync_every = sync_every
         self._unsynced = 0
         with output_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            led_to(path).parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | (0 if keep else os.O_TRUNC)
             self._fd: int | None = os.open(path, flags, 0o666)
             self.size = os.lseek(self._fd, 0, os.SEEK_END)
@@ -157,12 +172,12 @@ class GrowingFile:
 
 
 class ReplacingFile(GrowingFile):
-    """A file written beside ``target`` that takes its place on :meth:`finish`."""
+    """A file written beside ``target``, or what that leads to, whose place it takes on :meth:`finish`."""
 
     def __init__(self, target: Path, *, durable: bool = True) -> None:
-        self.target = target
+        self.target = led_to(target)
         self._durable = durable
-        super().__init__(partial_path(target))
+        super().__init__(partial_path(self.target))
         self._unsynced = 1  # even an empty file is put on the disk before it replaces another
 
     def sync(self) -> None:

@@ -27,7 +27,7 @@ from visionpipe.errors import OutputError
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, Column, Value, from_row, to_row
 from visionpipe.sinks.fields import Field, fields_of
-from visionpipe.sinks.files import disk_full, output_errors
+from visionpipe.sinks.files import disk_full, led_to, output_errors
 from visionpipe.sinks.records import load
 
 _TYPES = {
@@ -71,7 +71,7 @@ class SqliteSink:
         self._upsert = _upsert((*COLUMNS, *(field.column for field in self._fields)))
         self._extended = False
         with output_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            led_to(self.path).parent.mkdir(parents=True, exist_ok=True)
         self._database: sqlite3.Connection | None = None
         with self._database_errors():
             self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from visionpipe.errors import OutputError
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.sinks.files import GrowingFile, output_errors, partial_path
+from visionpipe.sinks.files import GrowingFile, led_to, output_errors, partial_path
 from visionpipe.sinks.records import dump, encodable
 from visionpipe.sinks.sink import Locate
 
@@ -143,7 +143,7 @@ class WebDatasetSink:
         return shard if shard is not None else self._next_shard()
 
     def _next_shard(self) -> GrowingFile:
-        target = self._target(len(self._shards))
+        target = led_to(self._target(len(self._shards)))
         self._shard = GrowingFile(partial_path(target))
         self._shards.append(target)
         self._in_shard = 0
