@@ -96,6 +96,12 @@ class Courier:
             return True
         raise AssertionError("the last try returns or raises")
 
+    def is_gone(self, file: ShelvedFile, error: VisionPipeError) -> bool:
+        """Whether ``error``, met when asking after a file's batch, means that the service has none: it says
+        so, and does not list it either."""
+        says_so = isinstance(error, RejectedRequestError) or getattr(error, "status", None) == 404
+        return says_so and all(batch.id != file.batch_id for batch in self._batches())
+
     def fetch(self, batch: BatchRecord) -> list[Path]:
         """The output and error files of an ended batch; what is here already is not fetched again."""
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from visionpipe.pipeline.answerer import Answer, Judge, Prepared
 from visionpipe.pipeline.asking import not_good_enough
 from visionpipe.pipeline.items import Item, done, failed, shared
 from visionpipe.pipeline.journal import Sent
-from visionpipe.pipeline.provider_batch.shelf import ShelvedLine
+from visionpipe.pipeline.provider_batch.shelf import ShelvedFile, ShelvedLine
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import MisfitError, Schema
@@ -88,6 +88,17 @@ def no_answer(line: ShelvedLine, batch: BatchRecord, now: float) -> ItemResult:
         BatchStatus.CANCELLED: ("the batch was cancelled before this line", again, "batch_cancelled"),
     }.get(batch.status, ("the batch ended without an answer to this line", again, "batch_line_missing"))
     return failed(_item(line), ServerError(reason, cure=cure, subject=batch.id, code=code), now)
+
+
+def lost(line: ShelvedLine, file: ShelvedFile, now: float) -> ItemResult:
+    """How an item ends whose batch the service no longer knows."""
+    error = ServerError(
+        "the service no longer knows the batch (it keeps one for 30 days)",
+        cure="Run again with failures retried; what it answered may have been billed.",
+        subject=file.batch_id or file.name,
+        code="batch_lost",
+    )
+    return failed(_item(line), error, now)
 
 
 def _item(line: ShelvedLine) -> Item:

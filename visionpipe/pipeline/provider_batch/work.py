@@ -22,7 +22,7 @@ from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.provider_batch.courier import Courier
-from visionpipe.pipeline.provider_batch.results import end_of, no_answer, share_of
+from visionpipe.pipeline.provider_batch.results import end_of, lost, no_answer, share_of
 from visionpipe.pipeline.provider_batch.shelf import Shelf, ShelvedFile, ShelvedLine
 from visionpipe.pipeline.screen import LISTED_TWICE, Fresh, Kept, Refused, Screen, Skipped
 from visionpipe.registry.records import ModelRecord
@@ -36,7 +36,7 @@ from visionpipe.wire.batches import BatchRecord
 
 @dataclass(frozen=True, slots=True)
 class BatchEvent:
-    """A file has come a step further: written, uploaded, created, a service's word, or collected.
+    """A file has come a step further: written, uploaded, created, a service's word, collected, or lost.
 
     ``lines`` are in the file, ``trouble`` is what a question after it met and will be asked again.
     """
@@ -281,12 +281,16 @@ class Work:
 
     def _collect(self) -> Iterator[Ended]:
         """Ask once after every batch, and read those that have ended."""
-        for file in self._job.shelf.files():
+        job = self._job
+        for file in job.shelf.files():
             if file.batch_id is None:
                 continue
             try:
-                batch = self._job.client.batches.get(file.batch_id)
+                batch = job.client.batches.get(file.batch_id)
             except VisionPipeError as error:
+                if job.courier.is_gone(file, error):
+                    yield from self._lose(file, file.batch_id, str(error))
+                    continue
                 if not error.retryable or error.scope == "job":
                     raise
                 # A batch takes hours: an hour's outage is waited out like the rest.
@@ -301,13 +305,23 @@ class Work:
         paths = job.courier.fetch(batch)
         for answer in job.client.batches.read(paths, job.model.id):
             yield from self._settle(job.shelf.waiting(file.number, answer.custom_id), answer)
-        while left := job.shelf.unanswered(file.number):
-            for identity in left:
-                for line in job.shelf.waiting(file.number, identity):
-                    if not line.ended:
-                        yield self._close(line, no_answer(line, batch, self._clock()))
+        yield from self._close_rest(file, lambda line: no_answer(line, batch, self._clock()))
         job.courier.settle(file, batch.id)
         self._tell(BatchEvent(file.name, "collected", file.lines, batch.id))
+
+    def _close_rest(self, file: ShelvedFile, end: Callable[[ShelvedLine], ItemResult]) -> Iterator[Ended]:
+        """End whoever still waits for a line of a file."""
+        while left := self._job.shelf.unanswered(file.number):
+            for identity in left:
+                for line in self._job.shelf.waiting(file.number, identity):
+                    if not line.ended:
+                        yield self._close(line, end(line))
+
+    def _lose(self, file: ShelvedFile, batch_id: str, trouble: str) -> Iterator[Ended]:
+        """The service has forgotten the batch."""
+        yield from self._close_rest(file, lambda line: lost(line, file, self._clock()))
+        self._job.courier.settle(file, batch_id)
+        self._tell(BatchEvent(file.name, "lost", file.lines, batch_id, trouble))
 
     def _settle(self, lines: list[ShelvedLine], answer: BatchAnswer) -> Iterator[Ended]:
         """A line is answered: so end all who wait for it."""
