@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
@@ -116,9 +116,19 @@ class AsyncClient(AsyncServices, AsyncClips):
         call = self._calls.streamed(prepared.single("stream"), prepared.model)
         return AsyncStream(*await self._run(call), done)
 
+    @overload
     async def extract(
-        self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
-    ) -> Extraction[T]:
+        self, schema: type[T], *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> Extraction[T]: ...
+
+    @overload
+    async def extract(
+        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> Extraction[Any]: ...
+
+    async def extract(
+        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> Extraction[Any]:
         """Structured data about images.
 
         Args:
@@ -131,15 +141,25 @@ class AsyncClient(AsyncServices, AsyncClips):
             UnreadableAnswerError: the answer did not fit, nor did the second one.
             VisionPipeError: as for :meth:`ask`.
         """
-        wanted: Schema[T] = Schema(schema)
+        wanted: Schema[Any] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
         return await self.send_extraction(await self.prepare(question, *images, **options), wanted)
 
+    @overload
     async def extract_stream(
-        self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
-    ) -> AsyncObjectStream[T]:
+        self, schema: type[T], *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncObjectStream[T]: ...
+
+    @overload
+    async def extract_stream(
+        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncObjectStream[Any]: ...
+
+    async def extract_stream(
+        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> AsyncObjectStream[Any]:
         """As :meth:`Client.extract_stream`."""
-        wanted: Schema[T] = Schema(schema)
+        wanted: Schema[Any] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
         prepared = asked_for(await self.prepare(question, *images, **options), wanted, self.settings.lang)
         return AsyncObjectStream(await self._stream(prepared), wanted)

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
@@ -156,9 +156,19 @@ class Client(Services, Clips):
         call = self._calls.streamed(prepared.single("stream"), prepared.model)
         return Stream(*self._run(call), done)
 
+    @overload
     def extract(
-        self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
-    ) -> Extraction[T]:
+        self, schema: type[T], *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> Extraction[T]: ...
+
+    @overload
+    def extract(
+        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> Extraction[Any]: ...
+
+    def extract(
+        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> Extraction[Any]:
         """Structured data about images.
 
         Args:
@@ -171,18 +181,28 @@ class Client(Services, Clips):
             UnreadableAnswerError: the answer did not fit, nor did the second one.
             VisionPipeError: as for :meth:`ask`.
         """
-        wanted: Schema[T] = Schema(schema)
+        wanted: Schema[Any] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
         return self.send_extraction(self.prepare(question, *images, **options), wanted)
 
+    @overload
     def extract_stream(
-        self, schema: type[T] | Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
-    ) -> ObjectStream[T]:
+        self, schema: type[T], *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> ObjectStream[T]: ...
+
+    @overload
+    def extract_stream(
+        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> ObjectStream[Any]: ...
+
+    def extract_stream(
+        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+    ) -> ObjectStream[Any]:
         """As :meth:`extract`, giving the document while it is written; ``.value`` at the end.
 
         What comes on the way is plain JSON data, not held against the schema; nothing is asked again.
         """
-        wanted: Schema[T] = Schema(schema)
+        wanted: Schema[Any] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
         prepared = asked_for(self.prepare(question, *images, **options), wanted, self.settings.lang)
         return ObjectStream(self._stream(prepared), wanted)
