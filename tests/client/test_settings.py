@@ -78,7 +78,12 @@ def test_settings_may_stand_in_pyproject(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("modle = 'x'", "unknown setting 'modle'"), ("model = ", "cannot be read"), ("lang = 'fr'", "'fr'")],
+    [
+        ("modle = 'x'", "unknown setting 'modle'"),
+        ("model = ", "cannot be read"),
+        ("lang = 'fr'", "'fr'"),
+        ("model = 5", "visionpipe.toml: model is 5, not a text"),
+    ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "visionpipe.toml").write_text(text)

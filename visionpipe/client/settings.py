@@ -163,6 +163,11 @@ def _read_file(folder: Path) -> dict[str, Any]:
                 cure=f"Use one of {', '.join(_KNOWN_KEYS)}.",
                 subject=str(path),
             )
+        for key, value in found.items():
+            if not isinstance(value, str):
+                raise ConfigurationError(
+                    f"{key} is {value!r}, not a text", cure="Write it in quotes.", subject=str(path)
+                )
         if found:
             return dict(found)
     return {}
