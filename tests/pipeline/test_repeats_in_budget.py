@@ -74,7 +74,7 @@ def test_a_first_answer_counts_where_the_second_request_is_refused(
     busy = {"kind": "error", "code": "1302", "retry_after": "0"}
     sandbox.set_scenario({"rule": [{"after": 1, "every": 2, "fault": busy}]})
     with client_for(sandbox) as client:
-        run = asked(client, tmp_path / "in", tmp_path / "j", concurrency=1, budget=Caps(6))
+        run = asked(client, tmp_path / "in", tmp_path / "j", concurrency=1, budget=Caps(6), job_seconds=20)
     assert answers(sandbox) == 6
     assert run.summary is not None
     assert run.summary.requests == 6
