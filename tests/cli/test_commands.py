@@ -156,8 +156,15 @@ def test_check_gives_each_file_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_an_ascii_output_shows_other_characters_by_number(tmp_path: Path) -> None:
-    done = visionpipe("models", folder=tmp_path, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_an_ascii_output_shows_other_characters_by_number(tmp_path: Path, env: dict[str, str]) -> None:
+    done = visionpipe("models", folder=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert "\\xa54 / \\xa54" in done.stdout
 
