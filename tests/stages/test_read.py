@@ -141,8 +141,9 @@ def test_a_cut_answer_is_kept_with_a_note() -> None:
     "body", [b"<html>", b"", b"[]", b"{}", b'{"choices":[]}', b'{"choices":[{}]}', b'{"choices":[1]}']
 )
 def test_what_is_no_answer(body: bytes) -> None:
-    with pytest.raises(errors.UnreadableAnswerError, match="base URL"):
+    with pytest.raises(errors.UnreadableAnswerError, match="base URL") as caught:
         read_reply(body, CONTEXT, ANSWERED)
+    assert caught.value.retryable  # a network's sign-in page is gone tomorrow
 
 
 def test_an_error_with_status_200() -> None:
