@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from visionpipe.errors import ParameterError, UnreadableSourceError
-from visionpipe.loaders.sources import SkippedSource, Source, SourceSpec, find_sources
+from visionpipe.loaders.sources import FailedSource, SkippedSource, Source, SourceSpec, find_sources
+from visionpipe.loaders.walking import walk
 from visionpipe.testing.images import gif_bytes, jpeg_bytes
 
 MP4 = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"
@@ -262,4 +266,39 @@ def test_a_folder_that_vanishes_on_the_way_is_counted(tmp_path: Path) -> None:
     assert next(found) == Source("a/1.jpg", str(tmp_path / "a" / "1.jpg"))
     (tmp_path / "b" / "2.jpg").unlink()
     (tmp_path / "b").rmdir()
-    assert [(f.name, getattr(f, "reason", "")) for f in found] == [("b/", "unreadable"), ("c.jpg", "")]
+    failed, last = found
+    assert isinstance(failed, FailedSource)
+    assert failed.name == "b/"
+    assert failed.error.code == "vanished"
+    assert last.name == "c.jpg"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (errno.EACCES, "permission"),
+        (errno.EPERM, "permission"),
+        (errno.EIO, "unreadable"),
+        (errno.ENOENT, "vanished"),
+    ],
+)
+def test_a_folder_that_cannot_be_listed_is_a_failure_that_may_pass(
+    tmp_path: Path, number: int, code: str
+) -> None:
+    tree(tmp_path, {"a/1.jpg": b"", "b/2.jpg": b"", "c.jpg": b""})
+
+    def scan(folder: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+        if folder.endswith("b"):
+            raise OSError(number, os.strerror(number), folder)
+        return os.scandir(folder)
+
+    found = list(walk(str(tmp_path), "photos/", scan=scan))
+    assert [one.name for one in found] == ["photos/a/1.jpg", "photos/b/", "photos/c.jpg"]
+    failed = found[1]
+    assert isinstance(failed, FailedSource)
+    assert failed.error.subject == "photos/b/"
+    assert failed.error.code == code
+    assert failed.error.retryable
+    assert failed.error.scope == "item"
+    assert os.strerror(number) in failed.error.reason
+    assert "run again" in failed.error.cure

@@ -1,9 +1,13 @@
-"""What finding sources gives: something to work on, or something left alone, and why."""
+"""What finding sources gives: something to work on, something left alone, or something that is out of reach,
+and why."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from visionpipe.errors import VisionPipeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +35,14 @@ class SkippedSource:
     name: str
     reason: str
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedSource:
+    """A folder (its ``name`` ends in a slash) that cannot be listed, so that nobody knows what it holds."""
+
+    name: str
+    error: VisionPipeError
+
+
+Found: TypeAlias = Source | SkippedSource | FailedSource

@@ -1,7 +1,8 @@
 """Where a run's items come from: folders, globs, files, URLs, and lists of them, in a stable order.
 
-The rule: everything met is either a Source or a SkippedSource with its reason, nothing but what the job
-itself writes is passed over in silence; and a million files cost the memory of one folder's listing.
+The rule: everything met is a Source, a SkippedSource with its reason or a FailedSource with its error;
+nothing but what the job itself writes is passed over in silence; and a million files cost the memory of one
+folder's listing.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from visionpipe.errors import ParameterError, UnreadableSourceError
 from visionpipe.loaders.disk import unreadable
 from visionpipe.loaders.listing import LIST_SUFFIXES, PathList
 from visionpipe.loaders.own_files import OwnFiles
-from visionpipe.loaders.source import SkippedSource, Source
+from visionpipe.loaders.source import FailedSource, Found, SkippedSource, Source
 from visionpipe.loaders.walking import Pattern, printable, walk
 
-__all__ = ["Found", "SkippedSource", "Source", "SourceListing", "SourceSpec", "find_sources"]
+__all__ = ["FailedSource", "Found", "SkippedSource", "Source", "SourceListing", "SourceSpec", "find_sources"]
 
 SourceSpec: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
-Found: TypeAlias = Source | SkippedSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,22 +6,28 @@ entered once.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TypeAlias
 
 from visionpipe.errors import UnreadableSourceError
 from visionpipe.loaders.disk import open_regular
 from visionpipe.loaders.own_files import OwnFiles, is_image_name
 from visionpipe.loaders.sniff import IMAGE_SUFFIXES, kind_of
-from visionpipe.loaders.source import SkippedSource, Source
+from visionpipe.loaders.source import FailedSource, Found, SkippedSource, Source
 from visionpipe.loaders.video import CLIP_SUFFIXES
 
 _SIDECARS = frozenset([".txt", ".json", ".xmp", ".yaml", ".yml", ".aae", ".thm", ".srt", ".vtt"])
 _CLUTTER = frozenset(["thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"])
 _HEAD_BYTES = 512
+
+Scan: TypeAlias = Callable[[str], AbstractContextManager[Iterator[os.DirEntry[str]]]]
+"""Lists a folder, as :func:`os.scandir` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,9 @@ def walk(
     recursive: bool = True,
     pattern: Pattern | None = None,
     own: OwnFiles | None = None,
-) -> Iterator[Source | SkippedSource]:
-    """The files under ``folder``, as sources or skipped.
+    scan: Scan = os.scandir,
+) -> Iterator[Found]:
+    """The files under ``folder``, as sources or skipped, and the folders that cannot be listed, as failed.
 
     Args:
         folder: where to begin.
@@ -86,16 +93,17 @@ def walk(
         recursive: whether to enter folders; with a pattern, the pattern says.
         pattern: only what it matches is met at all.
         own: not met at all.
+        scan: lists a folder.
     """
     visited = {_identity(folder)}
     start = pattern.start() if pattern is not None else frozenset[int]()
-    levels = [_entries(folder, prefix, start, own)]
+    levels = [_entries(folder, prefix, start, own, scan)]
     while levels:
         entry = next(levels[-1], None)
         if entry is None:
             levels.pop()
             continue
-        if isinstance(entry, SkippedSource):
+        if isinstance(entry, FailedSource):
             yield entry
             continue
         path, name, at, siblings, is_folder = entry
@@ -117,20 +125,21 @@ def walk(
                 yield SkippedSource(name + "/", "visited", "a link to a folder that is in the run already")
             else:
                 visited.add(identity)
-                levels.append(_entries(path, name + "/", ahead, own))
+                levels.append(_entries(path, name + "/", ahead, own, scan))
 
 
 _Entry = tuple[str, str, frozenset[int], frozenset[str], bool]
 
 
 def _entries(
-    folder: str, prefix: str, at: frozenset[int], own: OwnFiles | None
-) -> Iterator[_Entry | SkippedSource]:
+    folder: str, prefix: str, at: frozenset[int], own: OwnFiles | None, scan: Scan
+) -> Iterator[_Entry | FailedSource]:
     try:
-        with os.scandir(folder) as listing:
+        with scan(folder) as listing:
             met = sorted((entry.name, _is_folder(entry)) for entry in listing)
     except OSError as error:
-        yield SkippedSource(prefix, "unreadable", f"the folder cannot be listed ({error.strerror})")
+        name = prefix or "./"
+        yield FailedSource(name, _unlistable(error, name))
         return
     images = [name for name, is_folder in met if not is_folder and is_image_name(name)]
     siblings = frozenset(images) | {name.rpartition(".")[0] for name in images}
@@ -140,6 +149,24 @@ def _entries(
         if is_own is not None and is_own(name):
             continue
         yield base + name, prefix + printable(name), at, siblings, is_folder
+
+
+def _unlistable(error: OSError, name: str) -> UnreadableSourceError:
+    """The error for a folder; whatever the cause, its images may be there another time."""
+    cure = "Check the disk or the network share, and run again."
+    code = "unreadable"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        cure, code = "Let this user list it, or run as its owner; then run again.", "permission"
+    elif error.errno == errno.ENOENT:
+        cure, code = "Put it back, or leave it out; then run again.", "vanished"
+    elif error.errno == errno.ENAMETOOLONG:
+        cure = "Move it up, or begin the run from a folder nearer to it; then run again."
+    return UnreadableSourceError(
+        f"the folder cannot be listed ({error.strerror}), so its images are not known",
+        cure=cure,
+        subject=name,
+        code=code,
+    )
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from visionpipe.errors import ConfigurationError, VisionPipeError
-from visionpipe.loaders.sources import SkippedSource, Source
+from visionpipe.loaders.sources import Found, Source
 from visionpipe.pipeline.answerer import Answerer, Judge
 from visionpipe.pipeline.asking import Asking, Next
 from visionpipe.pipeline.budget import Budget
@@ -57,7 +57,7 @@ class Crew:
 class Engine:
     """Works a listing off. Results and events come out of :attr:`output`, which closes at the end."""
 
-    def __init__(self, sources: Iterator[Source | SkippedSource], crew: Crew) -> None:
+    def __init__(self, sources: Iterator[Found], crew: Crew) -> None:
         self._crew = crew
         self._sources = sources
         self._sources_lock = threading.Lock()
@@ -209,7 +209,7 @@ class Engine:
             self._finish_if_empty()
         return False
 
-    def _take_in(self, source: Source | SkippedSource, number: int) -> None:
+    def _take_in(self, source: Found, number: int) -> None:
         crew = self._crew
         begun = crew.clock()
         look = crew.screen.look(source)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +159,8 @@ class Journal(JournalView):
 
     def adopt(self, source: str, question: str) -> None:
         """Counts an earlier job's result as this job's too, because its question was the same."""
+        for statement in self._listed_folders(source):
+            self.database.later(statement)
         self.database.later(
             (
                 "UPDATE results SET job = ? WHERE source = ? AND question = ? AND job <> ?",
@@ -208,6 +210,7 @@ class Journal(JournalView):
             elif self._seen.may_hold(_unasked(key.source)):
                 # An earlier end without a question (its prompt could not be made) is superseded.
                 statements.append(("DELETE FROM results WHERE source = ? AND question = ''", (key.source,)))
+            statements += self._listed_folders(key.source)
         self.database.write(*statements)
 
     def end(self, ending: str) -> None:
@@ -227,6 +230,18 @@ class Journal(JournalView):
             if self._lock is not None:
                 self._lock.close()
                 self._lock = None
+
+    def _listed_folders(self, source: str) -> Iterator[Statement]:
+        """An earlier failure to list a folder is superseded by anything met in it."""
+        end = source.find("/")
+        while 0 <= end < len(source) - 1:
+            folder = source[: end + 1]
+            if self._seen.may_hold(_unasked(folder)):
+                yield (
+                    "DELETE FROM results WHERE source = ? AND question = '' AND outcome = 'failed'",
+                    (folder,),
+                )
+            end = source.find("/", end + 1)
 
     def _note(self, source: str, content: str | None) -> None:
         self._seen.add(source)

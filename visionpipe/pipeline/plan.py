@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from visionpipe.errors import VisionPipeError
-from visionpipe.loaders.sources import Found, SkippedSource, Source
+from visionpipe.loaders.sources import Found, Source
 from visionpipe.pipeline.answerer import Answerer
 from visionpipe.pipeline.duplicates import Near
 from visionpipe.pipeline.screen import Fresh, Kept, Refused, Screen, Skipped
@@ -172,7 +172,7 @@ class Plan:
                 return PlanItem(source.name, "refuse", failure=Failure.of(look.error))
             case Fresh() if isinstance(source, Source):
                 return self._fresh(source, look)
-        raise AssertionError("a listing holds sources and skipped sources")
+        raise AssertionError("only a source can be fresh")
 
     def _fresh(self, source: Source, look: Fresh) -> PlanItem:
         mark = hashlib.sha256(f"{look.content} {look.key.question}".encode()).digest()[:16]
@@ -206,7 +206,7 @@ def collisions(sources: Iterable[Found], sidecar: Callable[[str], str]) -> Itera
     """
     owners: dict[bytes, str] = {}
     for source in sources:
-        if isinstance(source, SkippedSource):
+        if not isinstance(source, Source):
             continue
         mark = hashlib.sha256(sidecar(source.name).encode("utf-8", "surrogatepass")).digest()[:12]
         if mark in owners:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from visionpipe.errors import VisionPipeError
-from visionpipe.loaders.sources import SkippedSource, Source
+from visionpipe.loaders.sources import FailedSource, Found, SkippedSource, Source
 from visionpipe.pipeline.answerer import Render, Skip
 from visionpipe.pipeline.fingerprint import Stat, content_of_link, fingerprint, is_link, stat_of
 from visionpipe.pipeline.journal import Key
@@ -47,7 +47,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Cannot be asked about: its file cannot be read, or a field of its prompt is missing."""
+    """Cannot be asked about: its file or folder cannot be read, or a field of its prompt is missing."""
 
     key: Key
     error: VisionPipeError
@@ -94,11 +94,13 @@ class Screen:
         """The first run whose answers may be shared with other items of the same bytes."""
         return self.run if self.force else 0
 
-    def look(self, source: Source | SkippedSource) -> Look:
+    def look(self, source: Found) -> Look:
         """Decides about one item of the listing."""
         key = Key(source.name, NO_QUESTION, None)
         if isinstance(source, SkippedSource):
             return Skipped(key, source.reason, detail=source.detail)
+        if isinstance(source, FailedSource):
+            return Refused(key, source.error)
         try:
             prompt = self.render(source)
             key = Key(source.name, self._question(prompt), None)

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from visionpipe.errors import OutputError
 from visionpipe.loaders.own_files import OwnFiles
 from visionpipe.loaders.sources import (
+    FailedSource,
     Found,
     SkippedSource,
     Source,
@@ -50,10 +51,10 @@ class Sources:
         if isinstance(given, SourceListing):
             return iter(replace(given, own=self._own | (given.own or OwnFiles())))
         if isinstance(given, Sequence):
-            specs = [one for one in given if not isinstance(one, Source | SkippedSource)]
+            specs = [one for one in given if not isinstance(one, FailedSource | SkippedSource | Source)]
             if specs:
                 return find_sources(specs, own=self._own)
-        return (one for one in given if isinstance(one, Source | SkippedSource))
+        return (one for one in given if isinstance(one, FailedSource | SkippedSource | Source))
 
     @property
     def repeatable(self) -> bool:

@@ -1,0 +1,41 @@
+"""What a job is told to read: folders out of reach, and lists, files and folders that hold nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.cli.commands import lines, visionpipe
+from visionpipe.testing.images import jpeg_bytes
+
+
+def picture(path: Path, width: int = 64) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(jpeg_bytes(width, 48))
+    return path
+
+
+def bury(folder: Path) -> None:
+    """Make folders within folders until their path is too long for any user to list."""
+    held = os.open(folder, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 240, dir_fd=held)
+        inner = os.open("d" * 240, os.O_RDONLY, dir_fd=held)
+        os.close(held)
+        held = inner
+    os.close(held)
+
+
+def test_a_folder_that_cannot_be_listed_fails_the_run(tmp_path: Path) -> None:
+    picture(tmp_path / "photos" / "a.jpg")
+    bury(tmp_path / "photos")
+    done = visionpipe("caption", "photos", "-o", "out.jsonl", folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "2 items: 1 done, 1 failed" in done.stderr
+    failed = next(line for name, line in lines(tmp_path / "out.jsonl").items() if name.endswith("/"))
+    assert failed["outcome"] == "failed"
+    assert failed["error"]["retryable"]
+    assert "cannot be listed" in failed["error"]["reason"]
+    planned = visionpipe("check", "photos", "-o", "out.jsonl", folder=tmp_path)
+    assert planned.returncode == 1, planned.stdout
+    assert "1 to refuse" in planned.stdout
