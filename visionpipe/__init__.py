@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from visionpipe.registry.lookup import Registry
     from visionpipe.reply import Reply
     from visionpipe.stages.function_tool import FunctionTool
-    from visionpipe.stages.quality import QualityPolicy
+    from visionpipe.stages.quality_policy import QualityPolicy
     from visionpipe.stages.retry import RetryPolicy
     from visionpipe.stages.tools import Retrieval, WebSearch
     from visionpipe.video.options import WatchOptions
@@ -46,7 +46,7 @@ _HOMES = {
     "InputError": "visionpipe.errors",
     "Pipeline": "visionpipe.pipeline.pipeline",
     "ProviderBatch": "visionpipe.pipeline.provider_batch.job",
-    "QualityPolicy": "visionpipe.stages.quality",
+    "QualityPolicy": "visionpipe.stages.quality_policy",
     "Registry": "visionpipe.registry.lookup",
     "Reply": "visionpipe.reply",
     "Retrieval": "visionpipe.stages.tools",

@@ -15,7 +15,7 @@ from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.provider_batch.results import no_answer
 from visionpipe.pipeline.provider_batch.shelf import ShelvedLine
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.stages.quality import QualityPolicy
+from visionpipe.stages.quality_policy import QualityPolicy
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 from visionpipe.transport.sender import ByteStream

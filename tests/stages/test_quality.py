@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from visionpipe.prompts import presets
 from visionpipe.prompts.presets import Language, Preset
-from visionpipe.stages.quality import KINDS, QualityPolicy, assess, decide
+from visionpipe.stages.quality import assess
+from visionpipe.stages.quality_policy import KINDS, QualityPolicy, decide
 from visionpipe.values import Note
 
 
@@ -256,12 +257,15 @@ def note(kind: str) -> Note:
 
 
 def test_the_policy_asks_again_only_once() -> None:
-    policy = QualityPolicy(refusal="reask")
-    assert decide([note("refusal")], policy, already_reasked=False) == "reask"
-    assert decide([note("refusal")], policy, already_reasked=True) == "keep"
+    policy = QualityPolicy(too_long="reask")
+    assert decide([note("too_long")], policy, already_reasked=False) == "reask"
+    assert decide([note("too_long")], policy, already_reasked=True) == "keep"
 
 
-def test_an_answer_without_text_fails_when_asked_again() -> None:
+def test_what_is_no_answer_fails_when_asked_again() -> None:
+    assert decide([note("refusal")], QualityPolicy(), already_reasked=False) == "reask"
+    assert decide([note("refusal")], QualityPolicy(), already_reasked=True) == "fail"
+    assert decide([note("refusal")], QualityPolicy(refusal="keep"), already_reasked=True) == "keep"
     assert decide([note("empty")], QualityPolicy(), already_reasked=False) == "reask"
     assert decide([note("thinking_only")], QualityPolicy(), already_reasked=True) == "fail"
     assert decide([note("empty")], QualityPolicy(empty="keep"), already_reasked=True) == "keep"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionpipe.cli import connection
+from visionpipe.cli.quality import Quality, quality_policy
 from visionpipe.cli.schema_file import SchemaFile, chosen_schema
 from visionpipe.errors import VisionPipeError
 
@@ -87,6 +88,7 @@ def caption(
     budget_tokens: Annotated[int | None, typer.Option(help="Most tokens in all.")] = None,
     budget_requests: Annotated[int | None, typer.Option(help="Most requests in all.")] = None,
     near_duplicates: Near = None,
+    quality: Quality = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again about failures that may pass.")
     ] = False,
@@ -123,6 +125,7 @@ def caption(
     journal = journal or default_journal(specs, sources)
     asked = chosen_prompt(prompt, preset)
     wanted = chosen_schema(schema, asked)
+    policy = quality_policy(quality)
     root = _root(sources)
     outputs = Outputs(
         specs, journal, SinkOptions(locate=locator(root), root=root, naming=naming, schema=wanted)
@@ -153,6 +156,7 @@ def caption(
                 schema=wanted,
                 journal=journal,
                 budget=caps(budget, budget_tokens, budget_requests),
+                quality=policy,
                 retry_failed=retry_failed,
                 force=force,
                 on_event=on_event,
@@ -169,6 +173,7 @@ def caption(
                 rpm=rpm,
                 tpm=tpm,
                 budget=caps(budget, budget_tokens, budget_requests),
+                quality=policy,
                 near_duplicates=near_duplicates,
                 retry_failed=retry_failed,
                 force=force,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from visionpipe.pipeline.answerer import Answer, Judge, Judgement
 from visionpipe.prompts.presets import Language, Preset
-from visionpipe.stages.quality import QualityPolicy, assess, decide
+from visionpipe.stages.quality import assess
+from visionpipe.stages.quality_policy import QualityPolicy, decide
 
 
 def judge_by(policy: QualityPolicy, preset: Preset | None, lang: Language | None) -> Judge:
@@ -20,6 +21,7 @@ def judge_by(policy: QualityPolicy, preset: Preset | None, lang: Language | None
             reply.text,
             finish_reason=reply.finish_reason,
             reasoning=reply.reasoning,
+            structured=answer.data is not None,
             preset=preset,
             lang=lang,
         )

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from visionpipe.client.client import Client
 from visionpipe.client.options import CallOptions
@@ -39,9 +39,7 @@ from visionpipe.pipeline.sources import Listing, Sources
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import Schema
-
-if TYPE_CHECKING:
-    from visionpipe.stages.quality import QualityPolicy
+from visionpipe.stages.quality_policy import STANDARD, QualityPolicy
 
 # Repairs leave the interpreter free, and a slow disk leaves the processor free.
 _PREPARERS = 4
@@ -68,7 +66,7 @@ class Pipeline:
             look alike to the embedded network, also cropped, mirrored, at another exposure or a moment
             later, with a cosine of 0.9, or another as in ``"features:0.95"`` (0.5 to 1). None: only
             identical files. Forms filled in differently look alike to both.
-        quality: what to do about poor answers; None takes them as they come.
+        quality: what to do about poor answers; None takes them as they come, refusals included.
         judge: judges answers in place of ``quality``.
         skip: says why not to ask about an item (``"sidecar present"``).
         sidecar: from a source's name to its sidecar's; names that collide are found before anything runs.
@@ -98,7 +96,7 @@ class Pipeline:
         limiter: Limiter | None = None,
         budget: Caps | None = None,
         near_duplicates: int | str | None = None,
-        quality: QualityPolicy | None = None,
+        quality: QualityPolicy | None = STANDARD,
         judge: Judge | None = None,
         skip: Skip | None = None,
         sidecar: Callable[[str], str] | None = None,

@@ -241,6 +241,7 @@ class Run:
             duplicates=tally.duplicates,
             failures=tally.failures,
             skips=tally.skips,
+            notes=tally.notes,
             requests=spent.requests,
             refusals=spent.refusals,
             usage=tally.usage,

@@ -14,6 +14,7 @@ from visionpipe.values import JSON, Money, Usage
 
 _MOST_REASONS = 100
 _OTHER = "other reasons"
+_EVERYWHERE = {"local"}
 
 
 STOP_WORDS = {
@@ -38,6 +39,7 @@ class RunSummary:
         duplicates: done by sharing another item's answer.
         failures: failed items by error code.
         skips: skipped items by reason.
+        notes: notes on the answers by kind, "local" excepted, which is on all of them.
         requests: answered in this run, or maybe billed; ``refusals`` were 429s.
         usage, cost: of this run's answers, as billed; one amount a currency.
         seconds: from start to end.
@@ -56,6 +58,7 @@ class RunSummary:
     duplicates: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
     skips: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
     requests: int = 0
     refusals: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -86,6 +89,7 @@ class RunSummary:
             "duplicates": self.duplicates,
             "failures": dict(self.failures),
             "skips": dict(self.skips),
+            "notes": dict(self.notes),
             "requests": self.requests,
             "refusals": self.refusals,
             "usage": self.usage.to_json(),
@@ -114,6 +118,7 @@ class RunSummary:
             lines.append(f"answered by a duplicate: {self.duplicates}")
         lines += [f"failed, {code}: {count}" for code, count in sorted(self.failures.items())]
         lines += [f"skipped, {reason}: {count}" for reason, count in sorted(self.skips.items())]
+        lines += [f"noted, {kind}: {count}" for kind, count in sorted(self.notes.items())]
         if self.requests:
             money = ", ".join(map(str, self.cost)) or "cost not known"
             tokens = f"{self.usage.prompt_tokens} in, {self.usage.completion_tokens} out"
@@ -142,6 +147,7 @@ class Tally:
         self.usage = Usage()
         self._failures: Counter[str] = Counter()
         self._skips: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
 
     @property
     def ended(self) -> int:
@@ -150,6 +156,7 @@ class Tally:
     def count(self, result: ItemResult, *, kept: bool) -> None:
         """One item's end."""
         self.kept += kept
+        self._notes.update({note.kind for note in result.notes} - _EVERYWHERE)
         if result.usage is not None and not kept:
             self.usage += result.usage
         if result.outcome is Outcome.DONE:
@@ -171,3 +178,7 @@ class Tally:
     @property
     def skips(self) -> dict[str, int]:
         return dict(self._skips)
+
+    @property
+    def notes(self) -> dict[str, int]:
+        return dict(self._notes)

@@ -1,4 +1,4 @@
-"""Notes on an answer: what is wrong with it by its own looks, and what to do about it.
+"""Notes on an answer: what is wrong with it by its own looks.
 
 The rule: a note says what can be told for certain from the text; a doubtful case is not noted, since a good
 caption thrown away costs more than a bad one kept. Nothing here changes the answer.
@@ -10,14 +10,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias
 
 from visionpipe.prompts.presets import Checks, Language, Preset
 from visionpipe.stages.refusal import refusal, without_quotations
 from visionpipe.values import JSON, Note
-
-Action: TypeAlias = Literal["keep", "reask", "fail"]
 
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
@@ -30,52 +26,12 @@ _MARKDOWN = re.compile(r"```|^#{1,6} |\*\*[^*\n]+\*\*|^\|.*\|$", re.MULTILINE)
 _LONGEST_PERIOD = 60
 
 
-@dataclass(frozen=True, slots=True)
-class QualityPolicy:
-    """What to do about each kind of note: keep the answer, ask once more, or fail the item.
-
-    An answer asked for again and noted again is kept with its note, except one without text (``empty``,
-    ``thinking_only``), which then fails.
-    """
-
-    empty: Action = "reask"
-    thinking_only: Action = "reask"
-    truncated: Action = "keep"
-    refusal: Action = "keep"
-    repetition: Action = "reask"
-    wrong_language: Action = "keep"
-    too_long: Action = "keep"
-    several_lines: Action = "keep"
-    leftover_markup: Action = "keep"
-
-    def action(self, kind: str) -> Action:
-        """The action for a kind of note; notes of other origin are kept."""
-        return getattr(self, kind) if kind in KINDS else "keep"
-
-
-KINDS: tuple[str, ...] = tuple(entry.name for entry in fields(QualityPolicy))
-_WITHOUT_TEXT = ("empty", "thinking_only")
-
-
-def decide(notes: Iterable[Note], policy: QualityPolicy, already_reasked: bool) -> Action:
-    """What the policy says of an answer with these notes. One "fail" outweighs any "reask"."""
-    kinds = [note.kind for note in notes]
-    actions = {policy.action(kind) for kind in kinds}
-    if "fail" in actions:
-        return "fail"
-    if "reask" not in actions:
-        return "keep"
-    if not already_reasked:
-        return "reask"
-    unusable = [kind for kind in kinds if kind in _WITHOUT_TEXT and policy.action(kind) == "reask"]
-    return "fail" if unusable else "keep"
-
-
 def assess(
     reply_text: str,
     *,
     finish_reason: str = "",
     reasoning: str = "",
+    structured: bool = False,
     preset: Preset | None = None,
     lang: Language | None = None,
 ) -> tuple[Note, ...]:
@@ -85,6 +41,7 @@ def assess(
         reply_text: the answer, its markup already taken out.
         finish_reason: as the service reports it.
         reasoning: the model's thinking, apart from the answer.
+        structured: whether the answer is a JSON document rather than prose.
         preset: what was asked for; None for a question of the caller's own.
         lang: the language asked for; None where any will do.
     """
@@ -98,7 +55,7 @@ def assess(
             notes.append(Note("empty", "the answer holds no text"))
         return tuple(notes)
     checks = preset.checks if preset else Checks()
-    structured = preset is not None and preset.schema is not None
+    structured = structured or (preset is not None and preset.schema is not None)
     prose = _prose(reply_text) if structured else reply_text
     refused = refusal(prose, sentences=1 if checks.verbatim else 2)
     if refused is not None:

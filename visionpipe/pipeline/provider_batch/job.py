@@ -37,7 +37,7 @@ from visionpipe.pipeline.sources import Listing, Sources
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.polling import LONG, PollPolicy
-from visionpipe.stages.quality import QualityPolicy
+from visionpipe.stages.quality_policy import STANDARD, QualityPolicy
 from visionpipe.wire.batch_lines import MOST_LINES, BatchLimits
 
 
@@ -55,7 +55,8 @@ class ProviderBatch:
         schema: of structured data (a pydantic model or a JSON Schema), asked for in every item; default the
             preset's own.
         budget: caps; they count the job, and what is handed in by its estimate.
-        quality: what to do about poor answers; nobody is asked again within a batch.
+        quality: what to do about poor answers; nobody is asked again within a batch. None takes them as they
+            come, refusals included.
         judge: judges answers in place of ``quality``; "reask" keeps the answer.
         skip: says why not to ask about an item.
         sidecar: from a source's name to its sidecar's; names that collide are found before anything runs.
@@ -84,7 +85,7 @@ class ProviderBatch:
         limits: BatchLimits | None = None,
         schema: Any = None,
         budget: Caps | None = None,
-        quality: QualityPolicy | None = None,
+        quality: QualityPolicy | None = STANDARD,
         judge: Judge | None = None,
         skip: Skip | None = None,
         sidecar: Callable[[str], str] | None = None,

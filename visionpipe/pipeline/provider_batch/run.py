@@ -123,6 +123,7 @@ class BatchRun:
             duplicates=tally.duplicates,
             failures=tally.failures,
             skips=tally.skips,
+            notes=tally.notes,
             requests=spent.requests,
             usage=tally.usage,
             cost=spent.money,
