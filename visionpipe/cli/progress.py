@@ -13,7 +13,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from visionpipe.cli.plain import one_line
-from visionpipe.pipeline.events import Event, ItemEnded, LevelChanged, Progress, RunEnded, RunStopping
+from visionpipe.pipeline.events import (
+    Event,
+    ItemEnded,
+    LevelChanged,
+    Progress,
+    RunEnded,
+    RunStopping,
+    ServiceBack,
+    ServiceLost,
+)
 from visionpipe.pipeline.summary import STOP_WORDS
 from visionpipe.results import Outcome
 
@@ -72,6 +81,8 @@ class PlainLines(Quiet):
         match event:
             case ItemEnded(result=result, kept=False) if result.failure is not None:
                 self._say(f"failed: {failure_line(event)}\n")
+            case ServiceLost() | ServiceBack():
+                self._say(f"{reach_line(event)}\n")
             case RunStopping():
                 self._say(f"{stopping_line(event)}\n")
         if isinstance(event, ItemEnded) and self._clock() >= self._next:
@@ -157,6 +168,8 @@ class TerminalBar:
                 )
             case LevelChanged() if event.refused:
                 self._bar.update(self._task, detail=f"slowed down by the service to {event.level} at once")
+            case ServiceLost() | ServiceBack():
+                self._bar.console.print(reach_line(event), markup=False, highlight=False)
             case RunStopping():
                 self._bar.console.print(stopping_line(event), markup=False, highlight=False)
 
@@ -167,6 +180,13 @@ def failure_line(event: ItemEnded) -> str:
     if result.failure is None:
         return one_line(result.source)
     return one_line(f"{result.source}: {result.failure.reason}. {result.failure.cure}")
+
+
+def reach_line(event: ServiceLost | ServiceBack) -> str:
+    """That the service is out of reach, or back."""
+    if isinstance(event, ServiceBack):
+        return f"the service is back after {event.seconds:.0f} s"
+    return one_line(f"the service is out of reach ({event.reason}); waiting")
 
 
 def stopping_line(event: RunStopping) -> str:

@@ -23,15 +23,17 @@ from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.items import Item, done, failed
 from visionpipe.pipeline.journal import Journal, Sent
 from visionpipe.pipeline.limiter import Limiter, Permit
+from visionpipe.pipeline.outage import Outage, Verdict, stopping
 from visionpipe.pipeline.turn import Bill, Turn
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 
 
 class Next(Enum):
-    """What to do with an item that has no end yet."""
+    """What to do with an item that has no end yet. LATER: after all that are ready."""
 
     AGAIN = auto()
+    LATER = auto()
     OUT_OF_BUDGET = auto()
 
 
@@ -44,6 +46,7 @@ class Asking:
 
     Attributes:
         item_seconds: the deadline of an item: seconds of sending, waits for the limiter not counted.
+        outage: tells a service out of reach from items that fail.
         on_level: told that the limiter's level changed, and whether by a refusal.
         stopped: whether the run is over.
         clock: monotonic seconds.
@@ -55,6 +58,7 @@ class Asking:
     journal: Journal
     judge: Judge | None
     item_seconds: float | None
+    outage: Outage
     on_level: Callable[[bool], None]
     stopped: Callable[[], bool]
     clock: Callable[[], float]
@@ -82,6 +86,7 @@ class Asking:
         def on_repeat(first: Reply) -> bool:
             # The first answer is on record before the second request can be lost, refused or not be sent.
             self.journal.record(item.key, None, _sent(first, self.clock() - begun))
+            self.outage.answered()
             if turn.repeat(first):
                 self.journal.sending(item.key, prepared.tokens, prepared.cost)
             return not turn.denied
@@ -98,12 +103,20 @@ class Asking:
             if turn.denied:
                 turn.ended(None)
                 return Next.OUT_OF_BUDGET
+            verdict = self._verdict(item, error)
+            if verdict is Verdict.WAIT:
+                # Back off as after a 429, so that probes grow rare; but it is no fault of the level.
+                self._tell(turn.refused(None))
+                return self._later(item, error, self.clock() - begun, turn.first)
+            if verdict is Verdict.STOP:
+                error = stopping(error)
             bill = Bill.of_error(error, prepared, turn.first)
             self._tell(turn.ended(bill))
             return self._failed(item, error, bill, self.clock() - begun, turn.first)
         except BaseException:
             turn.ended(Bill(prepared.tokens, prepared.cost))
             raise
+        self.outage.answered()
         self._tell(turn.ended(Bill.of_reply(answer.reply, turn.first)))
         return self._answered(item, answer, self.clock() - begun, turn.first)
 
@@ -122,13 +135,27 @@ class Asking:
             item.sends += max(0, len(reply.attempts) - max(1, error.attempts))
         else:
             self._bill_first(item, first)
-        if error.scope == "job" or (not item.reasked and self._asks_once_more(error)):
+        if error.scope == "job" or self._asks_once_more(item, error):
             item.reasked = True
             return self._again(item, sent, error)
         return self._end(item, failed(item, error, self.clock()), sent)
 
-    def _asks_once_more(self, error: VisionPipeError) -> bool:
+    def _verdict(self, item: Item, error: VisionPipeError) -> Verdict:
+        if error.scope == "job" or self._asks_once_more(item, error):
+            return Verdict.OWN
+        return self.outage.failed(item.key.source, error)
+
+    def _later(self, item: Item, error: VisionPipeError, seconds: float, first: Reply | None) -> Next:
+        """The item's time does not run while the service is out of reach."""
+        item.sends += max(1, error.attempts)
+        self._bill_first(item, first)
+        self.journal.record(item.key, None, [Sent(seconds, error.request_id, error.code, billable=False)])
+        return Next.LATER
+
+    def _asks_once_more(self, item: Item, error: VisionPipeError) -> bool:
         """An answer that broke off says nothing of the item; one that is no use may be better with luck."""
+        if item.reasked:
+            return False
         if isinstance(error, InterruptedAnswerError):
             return error.retryable
         return isinstance(error, AnswerError) and error.retryable and self.judge is not None

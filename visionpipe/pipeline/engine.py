@@ -24,6 +24,7 @@ from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skip
 from visionpipe.pipeline.journal import Journal, Key
 from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.matching import Matching, Standing
+from visionpipe.pipeline.outage import LONGEST_OUTAGE_S, Outage
 from visionpipe.pipeline.resemblance import Resemblance
 from visionpipe.pipeline.screen import LISTED_TWICE, Kept, Refused, Screen, Skipped
 from visionpipe.results import ItemResult, Outcome
@@ -37,6 +38,7 @@ class Crew:
         resemblance: how near duplicates are judged; None where they are not asked for.
         workers: threads that ask, at least the limiter's ceiling to make use of it.
         preparers: most threads that read, hash and repair; the first does it alone while that is quick.
+        outage_seconds: how long to wait for a service out of reach; None: for ever.
         deadline: monotonic seconds at which no item is begun any more.
     """
 
@@ -50,6 +52,7 @@ class Crew:
     workers: int = 8
     preparers: int = 2
     item_seconds: float | None = None
+    outage_seconds: float | None = LONGEST_OUTAGE_S
     deadline: float | None = None
     clock: Callable[[], float] = time.monotonic
 
@@ -71,6 +74,7 @@ class Engine:
             crew.journal,
             crew.judge,
             crew.item_seconds,
+            Outage(crew.outage_seconds, self._tell, crew.clock),
             self._on_level,
             self._is_over,
             crew.clock,
@@ -272,6 +276,9 @@ class Engine:
             asked = self._asking.ask(item, item.prepared, permit)
             if asked is Next.AGAIN:
                 self._ready.force(item, first=True)
+            elif asked is Next.LATER:
+                # At the end, so that the next probe is another item.
+                self._ready.force(item)
             elif asked is Next.OUT_OF_BUDGET:
                 self.stop("budget")
             elif isinstance(asked, ItemResult):

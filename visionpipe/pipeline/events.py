@@ -59,6 +59,21 @@ class LevelChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceLost:
+    """The service is out of reach: no item fails by it, and one after the other is tried until an answer
+    comes. ``reason``: what the last one met."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBack:
+    """Answers come again, after ``seconds``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStopping:
     """No item is begun any more; ``under_way`` are still being answered."""
 
@@ -73,4 +88,4 @@ class RunEnded:
     summary: RunSummary
 
 
-Event: TypeAlias = RunStarted | ItemEnded | LevelChanged | RunStopping | RunEnded
+Event: TypeAlias = RunStarted | ItemEnded | LevelChanged | ServiceLost | ServiceBack | RunStopping | RunEnded

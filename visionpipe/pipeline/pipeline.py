@@ -28,6 +28,7 @@ from visionpipe.pipeline.engine import Crew, Engine
 from visionpipe.pipeline.events import Event
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import Limiter
+from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
 from visionpipe.pipeline.prompting import Prompt, renderer
 from visionpipe.pipeline.reading import JournalView, Spent
@@ -74,6 +75,9 @@ class Pipeline:
         force: ask again about everything.
         item_seconds: the longest an item may take to answer, waiting for the limiter not counted.
         job_seconds: after this long nothing new is begun.
+        outage_seconds: how long to wait where answers came and the service is then out of reach (no
+            connection, or 5xx for five items in a row), in which no item fails; then the run stops. None: for
+            ever. Where no answer ever came, the run stops at once.
         preparers: most threads that read and repair images; one does it alone while that is quick.
         lang: the language of a preset's prompt and of its answers; default the client's.
         on_event: told what happens, in the thread or on the event loop that takes the results.
@@ -104,13 +108,14 @@ class Pipeline:
         force: bool = False,
         item_seconds: float | None = None,
         job_seconds: float | None = None,
+        outage_seconds: float | None = LONGEST_OUTAGE_S,
         preparers: int | None = None,
         lang: Language | None = None,
         on_event: Callable[[Event], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_positive(concurrency=concurrency, preparers=preparers, rpm=rpm, tpm=tpm)
-        _check_positive(item_seconds=item_seconds, job_seconds=job_seconds)
+        _check_positive(item_seconds=item_seconds, job_seconds=job_seconds, outage_seconds=outage_seconds)
         if answerer is not None and (client is not None or model is None):
             raise ParameterError(
                 "an answerer takes the client's place, and needs a name",
@@ -139,6 +144,7 @@ class Pipeline:
         self._force = force
         self._item_seconds = item_seconds
         self._job_seconds = job_seconds
+        self._outage_seconds = outage_seconds
         self._preparers = preparers or _PREPARERS
         self._lang = lang
         self._on_event = on_event
@@ -259,6 +265,7 @@ class Pipeline:
             workers=self._concurrency,
             preparers=self._preparers,
             item_seconds=self._item_seconds,
+            outage_seconds=self._outage_seconds,
             deadline=None if self._job_seconds is None else self._clock() + self._job_seconds,
             clock=self._clock,
         )
