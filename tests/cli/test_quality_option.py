@@ -1,4 +1,4 @@
-"""Poor answers on the command line: what is no answer is no caption, and the last lines say what was noted."""
+"""Poor answers on the command line: what is no answer is no caption, and notes are counted."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -105,6 +105,7 @@ def caption(
     as_json: connection.AsJson = False,
 ) -> None:
     """Caption images by the folder. Run the same command again to go on where it ended."""
+    from visionpipe.cli.locating import Locator
     from visionpipe.cli.outputs import Outputs, default_journal, own_files
     from visionpipe.cli.progress import reporter
     from visionpipe.cli.via_batch import in_batches, step_teller
@@ -126,12 +127,11 @@ def caption(
     asked = chosen_prompt(prompt, preset)
     wanted = chosen_schema(schema, asked)
     policy = quality_policy(quality)
-    root = _root(sources)
-    outputs = Outputs(
-        specs, journal, SinkOptions(locate=locator(root), root=root, naming=naming, schema=wanted)
-    )
+    locate = Locator(journal)
+    outputs = Outputs(specs, journal, SinkOptions(locate=locate, naming=naming, schema=wanted))
     job = ""
     with (
+        locate,
         connection.make_client(model, base_url, catalog, lang) as client,
         reporter(as_json=as_json, quiet=quiet) as show,
     ):
@@ -297,18 +297,3 @@ def _money(text: str) -> Money:
         raise ParameterError(
             f"{text!r} is no amount of money", cure="Write it like '5 CNY'.", subject="--budget"
         ) from cause
-
-
-def locator(root: Path | None) -> Callable[[str], Path | None]:
-    """From a result's source to its file: below ``root`` where there is one, else as it stands; None for
-    links."""
-
-    def locate(source: str) -> Path | None:
-        return None if "://" in source else (root / source if root is not None else Path(source))
-
-    return locate
-
-
-def _root(sources: list[str]) -> Path | None:
-    first = Path(sources[0])
-    return first if first.is_dir() else None

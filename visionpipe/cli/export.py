@@ -14,7 +14,11 @@ def export(
     journal: Annotated[Path, typer.Argument(help="The job's journal, such as captions.jsonl.journal.")],
     output: main_job.Outputs_ = None,
     images: Annotated[
-        Path | None, typer.Option(help="The folder the images are in, for galleries, shards and sidecars.")
+        Path | None,
+        typer.Option(
+            help="The folder the images are in now, for galleries, shards and sidecars; default where "
+            "the job found them."
+        ),
     ] = None,
     naming: main_job.Naming = None,
     overwrite: Annotated[
@@ -22,6 +26,7 @@ def export(
     ] = False,
 ) -> None:
     """Write an output from a job's journal."""
+    from visionpipe.cli.locating import Locator
     from visionpipe.errors import ParameterError
     from visionpipe.pipeline.reading import recorded_results, recorded_schema
     from visionpipe.sinks.opening import SinkOptions, open_sink
@@ -29,19 +34,16 @@ def export(
 
     if not output:
         raise ParameterError("no output is named", cure="Name one with -o.", subject="--output")
-    options = SinkOptions(
-        locate=main_job.locator(images),
-        root=images,
-        naming=naming,
-        overwrite=overwrite,
-        schema=recorded_schema(journal),
-    )
     failed = False
-    for spec in output:
-        written, refused = write_all(recorded_results(journal), open_sink(spec, options))
-        typer.echo(f"{spec}: {written} items", err=True)
-        for error in refused:
-            typer.echo(f"not written: {error}", err=True)
-            failed = True
+    with Locator(journal, images) as locate:
+        options = SinkOptions(
+            locate=locate, naming=naming, overwrite=overwrite, schema=recorded_schema(journal)
+        )
+        for spec in output:
+            written, refused = write_all(recorded_results(journal), open_sink(spec, options))
+            typer.echo(f"{spec}: {written} items", err=True)
+            for error in refused:
+                typer.echo(f"not written: {error}", err=True)
+                failed = True
     if failed:
         raise typer.Exit(1)

@@ -64,6 +64,12 @@ class JournalView:
         )
         return None if row is None else row["content"]
 
+    def location(self, source: str) -> str | None:
+        """From where ``source`` was read last: a path as it was given, or below a folder as that was given;
+        None where it never was."""
+        row = self.database.one("SELECT location FROM sources WHERE source = ?", (storable(source),))
+        return None if row is None else row["location"]
+
     def recorded(self, source: str, question: str) -> Recorded | None:
         """What became of ``source`` when it was last asked ``question``."""
         row = self.database.one("SELECT * FROM results WHERE source = ? AND question = ?", (source, question))
