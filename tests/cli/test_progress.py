@@ -20,6 +20,8 @@ from visionpipe.pipeline.events import (
     RunEnded,
     RunStarted,
     RunStopping,
+    ServiceBack,
+    ServiceLost,
 )
 from visionpipe.pipeline.summary import RunSummary
 from visionpipe.results import Failure, ItemResult, Outcome
@@ -47,6 +49,17 @@ class Told:
         self.now = 0.0
         self.lines: list[str] = []
         self.show = PlainLines(self.lines.append, lambda: self.now)
+
+
+def test_an_outage_and_its_end_are_a_line_each() -> None:
+    told = Told()
+    told.show(ServiceLost("the host's name could not be\nresolved"))
+    told.show(LevelChanged(1, False, 30.0))
+    told.show(ServiceBack(1799.6))
+    assert told.lines[1:] == ["the service is back after 1800 s\n"]
+    assert told.lines[0].startswith("the service is out of reach (the host's name could not be")
+    assert told.lines[0].endswith("resolved); waiting\n")
+    assert told.lines[0].count("\n") == 1
 
 
 def test_a_line_every_ten_seconds() -> None:
@@ -117,7 +130,7 @@ def test_the_one_that_fits(capfd: pytest.CaptureFixture[str]) -> None:
 BAR = """
 from tests.cli.test_progress import DONE, FAILED, ended
 from visionpipe.cli.progress import TerminalBar, reporter
-from visionpipe.pipeline.events import LevelChanged, RunStopping
+from visionpipe.pipeline.events import LevelChanged, RunStopping, ServiceBack, ServiceLost
 
 show = reporter(as_json=False, quiet=False)
 assert isinstance(show, TerminalBar)
@@ -125,6 +138,8 @@ show(ended(DONE))  # nothing is shown before the run begins
 with show:
     for event in (ended(DONE), LevelChanged(2, True, 0.0), ended(FAILED, done=21), RunStopping("budget", 1)):
         show(event)
+    show(ServiceLost("nothing listens there"))
+    show(ServiceBack(40.2))
     show(ended(DONE, done=33))
 """
 
@@ -147,6 +162,8 @@ def test_a_terminal_gets_a_bar() -> None:
     assert "33/40" in screen
     assert "failed: b.jpg: it is broken. Mend it." in screen
     assert "stopping: " in screen
+    assert "the service is out of reach (nothing listens there); waiting" in screen
+    assert "the service is back after 40 s" in screen
 
 
 def read_all(terminal: int) -> str:
