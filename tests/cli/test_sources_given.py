@@ -39,3 +39,20 @@ def test_a_folder_that_cannot_be_listed_fails_the_run(tmp_path: Path) -> None:
     planned = visionpipe("check", "photos", "-o", "out.jsonl", folder=tmp_path)
     assert planned.returncode == 1, planned.stdout
     assert "1 to refuse" in planned.stdout
+
+
+def test_a_file_named_twice_is_listed_twice(tmp_path: Path) -> None:
+    picture(tmp_path / "i00.jpg")
+    done = visionpipe("caption", "i00.jpg", "./i00.jpg", "-o", "out.jsonl", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "2 items: 1 done, 1 skipped" in done.stderr
+    assert "skipped, listed twice: 1" in done.stderr
+    assert set(lines(tmp_path / "out.jsonl")) == {"i00.jpg"}
+
+
+def test_files_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "x.jpg", 64)
+    picture(tmp_path / "b" / "x.jpg", 65)
+    done = visionpipe("caption", "a/x.jpg", "b/x.jpg", "-o", "out.jsonl", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert set(lines(tmp_path / "out.jsonl")) == {"a/x.jpg", "b/x.jpg"}

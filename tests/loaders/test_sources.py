@@ -129,25 +129,69 @@ def test_globs_give_what_they_match(tmp_path: Path, pattern: str, expected: list
 
 def test_a_file_of_a_wild_name_is_itself(tmp_path: Path) -> None:
     tree(tmp_path, {"a[1].jpg": b"", "a1.jpg": b""})
-    assert names(tmp_path / "a[1].jpg") == ["a[1].jpg"]
+    assert names(tmp_path / "a[1].jpg") == [(tmp_path / "a[1].jpg").as_posix()]
 
 
 def test_files_and_urls_named_outright_are_sources(tmp_path: Path) -> None:
     tree(tmp_path, {"clip.mp4": MP4, "x/cat.jpg": b"", "y/cat.jpg": b""})
     url = "https://example.org/a.jpg?size=2"
     assert list(find_sources(url)) == [Source(url, url)]
-    assert names(tmp_path / "clip.mp4") == ["clip.mp4"]
-    assert names([tmp_path / "x" / "cat.jpg", tmp_path / "y" / "cat.jpg", url]) == [
-        "cat.jpg",
-        "cat.jpg (1)",
-        url,
+    clip, one, other = (tmp_path / name for name in ("clip.mp4", "x/cat.jpg", "y/cat.jpg"))
+    assert names(clip) == [clip.as_posix()]
+    assert names([one, other, url]) == [one.as_posix(), other.as_posix(), url]
+
+
+def test_the_same_file_named_twice_is_the_same_source(tmp_path: Path) -> None:
+    tree(tmp_path, {"x/cat.jpg": b""})
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "x" / "cat.jpg")
+    cat, url = tmp_path / "x" / "cat.jpg", "https://example.org/a.jpg"
+    spellings = [f"{tmp_path}/x/cat.jpg", f"{tmp_path}/x/./cat.jpg", f"{tmp_path}/x/../x/cat.jpg"]
+    found = list(find_sources([*spellings, tmp_path / "link.jpg", url, url]))
+    assert found == [Source(cat.as_posix(), str(cat))] * 4 + [Source(url, url)] * 2
+
+
+def test_files_and_folders_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    tree(tmp_path, {"x/in/1.jpg": b"", "y/in/1.jpg": b"", "y/in/2.jpg": b""})
+    here = os.path.relpath(tmp_path)
+    assert names([f"{here}/x/in/1.jpg", f"{here}//y/in/1.jpg"]) == [
+        f"{here}/x/in/1.jpg",
+        f"{here}/y/in/1.jpg",
+    ]
+    assert names([f"{here}/x/in", f"{here}/y/in"]) == ["in/1.jpg", *(f"{here}/y/in/{n}.jpg" for n in (1, 2))]
+    assert names([f"{here}/y/in/*1.jpg", f"{here}/y/in/*2.jpg"]) == ["in/1.jpg", "in/2.jpg"]
+
+
+def test_a_file_of_a_folder_that_is_given_too_is_the_same_item(tmp_path: Path) -> None:
+    tree(tmp_path, {"in/1.jpg": b""})
+    assert names([tmp_path / "in", tmp_path / "in" / "." / "1.jpg"]) == ["in/1.jpg"] * 2
+
+
+def test_a_file_and_a_folder_never_share_a_name_by_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path, {"in/1.jpg": b"", "x/in/1.jpg": b""})
+    monkeypatch.chdir(tmp_path)
+    inner = (tmp_path / "in" / "1.jpg").resolve().as_posix()
+    assert names(["x/in", "in/1.jpg"]) == ["in/1.jpg", inner]
+    assert names(["in/1.jpg", "x/in"]) == ["in/1.jpg", "x/in/1.jpg"]
+    assert names(["in/1.jpg", "in"]) == ["in/1.jpg"] * 2
+
+
+def test_a_list_beside_others_gives_way_where_its_names_are_taken(tmp_path: Path) -> None:
+    tree(tmp_path, {"x/cat.jpg": b"", "l.txt": b"x/cat.jpg\nx/cat.jpg\nelse.jpg\n"})
+    assert names([tmp_path / "x", tmp_path / "l.txt"]) == [
+        "x/cat.jpg",
+        "x/cat.jpg (line 1)",
+        "x/cat.jpg (line 2)",
+        "else.jpg",
     ]
 
 
 def test_several_folders_keep_their_names_apart(tmp_path: Path) -> None:
     tree(tmp_path, {"x/in/1.jpg": b"", "y/in/1.jpg": b"", "z/2.jpg": b""})
     specs = [tmp_path / "x" / "in", tmp_path / "y" / "in", tmp_path / "z" / "*.jpg"]
-    assert names(specs) == ["in/1.jpg", "in (1)/1.jpg", "z/2.jpg"]
+    other = (tmp_path / "y" / "in" / "1.jpg").as_posix()
+    assert names(specs) == ["in/1.jpg", other, "z/2.jpg"]
     assert names(specs) == names(specs)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import TypeAlias
 
@@ -57,7 +58,8 @@ def find_sources(
 
     Returns:
         An iterator that reads as it goes. Folders are in the order of names. With several specs, the names
-        of a folder's files begin with the folder's own.
+        of a folder's files begin with the folder's own. A file named outright is called by its path as given;
+        named twice, it is the same Source twice.
 
     Raises:
         UnreadableSourceError: a spec is not there or cannot be read; here, or, for a list's malformed line
@@ -79,34 +81,82 @@ def _chained(parts: list[Iterator[Found]]) -> Iterator[Found]:
 
 
 class _Names:
-    """Keeps names apart. Hashes are kept instead of names, because a list may be long."""
+    """Keeps names apart. Of a list's names, which may be many, only hashes are kept."""
 
     def __init__(self, several: bool) -> None:
         self._several = several
         self._taken: set[int] = set()
+        self._prefixes: dict[str, str] = {}  # by the folder's real path
+        self._named: dict[str, Source] = {}  # by the file's real path, or the URL
 
     def unique(self, name: str, otherwise: str = "") -> str:
         """``name``, or where it is taken ``otherwise``, or ``name`` with a number."""
-        number = 1
-        candidate = name
-        while hash(candidate) in self._taken:
-            candidate = otherwise if otherwise and number == 1 else f"{name} ({number})"
-            number += 1
-        self._taken.add(hash(candidate))
-        return candidate
+        found = name
+        if hash(name) in self._taken or self._is_below_folder(name):
+            others = chain([otherwise] if otherwise else [], (f"{name} ({n})" for n in count(1)))
+            found = next(other for other in others if hash(other) not in self._taken)
+        self._taken.add(hash(found))
+        return found
+
+    def link(self, url: str) -> Source:
+        return self._outright(url, url, url)
+
+    def file(self, path: str) -> Source:
+        """A file named outright: by its path as given; the same file is the same Source again."""
+        real = os.path.realpath(path)
+        place = _within(path)
+        for folder, prefix in self._prefixes.items():
+            if place.startswith(folder + os.sep):
+                below = place[len(folder) + 1 :]
+                return self._outright(real, prefix + printable(PurePath(below).as_posix()), path)
+        name = given_name(path)
+        return self._outright(real, given_name(real) if self._is_below_folder(name) else name, path)
 
     def prefix(self, folder: str) -> str:
-        """What the names of the files in ``folder`` begin with."""
+        """What the names of the files in ``folder`` begin with: its own name, or where that is taken its
+        path."""
         if not self._several:
             return ""
-        return self.unique(printable(Path(folder).resolve().name) or "root") + "/"
+        real = os.path.realpath(folder)
+        if real not in self._prefixes:
+            known = (f"{given_name(one).rstrip('/')}/" for one in (PurePath(real).name or "root", folder))
+            free = (prefix for prefix in known if self._is_free(prefix, real))
+            self._prefixes[real] = next(free, f"{given_name(real)}/")
+        return self._prefixes[real]
+
+    def _outright(self, identity: str, name: str, location: str) -> Source:
+        if identity not in self._named:
+            self._taken.add(hash(name))
+            self._named[identity] = Source(name, location)
+        return self._named[identity]
+
+    def _is_free(self, prefix: str, folder: str) -> bool:
+        """Whether no other folder has ``prefix``, nor a file that lies elsewhere."""
+        return prefix not in self._prefixes.values() and not any(
+            source.name.startswith(prefix) and not _within(source.location).startswith(folder + os.sep)
+            for source in self._named.values()
+        )
+
+    def _is_below_folder(self, name: str) -> bool:
+        return any(name.startswith(prefix) for prefix in self._prefixes.values())
+
+
+def _within(path: str) -> str:
+    """The place of a file, whose folder's links are followed, but not its own."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.realpath(folder), name)  # noqa: PTH118  text
+
+
+def given_name(path: str) -> str:
+    """A path as it was given, as text with forward slashes and without needless dots."""
+    return printable(PurePath(path).as_posix())
 
 
 def _opened(
     spec: str, names: _Names, recursive: bool, column: str | None, own: OwnFiles | None
 ) -> Iterator[Found]:
     if spec[:8].lower().startswith(("http://", "https://")):
-        return iter([Source(names.unique(spec), spec)])
+        return iter([names.link(spec)])
     try:
         if not spec:
             raise ValueError("empty")
@@ -125,7 +175,7 @@ def _opened(
         return _matched(pattern, names.prefix(pattern.folder), own)
     if PurePath(spec).suffix.lower() in LIST_SUFFIXES:
         return PathList(spec, column).sources(names.unique)
-    return iter([Source(names.unique(printable(PurePath(spec).name)), spec)])
+    return iter([names.file(spec)])
 
 
 def _matched(pattern: Pattern, prefix: str, own: OwnFiles | None) -> Iterator[Found]:
