@@ -18,10 +18,14 @@ from visionpipe.errors import ParameterError, UnreadableSourceError
 from visionpipe.loaders.disk import unreadable
 from visionpipe.loaders.listing import LIST_SUFFIXES, PathList
 from visionpipe.loaders.own_files import OwnFiles
+from visionpipe.loaders.piped import piped_paths
 from visionpipe.loaders.source import FailedSource, Found, SkippedSource, Source
 from visionpipe.loaders.walking import Pattern, printable, walk
 
 __all__ = ["FailedSource", "Found", "SkippedSource", "Source", "SourceListing", "SourceSpec", "find_sources"]
+
+PIPE = "-"
+"""What stands for a list that comes down a pipe."""
 
 SourceSpec: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
@@ -34,13 +38,21 @@ class SourceListing:
     recursive: bool = True
     column: str | None = None
     own: OwnFiles | None = None
+    piped: bytes | None = None
 
     def __iter__(self) -> Iterator[Found]:
-        return find_sources(self.spec, recursive=self.recursive, column=self.column, own=self.own)
+        return find_sources(
+            self.spec, recursive=self.recursive, column=self.column, own=self.own, piped=self.piped
+        )
 
 
 def find_sources(
-    spec: SourceSpec, *, recursive: bool = True, column: str | None = None, own: OwnFiles | None = None
+    spec: SourceSpec,
+    *,
+    recursive: bool = True,
+    column: str | None = None,
+    own: OwnFiles | None = None,
+    piped: bytes | None = None,
 ) -> Iterator[Found]:
     """The items that ``spec`` stands for.
 
@@ -55,6 +67,7 @@ def find_sources(
         column: the column or key that holds the path or URL; if not given, the first there is of path,
             file, image, url and the like.
         own: what the job itself writes; in folders it is passed over, neither a source nor skipped.
+        piped: what the spec ``-`` stands for: paths and URLs, one a line or before each NUL.
 
     Returns:
         An iterator that reads as it goes. Folders are in the order of names. With several specs, the names
@@ -72,7 +85,15 @@ def find_sources(
             "no source is given", cure="Give a folder, a file, a URL or a list.", subject="spec"
         )
     names = _Names(len(specs) > 1)
-    return _chained([_opened(os.fspath(one), names, recursive, column, own) for one in specs])
+    given = [os.fspath(one) for one in specs]
+    return _chained(
+        [
+            map(names.piped, piped_paths(piped))
+            if one == PIPE and piped is not None
+            else _opened(one, names, recursive, column, own)
+            for one in given
+        ]
+    )
 
 
 def _chained(parts: list[Iterator[Found]]) -> Iterator[Found]:
@@ -88,6 +109,7 @@ class _Names:
         self._taken: set[int] = set()
         self._prefixes: dict[str, str] = {}  # by the folder's real path
         self._named: dict[str, Source] = {}  # by the file's real path, or the URL
+        self._piped: set[int] = set()
 
     def unique(self, name: str, otherwise: str = "") -> str:
         """``name``, or where it is taken ``otherwise``, or ``name`` with a number."""
@@ -111,6 +133,17 @@ class _Names:
                 return self._outright(real, prefix + printable(PurePath(below).as_posix()), path)
         name = given_name(path)
         return self._outright(real, given_name(real) if self._is_below_folder(name) else name, path)
+
+    def piped(self, path: str) -> Source:
+        """A file or link named down a pipe: by its path as given, and again the same where it comes again."""
+        name = path if is_link(path) else given_name(path)
+        mark = hash(name)
+        if mark not in self._piped and (mark in self._taken or self._is_below_folder(name)):
+            name = self.unique(name, path if is_link(path) else given_name(os.path.realpath(path)))
+        else:
+            self._piped.add(mark)
+            self._taken.add(mark)
+        return Source(name, path)
 
     def prefix(self, folder: str) -> str:
         """What the names of the files in ``folder`` begin with: its own name, or where that is taken its
@@ -155,7 +188,7 @@ def given_name(path: str) -> str:
 def _opened(
     spec: str, names: _Names, recursive: bool, column: str | None, own: OwnFiles | None
 ) -> Iterator[Found]:
-    if spec[:8].lower().startswith(("http://", "https://")):
+    if is_link(spec):
         return iter([names.link(spec)])
     try:
         if not spec:
@@ -176,6 +209,11 @@ def _opened(
     if PurePath(spec).suffix.lower() in LIST_SUFFIXES:
         return PathList(spec, column).sources(names.unique)
     return iter([names.file(spec)])
+
+
+def is_link(spec: str) -> bool:
+    """Whether a source is a link, and no path."""
+    return spec[:8].lower().startswith(("http://", "https://"))
 
 
 def _matched(pattern: Pattern, prefix: str, own: OwnFiles | None) -> Iterator[Found]:
