@@ -139,8 +139,8 @@ def test_a_refused_picture_fails_alone(tmp_path: Path, loopback: Loopback) -> No
     assert "failed, 1301: 1" in done.stderr
 
 
-@pytest.mark.parametrize("asked_to_end", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_and_sigterm_drain_and_the_next_run_goes_on(
+@pytest.mark.parametrize("asked_to_end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_sigterm_and_sighup_drain_and_the_next_run_goes_on(
     tmp_path: Path, loopback: Loopback, asked_to_end: signal.Signals
 ) -> None:
     arrived, go = threading.Event(), threading.Event()

@@ -7,6 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
+import orjson
+import pytest
+
 from tests.cli.commands import environment, lines, visionpipe
 from tests.client.faces import KEY, chat
 from tests.loopback import Answer, Loopback, Seen
@@ -115,6 +118,87 @@ def test_an_output_that_cannot_be_made_is_told_before_anything_is_asked(tmp_path
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "file/out.jsonl: cannot be written" in done.stderr
+
+
+def test_sidecars_that_cannot_be_made_are_told_before_anything_is_asked(
+    tmp_path: Path, loopback: Loopback
+) -> None:
+    photos(tmp_path / "in", 1)
+    (tmp_path / "file").write_text("no folder")
+    for place in ("file", "file/texts"):
+        done = visionpipe(
+            "caption", "in", "-o", f"txt:{place}", *against(loopback), folder=tmp_path, env=GATEWAY
+        )
+        assert done.returncode == 1
+        assert f"{place}: cannot be written" in done.stderr
+    assert loopback.requests == []
+    assert not list((tmp_path / "in").glob(".visionpipe-*"))
+
+
+def test_an_output_that_fails_on_the_way_is_what_stopped_the_run(tmp_path: Path, loopback: Loopback) -> None:
+    folder = photos(tmp_path / "in", 3)
+    texts = tmp_path / "texts"
+
+    def answer(seen: Seen) -> Answer:
+        if not texts.exists():
+            texts.write_text("no folder any more")
+        return chat("A caption.")
+
+    loopback.script(answer=answer)
+    command = ["caption", str(folder), "-o", "txt:texts", "-o", "out.jsonl", "--concurrency", "1"]
+    done = visionpipe(*command, *against(loopback), folder=tmp_path, env=GATEWAY)
+    assert done.returncode == 1, done.stderr
+    assert "stopped: an output could not be written" in done.stderr
+    assert "interrupted" not in done.stderr
+    assert "texts/0.txt: cannot be written" in done.stderr
+    texts.unlink()
+    again = visionpipe(*command, *against(loopback), folder=tmp_path, env=GATEWAY)
+    assert again.returncode == 0, again.stderr
+    assert len(loopback.requests) == 3
+    assert sorted(path.name for path in texts.iterdir()) == ["0.txt", "1.txt", "2.txt"]
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        ("a.csv", "a.csv"),
+        ("a.csv", "./a.csv"),
+        ("a.csv", "in/../a.csv"),
+        ("a.csv", "jsonl:a.csv"),
+        ("a.csv", "link.csv"),
+        ("txt:", "txt:in"),
+        ("txt:texts", "txt:texts/"),
+        ("-", "-"),
+    ],
+)
+def test_one_place_for_two_outputs_is_refused(
+    tmp_path: Path, loopback: Loopback, outputs: tuple[str, str]
+) -> None:
+    photos(tmp_path / "in", 1)
+    (tmp_path / "link.csv").symlink_to("a.csv")
+    words = [word for output in outputs for word in ("-o", output)]
+    done = visionpipe("caption", "in", *words, *against(loopback), folder=tmp_path, env=GATEWAY)
+    assert done.returncode == 2, done.stderr
+    assert "given twice" in done.stderr or "the same place as" in done.stderr
+    assert loopback.requests == []
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_results_come_out_of_a_pipe_line_by_line(tmp_path: Path, loopback: Loopback) -> None:
+    loopback.script(answer=lambda _: chat("A caption."))
+    photos(tmp_path / "in", 2)
+    command = ["caption", "in", "-o", "-", *against(loopback)]
+    for kept in (0, 2):
+        done = visionpipe(*command, folder=tmp_path, env=GATEWAY)
+        assert done.returncode == 0, done.stderr
+        found = [orjson.loads(line) for line in done.stdout.splitlines()]
+        assert sorted(one["path"] for one in found) == sorted(p.name for p in (tmp_path / "in").glob("*.*g"))
+        assert ("kept from earlier runs: 2" in done.stderr) == bool(kept)
+        assert "written: standard output" in done.stderr
+    assert len(loopback.requests) == 2
+    both = visionpipe(*command, "--json", folder=tmp_path, env=GATEWAY)
+    assert both.returncode == 2
+    assert "standard output" in both.stderr
 
 
 def test_sidecars_of_one_stem_are_kept_apart_by_a_naming_rule(tmp_path: Path, loopback: Loopback) -> None:

@@ -56,3 +56,23 @@ def test_files_of_one_name_are_told_apart_by_their_paths(tmp_path: Path) -> None
     done = visionpipe("caption", "a/x.jpg", "b/x.jpg", "-o", "out.jsonl", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(lines(tmp_path / "out.jsonl")) == {"a/x.jpg", "b/x.jpg"}
+
+
+def test_paths_come_down_a_pipe(tmp_path: Path) -> None:
+    for n, name in enumerate(("b", "a", "with space")):
+        picture(tmp_path / "photos" / f"{name}.jpg", 64 + n)
+    listed = ["photos/b.jpg", "photos/with space.jpg", "photos/a.jpg", "photos/gone.jpg"]
+    for mark in ("\n", "\0"):
+        done = visionpipe("caption", "-", folder=tmp_path, input=mark.join(listed))
+        assert done.returncode == 1, done.stderr
+        assert "4 items: 3 done, 1 failed" in done.stderr
+    assert "kept from earlier runs: 3" in done.stderr
+    assert set(lines(tmp_path / "captions.jsonl")) == set(listed)
+    planned = visionpipe("check", "-", folder=tmp_path, input=f"{listed[0]}\n{listed[2]}\n")
+    assert planned.returncode == 0, planned.stderr
+    assert planned.stdout.index("photos/b.jpg") < planned.stdout.index("photos/a.jpg")
+    assert "2 items" in planned.stdout
+    to_text = visionpipe("caption", "-", "-o", "txt:", folder=tmp_path, input=f"{listed[0]}\n")
+    assert to_text.returncode == 0, to_text.stderr
+    assert (tmp_path / "photos" / "b.txt").exists()
+    assert (tmp_path / ".visionpipe.journal").exists()

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from visionpipe.cli import connection
+from visionpipe.cli.draining import draining
 from visionpipe.cli.quality import Quality, quality_policy
 from visionpipe.cli.schema_file import SchemaFile, chosen_schema
-from visionpipe.errors import VisionPipeError
+from visionpipe.errors import OutputError, ParameterError, VisionPipeError
 
 if TYPE_CHECKING:
+    from visionpipe.cli.outputs import Outputs
     from visionpipe.loaders.own_files import OwnFiles
     from visionpipe.loaders.sources import SourceListing
     from visionpipe.pipeline.budget import Caps
@@ -33,11 +32,15 @@ Outputs_ = Annotated[
         "--output",
         "-o",
         help="Where to: a .jsonl, .csv, .parquet, .sqlite, .html or .tar file, or sidecars with txt:, json: "
-        "or xmp: (each optionally with a folder). Repeatable.",
+        "or xmp: (each optionally with a folder); - writes JSON lines to standard output. Repeatable.",
     ),
 ]
 Sources_ = Annotated[
-    list[str], typer.Argument(help="Folders, globs, files, URLs, or .csv/.jsonl/.txt lists of them.")
+    list[str],
+    typer.Argument(
+        help="Folders, globs, files, URLs, or .csv/.jsonl/.txt lists of them; - reads paths and URLs from "
+        "standard input, one a line or NUL-separated."
+    ),
 ]
 PromptText = Annotated[
     str | None, typer.Option("--prompt", "-p", help="Ask this; may hold fields such as {path.stem}.")
@@ -106,7 +109,7 @@ def caption(
 ) -> None:
     """Caption images by the folder. Run the same command again to go on where it ended."""
     from visionpipe.cli.locating import Locator
-    from visionpipe.cli.outputs import Outputs, default_journal, own_files
+    from visionpipe.cli.outputs import STDOUT, Outputs, default_journal, own_files
     from visionpipe.cli.progress import reporter
     from visionpipe.cli.via_batch import in_batches, step_teller
     from visionpipe.pipeline.pipeline import Pipeline
@@ -123,6 +126,10 @@ def caption(
         allow_private=allow_private,
     )
     specs = output or ["captions.jsonl"]
+    if as_json and STDOUT in specs:
+        raise ParameterError(
+            "both would write to standard output", cure="Leave one out.", subject="--json, -o -"
+        )
     journal = journal or default_journal(specs, sources)
     asked = chosen_prompt(prompt, preset)
     wanted = chosen_schema(schema, asked)
@@ -133,7 +140,7 @@ def caption(
     with (
         locate,
         connection.make_client(model, base_url, catalog, lang) as client,
-        reporter(as_json=as_json, quiet=quiet) as show,
+        reporter(as_json=as_json, quiet=quiet, plain=STDOUT in specs) as show,
     ):
 
         def on_event(event: Event) -> None:
@@ -190,63 +197,52 @@ def caption(
     _account(run, outputs, specs, error, as_json=as_json)
 
 
-def _consume(run: Run | BatchRun, outputs: Any) -> VisionPipeError | None:
+def _consume(run: Run | BatchRun, outputs: Outputs) -> VisionPipeError | None:
     problem: VisionPipeError | None = None
-    with _interruptible(run):
+    with draining(run):
         try:
             for result in run:
-                outputs.write(result)
+                try:
+                    outputs.write(result)
+                except OutputError:
+                    run.stop("output")
+                    raise
         except VisionPipeError as error:
             problem = error
-        outputs.finish()
+        try:
+            outputs.finish()
+        except OutputError as error:
+            if problem is None:
+                problem = error
+            elif str(error) != str(problem):
+                outputs.refused.append(error)
     return problem
 
 
 def _account(
-    run: Run | BatchRun, outputs: Any, specs: list[str], error: VisionPipeError | None, *, as_json: bool
+    run: Run | BatchRun, outputs: Outputs, specs: list[str], error: VisionPipeError | None, *, as_json: bool
 ) -> None:
     summary = run.summary
     if summary is None:
         raise typer.Exit(1)
+    failed_output = error is not None and summary.error is None
+    if failed_output and summary.stopped is not None:
+        # The run itself was only left early because of it.
+        summary = replace(summary, stopped="output")
     if not as_json:
         for line in summary.lines():
             typer.echo(line, err=True)
         for refused in outputs.refused:
             typer.echo(f"not written: {refused}", err=True)
-    if error is not None and summary.error is None:
-        # An output failed, not the run; which was only left early because of it.
+    if error is not None and failed_output:
         raise error
     if not as_json:
-        typer.echo(f"written: {', '.join(specs)}", err=True)
+        places = ("standard output" if spec == "-" else spec for spec in specs)
+        typer.echo(f"written: {', '.join(places)}", err=True)
     if summary.stopped in ("stopped", "aborted"):
         raise typer.Exit(130)
     if not summary.ok or outputs.refused:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _interruptible(run: Run | BatchRun) -> Iterator[None]:
-    """The first Ctrl-C, or a request to end (SIGTERM), drains and saves; the second ends at once."""
-    pressed = 0
-
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed += 1
-        if pressed == 1:
-            run.stop()
-            with suppress(OSError):
-                sys.stderr.write(
-                    "\nstopping; what is under way is awaited. Press Ctrl-C again to end at once.\n"
-                )
-        else:
-            run.abort()
-
-    before = {number: signal.signal(number, on_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def chosen_prompt(prompt: str | None, preset: str) -> Any:
@@ -255,7 +251,6 @@ def chosen_prompt(prompt: str | None, preset: str) -> Any:
     Raises:
         ParameterError: no such preset, a malformed or blank template, or both a prompt and a preset.
     """
-    from visionpipe.errors import ParameterError
     from visionpipe.prompts.presets import named
     from visionpipe.prompts.template import Template
 
@@ -271,10 +266,20 @@ def chosen_prompt(prompt: str | None, preset: str) -> Any:
 
 
 def listing(sources: list[str], column: str | None, own: OwnFiles) -> SourceListing:
-    """The sources as the pipeline takes them, without what the job writes itself."""
-    from visionpipe.loaders.sources import SourceListing
+    """The sources as the pipeline takes them, without what the job writes itself; reads standard input where
+    that is one."""
+    from visionpipe.loaders.sources import PIPE, SourceListing
 
-    return SourceListing(sources[0] if len(sources) == 1 else sources, column=column, own=own)
+    piped = None
+    if PIPE in sources:
+        if getattr(sys, "stdin", None) is None:
+            raise ParameterError(
+                "there is no standard input to read the list from",
+                cure="Pipe the paths in, or name a list file.",
+                subject=PIPE,
+            )
+        piped = sys.stdin.buffer.read()
+    return SourceListing(sources[0] if len(sources) == 1 else sources, column=column, own=own, piped=piped)
 
 
 def caps(money: str | None, tokens: int | None, requests: int | None) -> Caps | None:
@@ -287,7 +292,6 @@ def caps(money: str | None, tokens: int | None, requests: int | None) -> Caps | 
 
 
 def _money(text: str) -> Money:
-    from visionpipe.errors import ParameterError
     from visionpipe.values import Money
 
     amount, _, currency = text.strip().partition(" ")

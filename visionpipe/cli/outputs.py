@@ -7,24 +7,32 @@ is touched before the run holds the journal, and no source is ever an output.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from visionpipe.errors import OutputError, ParameterError
+from visionpipe.loaders.listing import LIST_SUFFIXES
 from visionpipe.loaders.own_files import OwnFiles
+from visionpipe.loaders.sources import PIPE, is_link
+from visionpipe.loaders.walking import Pattern
 from visionpipe.pipeline.events import Event, ItemEnded, RunStarted
 from visionpipe.pipeline.lock import JournalLock
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.pipeline.sources import journal_files
 from visionpipe.results import ItemResult
-from visionpipe.sinks.files import GrowingFile, draft_path
+from visionpipe.sinks.files import GrowingFile, draft_path, prove_folder
 from visionpipe.sinks.opening import SIDECARS, SUFFIXES, SinkOptions, open_sink, sink_kind
+from visionpipe.sinks.records import dump
 from visionpipe.sinks.sink import Sink, export
 from visionpipe.sinks.written import written_files
 
 _REBUILT_AT_START = ("jsonl",)
 _JOURNAL = ".journal"
+STDOUT = "-"
+"""The output that is standard output: a JSON line for each result, as it comes."""
 
 
 class Outputs:
@@ -37,7 +45,8 @@ class Outputs:
     """
 
     def __init__(self, specs: Sequence[str], journal: Path, options: SinkOptions) -> None:
-        self._specs = specs
+        self._given = specs
+        self._specs = _places(specs)
         self._journal = journal
         self._options = options
         self._job = ""
@@ -59,6 +68,7 @@ class Outputs:
             ParameterError, OutputError, ConfigurationError: before anything is asked.
             JournalError: another run is writing these outputs.
         """
+        self._refuse_twice(sources)
         places = [sink_kind(spec) for spec in self._specs]
         for spec, (_, place) in zip(self._specs, places, strict=True):
             if any(_is_same_file(place, source) for source in sources):
@@ -74,10 +84,32 @@ class Outputs:
             if kind in _REBUILT_AT_START:
                 GrowingFile(Path(place), keep=True).close()
             else:
+                if kind in SIDECARS:
+                    for folder in [Path(place)] if place else _image_folders(sources):
+                        prove_folder(folder)
                 open_sink(spec, self._options).abort()
             if not there and Path(place).is_file():
                 # The run may be refused yet, and then there is no output; a link stays, for what it leads to.
                 Path(place).resolve().unlink()
+
+    def _refuse_twice(self, sources: Sequence[str]) -> None:
+        """One place for two outputs: they would take each other's."""
+        beside = [str(folder) for folder in _image_folders(sources)] if len(sources) == 1 else []
+        met: dict[tuple[str, str], str] = {}
+        for spec in self._given:
+            kind, place = (STDOUT, STDOUT) if spec == STDOUT else sink_kind(spec)
+            if kind in SIDECARS and not place:
+                place = beside[0] if beside else ""
+            real = os.path.realpath(place) if place and kind != STDOUT else place
+            key = (kind if kind in SIDECARS else "", real)
+            other = met.get(key)
+            met[key] = spec
+            if other is not None:
+                raise ParameterError(
+                    "this output is given twice" if other == spec else f"this is the same place as {other}",
+                    cure="Leave one of them out.",
+                    subject=spec,
+                )
 
     def note(self, event: Event, job: str) -> None:
         """Hear what the run tells: its outputs begin when it has the journal to itself.
@@ -116,6 +148,9 @@ class Outputs:
         Raises:
             OutputError: with scope "job", where nothing more can be written.
         """
+        if STDOUT in self._given:
+            sys.stdout.buffer.write(dump(result.to_json()) + b"\n")
+            sys.stdout.buffer.flush()
         sinks = self._growing
         if not self._kept:
             # A result kept from an earlier run stands in the rebuilt outputs already.
@@ -177,13 +212,33 @@ def own_files(
         journal: the job's; one that is named after an output tells that output too.
         naming: the sidecars' file name.
     """
-    own = written_files(specs, sources, SinkOptions(naming=naming))
+    own = written_files(_places(specs), sources, SinkOptions(naming=naming))
     if journal is None:
         return own
     named_after = journal.with_suffix("") if journal.suffix == _JOURNAL else None
     if named_after is not None and named_after.suffix.lower() in SUFFIXES:
         own |= written_files([str(named_after)], sources, SinkOptions())
     return own | journal_files(journal)
+
+
+def _places(specs: Sequence[str]) -> list[str]:
+    return [spec for spec in specs if spec != STDOUT]
+
+
+def _image_folders(sources: Sequence[str]) -> list[Path]:
+    """The folders that are told by the sources themselves; lists and links tell none."""
+    folders = []
+    for source in sources:
+        path, pattern = Path(source), Pattern.parse(source)
+        if is_link(source) or source == PIPE:
+            continue
+        if path.is_dir():
+            folders.append(path)
+        elif not path.exists():
+            folders += [Path(pattern.folder)] if pattern is not None else []
+        elif path.suffix.lower() not in LIST_SUFFIXES:
+            folders.append(path.parent)
+    return folders
 
 
 def _is_same_file(place: str, source: str) -> bool:
@@ -195,7 +250,7 @@ def _is_same_file(place: str, source: str) -> bool:
 
 def default_journal(specs: Sequence[str], sources: Sequence[str]) -> Path:
     """Beside the first output that is a file, else hidden in the first source's folder."""
-    for spec in specs:
+    for spec in _places(specs):
         kind, place = sink_kind(spec)
         if kind not in SIDECARS:
             return Path(f"{place}{_JOURNAL}")

@@ -43,13 +43,18 @@ class Reporter(Protocol):
     def __call__(self, event: Event) -> None: ...
 
 
-def reporter(*, as_json: bool, quiet: bool) -> Reporter:
-    """The one that fits: JSON lines on stdout, nothing, a bar on a terminal, plain lines otherwise."""
+def reporter(*, as_json: bool, quiet: bool, plain: bool = False) -> Reporter:
+    """The one that fits: JSON lines on stdout, nothing, a bar on a terminal, plain lines otherwise.
+
+    Args:
+        as_json, quiet: what was asked for.
+        plain: no bar, since results go to the terminal too.
+    """
     if as_json:
         return JsonLines()
     if quiet:
         return Quiet()
-    return TerminalBar() if sys.stderr.isatty() else PlainLines()
+    return TerminalBar() if sys.stderr.isatty() and not plain else PlainLines()
 
 
 class Quiet:

@@ -66,11 +66,15 @@ class Run:
         self._stop_wanted = False
         self.summary: RunSummary | None = None
 
-    def stop(self) -> None:
-        """Begins nothing new; results under way still come. From any thread, and from a signal handler."""
+    def stop(self, reason: str = "stopped") -> None:
+        """Begins nothing new; results under way still come. From any thread, and from a signal handler.
+
+        Args:
+            reason: what the summary's ``stopped`` will say.
+        """
         self._stop_wanted = True
         if self._opened is not None:
-            self._opened.engine.stop("stopped")
+            self._opened.engine.stop(reason)
 
     def abort(self) -> None:
         """Ends the run at once; requests under way are left to themselves, and asked again another time."""

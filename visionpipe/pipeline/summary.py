@@ -22,6 +22,7 @@ STOP_WORDS = {
     "deadline": "the job's time is up",
     "stopped": "interrupted",
     "aborted": "interrupted at once, without waiting for what was under way",
+    "output": "an output could not be written",
     "error": "an error that every further item would meet",
     "waiting": "the service is still at work",
 }
@@ -44,7 +45,7 @@ class RunSummary:
         usage, cost: of this run's answers, as billed; one amount a currency.
         seconds: from start to end.
         stopped: None when the listing was worked off, else why not: "budget", "deadline", "stopped",
-            "aborted", or "error".
+            "aborted", "output", or "error".
         error: what stopped it, where that was an error.
         maybe_billed_twice: requests that were under way when an earlier run was killed.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,6 +72,22 @@ def led_to(path: Path) -> Path:
 def draft_path(path: Path) -> Path:
     """Where a growing output is written anew before it takes the place of ``path``."""
     return path.with_name(f"{path.name}.rebuilding")
+
+
+def prove_folder(folder: Path) -> None:
+    """Make sure that files can be made in ``folder``, by making one that is gone at once.
+
+    Where the folder is not there yet, the nearest one above it is tried.
+
+    Raises:
+        OutputError: they cannot.
+    """
+    with output_errors(folder):
+        there = folder
+        while not there.exists() and there != there.parent:
+            there = there.parent
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".visionpipe-"):
+            pass
 
 
 class GrowingFile:

@@ -36,10 +36,17 @@ class BatchRun:
         self._clock = clock
         self._hand_out_kept = hand_out_kept
         self._stop = threading.Event()
+        self._reason = "stopped"
         self.summary: RunSummary | None = None
 
-    def stop(self) -> None:
-        """Begins nothing new and waits no longer; the same call goes on another time. From any thread."""
+    def stop(self, reason: str = "stopped") -> None:
+        """Begins nothing new and waits no longer; the same call goes on another time. From any thread.
+
+        Args:
+            reason: what the summary's ``stopped`` will say.
+        """
+        if not self._stop.is_set():
+            self._reason = reason
         self._stop.set()
 
     def abort(self) -> None:
@@ -66,7 +73,7 @@ class BatchRun:
             error = met
             raise
         except GeneratorExit:
-            stopped = "stopped"
+            stopped = self._reason
             raise
         finally:
             with ExitStack() as ends:
@@ -83,7 +90,7 @@ class BatchRun:
         if work.error is not None:
             return "error"
         if self._stop.is_set():
-            return "stopped"
+            return self._reason
         if work.out_of_budget:
             return "budget"
         return "waiting" if job.shelf.count() else None
