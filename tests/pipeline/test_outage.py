@@ -20,6 +20,8 @@ from visionpipe.errors import (
     UnreadableAnswerError,
     VisionPipeError,
 )
+from visionpipe.loaders.sources import Source
+from visionpipe.pipeline.answerer import Prepared
 from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.events import Event, LevelChanged, ServiceBack, ServiceLost
@@ -154,9 +156,22 @@ def test_where_no_answer_ever_came_the_job_stops_at_once(
 
 def test_an_outage_is_waited_out(tmp_path: Path) -> None:
     clock, events = Clock(), list[Event]()
-    line = Line(clock, (20, 620))
-    answerer = Scripted(line)
-    run = timed(answerer, clock, journal=tmp_path / "j", on_event=events.append).run(
+    line, gathered = Line(clock, (20, 620)), threading.Event()
+
+    class Gathering(Scripted):
+        def prepare(self, source: Source, prompt: str) -> Prepared:
+            prepared = super().prepare(source, prompt)
+            if self.prepared.total() >= 28:
+                gathered.set()
+            return prepared
+
+    def script(name: str, number: int) -> str | None:
+        if clock.now >= 24:
+            # Time stands still until there are other items to take turns with.
+            assert gathered.wait(20)
+        return line(name, number)
+
+    run = timed(Gathering(script), clock, journal=tmp_path / "j", on_event=events.append).run(
         numbered(tmp_path / "in", 60)
     )
     results, summary = finished(run)
