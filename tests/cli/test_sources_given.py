@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import lines, visionpipe
 from visionpipe.testing.images import jpeg_bytes
 
@@ -76,3 +78,41 @@ def test_paths_come_down_a_pipe(tmp_path: Path) -> None:
     assert to_text.returncode == 0, to_text.stderr
     assert (tmp_path / "photos" / "b.txt").exists()
     assert (tmp_path / ".visionpipe.journal").exists()
+
+
+@pytest.mark.parametrize("command", ["caption", "check"])
+@pytest.mark.parametrize(
+    ("files", "given", "words"),
+    [
+        ({}, "in", "0 images found in in"),
+        (
+            {"notes.txt": "hello", "b.txt": "hello"},
+            "in",
+            "0 images found in in (left alone: not an image: 2)",
+        ),
+        ({"notes.txt": "hello"}, "in/*.txt", "0 images found in in/*.txt (left alone: not an image: 1)"),
+        ({"l.csv": ""}, "in/l.csv", "0 images found in in/l.csv"),
+        ({"l.csv": "path,note\n"}, "in/l.csv", "0 images found in in/l.csv"),
+        ({"l.txt": "# nothing\n"}, "in/l.txt", "0 images found in in/l.txt"),
+        ({}, "-", "0 images found in standard input"),
+    ],
+)
+def test_no_image_at_all_is_no_success(
+    tmp_path: Path, command: str, files: dict[str, str], given: str, words: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name, text in files.items():
+        (tmp_path / "in" / name).write_text(text)
+    done = visionpipe(command, given, folder=tmp_path, input="")
+    assert done.returncode == 1, done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("text", ["name,note\nphotos/a.jpg,nice\n", "name,note\n", "photos/a.jpg\n"])
+def test_a_list_without_a_column_of_paths_is_an_error_that_says_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "l.csv").write_text(text)
+    done = visionpipe("caption", "l.csv", folder=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "l.csv: line 1 has no column path, file, image or url; it has" in done.stderr
+    assert "--column" in done.stderr
+    assert not (tmp_path / "captions.jsonl").exists()

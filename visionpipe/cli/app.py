@@ -1,6 +1,7 @@
 """The commands, and how an error ends one.
 
-Exit status: 0 all well, 1 something failed, 2 the command or its settings are wrong, 130 interrupted.
+Exit status: 0 all well, 1 something failed or no image was found at all, 2 the command or its settings are
+wrong, 130 interrupted.
 """
 
 from __future__ import annotations

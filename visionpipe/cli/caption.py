@@ -12,6 +12,7 @@ import typer
 
 from visionpipe.cli import connection
 from visionpipe.cli.draining import draining
+from visionpipe.cli.nothing_found import nothing_found
 from visionpipe.cli.quality import Quality, quality_policy
 from visionpipe.cli.schema_file import SchemaFile, chosen_schema
 from visionpipe.errors import OutputError, ParameterError, VisionPipeError
@@ -195,6 +196,9 @@ def caption(
     if error is not None and run.summary is None:
         raise error
     _account(run, outputs, specs, error, as_json=as_json)
+    if run.summary is not None and run.summary.seen == run.summary.skipped:
+        typer.echo(f"visionpipe: {nothing_found(sources, run.summary.skips)}", err=True)
+        raise typer.Exit(1)
 
 
 def _consume(run: Run | BatchRun, outputs: Outputs) -> VisionPipeError | None:

@@ -9,6 +9,7 @@ import typer
 
 from visionpipe.cli import caption as main_job
 from visionpipe.cli import connection
+from visionpipe.cli.nothing_found import nothing_found
 from visionpipe.cli.plain import one_line
 from visionpipe.cli.schema_file import SchemaFile, chosen_schema
 
@@ -75,6 +76,9 @@ def check(
             record = client.settings.model
             exact = count and can_count(client, record)
             _print_totals(plan.totals, record.id, "the service" if exact else record.tokens.source)
+    if plan.totals.items == plan.totals.fates["skip"]:
+        typer.echo(f"visionpipe: {nothing_found(sources, plan.totals.reasons)}", err=True)
+        raise typer.Exit(1)
     if plan.totals.fates["refuse"]:
         raise typer.Exit(1)
 

@@ -44,9 +44,10 @@ class PathList:
         self._folder = Path(path).absolute().parent
         self._column = column
         self._suffix = PurePath(path).suffix.lower()
-        for _, row in self._rows():
-            self._place(row, 1)
-            break
+        self._header: Sequence[str] = ()
+        first = next(self._rows(), None)
+        if first is not None or self._header:
+            self._place(first[1] if first is not None else dict.fromkeys(self._header, ""), 1)
 
     def sources(self, unique: Callable[[str, str], str]) -> Iterator[Source]:
         """One source a line, in the list's order; a name met before gets its line's number.
@@ -81,7 +82,7 @@ class PathList:
         wanted = self._column or "path, file, image or url"
         raise ParameterError(
             f"line {line} has no column {wanted}; it has {', '.join(row) or 'none'}",
-            cure="Say which column holds the paths or URLs.",
+            cure="Say which column holds the paths or URLs (--column); a table's first line names them.",
             subject=self._path,
         )
 
@@ -129,7 +130,7 @@ class PathList:
             if not values:
                 continue
             if header is None:
-                header = [value.strip() for value in values]
+                header = self._header = [value.strip() for value in values]
                 continue
             if len(values) > len(header):
                 raise self._malformed(reader.line_num, f"{len(values)} values under {len(header)} columns")
