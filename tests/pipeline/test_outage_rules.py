@@ -48,6 +48,7 @@ STEPS = st.one_of(
         st.sampled_from(["unreached"] * 6 + ["failing"] * 6 + ["content", "neutral"]),
         st.integers(0, 5),
         st.sampled_from([0.0, 0.0, 1.0, 40.0]),
+        st.sampled_from([0.0, 0.0, 30.0]),
     ),
 )
 
@@ -58,7 +59,7 @@ def test_the_rules_by_the_whole_history(steps: list[Any], longest: float | None,
     outage = Outage(longest, told.append, clock)
     # The model keeps everything since the last answer, and counts anew each time.
     row: list[tuple[str, Kind, float]] = []
-    ever, lost = begun, 0
+    ever, lost, back_at = begun, 0, float("-inf")
     if begun:
         outage.answered()
 
@@ -73,15 +74,22 @@ def test_the_rules_by_the_whole_history(steps: list[Any], longest: float | None,
     for step in steps:
         if step == "answered":
             outage.answered()
+            back_at = clock.now if ever and len(distinct("unreached")) >= OUT_OF_REACH_AFTER else back_at
             ever, row = True, []
             continue
-        number, kind, which, passing = step
+        number, kind, which, passing, under_way = step
         clock.now += passing
-        verdict = outage.failed(str(number), ERRORS[kind][which % len(ERRORS[kind])])
+        sent_at = clock.now - under_way
+        verdict = outage.failed(str(number), ERRORS[kind][which % len(ERRORS[kind])], sent_at)
+        in_outage = len(distinct("unreached")) >= OUT_OF_REACH_AFTER
+        if kind == "unreached" and ever and not in_outage and sent_at < back_at:
+            assert verdict is Verdict.WAIT
+            continue
         row.append((str(number), kind, clock.now))
         unreached, failing = distinct("unreached"), distinct("unreached", "failing")
         expected = Verdict.OWN
         if kind == "content":
+            back_at = clock.now if ever and in_outage else back_at
             ever, row = True, []
         elif kind != "neutral" and not ever:
             if len(unreached) >= OUT_OF_REACH_AFTER or len(failing) >= HOPELESS_AFTER:

@@ -103,7 +103,7 @@ class Asking:
             if turn.denied:
                 turn.ended(None)
                 return Next.OUT_OF_BUDGET
-            verdict = self._verdict(item, error)
+            verdict = self._verdict(item, error, begun)
             if verdict is Verdict.WAIT:
                 # Back off as after a 429, so that probes grow rare; but it is no fault of the level.
                 self._tell(turn.refused(None))
@@ -140,10 +140,10 @@ class Asking:
             return self._again(item, sent, error)
         return self._end(item, failed(item, error, self.clock()), sent)
 
-    def _verdict(self, item: Item, error: VisionPipeError) -> Verdict:
+    def _verdict(self, item: Item, error: VisionPipeError, begun: float) -> Verdict:
         if error.scope == "job" or self._asks_once_more(item, error):
             return Verdict.OWN
-        return self.outage.failed(item.key.source, error)
+        return self.outage.failed(item.key.source, error, begun)
 
     def _later(self, item: Item, error: VisionPipeError, seconds: float, first: Reply | None) -> Next:
         """The item's time does not run while the service is out of reach."""

@@ -67,6 +67,7 @@ class Outage:
         self._unreached: set[str] = set()
         self._failed: set[str] = set()
         self._since: float | None = None
+        self._back_at = float("-inf")
 
     def answered(self) -> None:
         """An answer came, or a refusal of one item's content."""
@@ -75,12 +76,13 @@ class Outage:
             self._unreached.clear()
             self._failed.clear()
             if self._since is not None:
-                seconds, self._since = self._clock() - self._since, None
+                self._back_at = self._clock()
+                seconds, self._since = self._back_at - self._since, None
                 # Inside the lock, so that the events come in the order of what they tell.
                 self._tell(ServiceBack(seconds))
 
-    def failed(self, source: str, error: VisionPipeError) -> Verdict:
-        """The item of ``source`` met ``error`` at its last request."""
+    def failed(self, source: str, error: VisionPipeError, sent_at: float) -> Verdict:
+        """The item of ``source`` met ``error`` at its last request, begun at ``sent_at`` (clock seconds)."""
         if _of_its_content(error):
             self.answered()
             return Verdict.OWN
@@ -94,6 +96,9 @@ class Outage:
             if self._since is not None:
                 over = self._longest is not None and self._clock() - self._since >= self._longest
                 return Verdict.STOP if over else Verdict.WAIT
+            if sent_at < self._back_at:
+                # What was under way when the service came back belongs to the outage before.
+                return Verdict.WAIT
             self._unreached.add(source)
             if len(self._unreached) < OUT_OF_REACH_AFTER:
                 return Verdict.OWN
