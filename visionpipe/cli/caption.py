@@ -139,7 +139,7 @@ def caption(
     outputs = Outputs(specs, journal, SinkOptions(locate=locate, naming=naming, schema=wanted))
     job = ""
     with (
-        locate,
+        closing(locate),
         connection.make_client(model, base_url, catalog, lang) as client,
         reporter(as_json=as_json, quiet=quiet, plain=STDOUT in specs) as show,
     ):

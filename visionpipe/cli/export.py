@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -35,7 +36,7 @@ def export(
     if not output:
         raise ParameterError("no output is named", cure="Name one with -o.", subject="--output")
     failed = False
-    with Locator(journal, images) as locate:
+    with closing(Locator(journal, images)) as locate:
         options = SinkOptions(
             locate=locate, naming=naming, overwrite=overwrite, schema=recorded_schema(journal)
         )

@@ -7,8 +7,7 @@ below the folder, glob or list that was given.
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.reading import JournalView
@@ -43,11 +42,3 @@ class Locator:
         if self._view is not None:
             self._view.close()
             self._view = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
