@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
