@@ -19,6 +19,7 @@ from visionpipe.client.conversation import AsyncConversation, Means, begin
 from visionpipe.client.drive import drive_async
 from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for, extract_call
 from visionpipe.client.object_stream import AsyncObjectStream
+from visionpipe.client.one_process import OneProcess
 from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.services import AsyncServices
@@ -37,7 +38,7 @@ from visionpipe.wire.http import Timeouts
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncServices, AsyncClips):
+class AsyncClient(OneProcess, AsyncServices, AsyncClips):
     """Ask a vision model about images, from an event loop.
 
     The same arguments, calls and errors as :class:`visionpipe.client.client.Client`; calls are awaited, and

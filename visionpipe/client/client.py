@@ -15,6 +15,7 @@ from visionpipe.client.conversation import Conversation, Means, begin
 from visionpipe.client.drive import drive
 from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for, extract_call
 from visionpipe.client.object_stream import ObjectStream
+from visionpipe.client.one_process import OneProcess
 from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.services import Services
@@ -33,11 +34,11 @@ from visionpipe.wire.http import Timeouts
 T = TypeVar("T")
 
 
-class Client(Services, Clips):
+class Client(OneProcess, Services, Clips):
     """Ask a vision model about images.
 
-    Safe to use from several threads at once. Close it, or use it as a context manager, to give its
-    connections back.
+    Safe to use from several threads at once; each process makes its own. Close it, or use it as a context
+    manager, to give its connections back.
 
     Args:
         model: a model id; default the endpoint's own.
@@ -57,6 +58,7 @@ class Client(Services, Clips):
 
     Raises:
         ConfigurationError: unknown names, or no key for an endpoint that needs one.
+        ParameterError: a name or key that is no text.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from visionpipe.client.options import CallOptions, parameters_of
 from visionpipe.client.settings import Settings
 from visionpipe.client.video_parts import ContentLength, VideoParts, stated_clip
-from visionpipe.errors import BadImageError, UnsupportedError
+from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
 from visionpipe.loaders.fetch import FetchedFile
 from visionpipe.loaders.image import IN_MEMORY_BYTES, load_image
 from visionpipe.loaders.repair import apply_repair, has_transparent_pixels
@@ -115,6 +115,12 @@ class Preparer:
             InputError: an unusable source or option.
             CapabilityError: something the model does not take.
         """
+        if not isinstance(prompt, str):
+            raise ParameterError(
+                f"it is of type {type(prompt).__name__}, not a text",
+                cure="Put the question first, and the images behind it.",
+                subject="prompt",
+            )
         settings = self._settings
         model = settings.model_named(options.get("model"))
         prompt, parts, frames = self._shown(

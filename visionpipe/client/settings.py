@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from visionpipe.errors import ConfigurationError
+from visionpipe.errors import ConfigurationError, ParameterError
 from visionpipe.prompts.presets import LANGUAGES, Language
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import EndpointRecord, ModelRecord
@@ -36,7 +36,12 @@ class Settings:
     embedded_by_default: bool = False
 
     def model_named(self, model_id: str | None) -> ModelRecord:
-        """The record of a call's own model, or the client's."""
+        """The record of a call's own model, or the client's.
+
+        Raises:
+            ParameterError: it is no text.
+        """
+        _check_text(model=model_id)
         return self.model if model_id is None else self.registry.model(model_id, self.endpoint.id)
 
 
@@ -66,7 +71,10 @@ def resolve_settings(
 
     Raises:
         ConfigurationError: an unknown name, an unreadable file, or no key for an endpoint that needs one.
+        ParameterError: an argument that is no text.
     """
+    _check_text(model=model, base_url=base_url, api_key=api_key, lang=lang)
+    _check_text(catalog=os.fspath(catalog) if isinstance(catalog, os.PathLike) else catalog)
     env = os.environ if environ is None else environ
     file = _read_file(Path.cwd() if folder is None else folder)
     base_url = base_url or env.get("VISIONPIPE_BASE_URL") or file.get("base_url")
@@ -119,6 +127,17 @@ def resolve_settings(
         lang=language,
         embedded_by_default=by_default,
     )
+
+
+def _check_text(**arguments: object) -> None:
+    for name, value in arguments.items():
+        if value is not None and not isinstance(value, str):
+            # Never the value itself, which may be a key.
+            raise ParameterError(
+                f"it is of type {type(value).__name__}, not a text",
+                cure=f"Give {name} as a str, or leave it out.",
+                subject=name,
+            )
 
 
 def _keyed(registry: Registry) -> list[EndpointRecord]:
