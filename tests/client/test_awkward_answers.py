@@ -12,7 +12,12 @@ from tests.client.faces import KEY, Face, setup_for
 from tests.client.service_faces import Calling
 from tests.loopback import Answer, Loopback
 from visionpipe.client.saved_talk import load_talk, save_talk
-from visionpipe.errors import AuthenticationError, ConnectionFailedError
+from visionpipe.errors import (
+    AuthenticationError,
+    ConnectionFailedError,
+    InterruptedAnswerError,
+    ServiceError,
+)
 from visionpipe.media import FileContent, Image
 from visionpipe.request import Message
 from visionpipe.stages.history import Transcript
@@ -29,6 +34,41 @@ def test_a_key_that_a_server_quotes_is_in_no_error(face: Face, loopback: Loopbac
     shown = f"{caught.value} {caught.value!r} {vars(caught.value)}"
     assert "Incorrect API key provided: ***" in shown
     assert KEY not in shown
+
+
+QUOTED = {"error": {"code": "1210", "message": f"Bad request of 'Bearer {KEY}'."}}
+
+
+def shows_no_key(error: BaseException | None) -> bool:
+    """Whether neither the error nor what caused it shows the key, and the mask stands in its place."""
+    shown = f"{error} {vars(error)}"
+    return KEY not in shown and "Bad request of 'Bearer ***'" in shown
+
+
+def test_a_key_quoted_in_an_answer_of_status_200_is_in_no_error(face: Face, loopback: Loopback) -> None:
+    loopback.script(Answer(body=orjson.dumps(QUOTED)))
+    with pytest.raises(ServiceError) as caught:
+        face.ask("What?", jpeg_bytes(), setup=setup_for(loopback))
+    assert shows_no_key(caught.value)
+
+
+@pytest.mark.parametrize("said", ["", "A ca"])
+def test_a_key_quoted_in_a_streams_frame_is_in_no_error(face: Face, loopback: Loopback, said: str) -> None:
+    first = {"id": "1", "choices": [{"index": 0, "delta": {"content": said}}]}
+    frames = [b"data: " + orjson.dumps(frame) + b"\n\n" for frame in (first, QUOTED)]
+    loopback.script(Answer(body=frames))
+    with pytest.raises((ServiceError, InterruptedAnswerError)) as caught:
+        face.stream("What?", jpeg_bytes(), setup=setup_for(loopback))
+    assert shows_no_key(caught.value)
+    if said:
+        assert shows_no_key(caught.value.__cause__)
+
+
+def test_a_key_quoted_by_an_agent_is_in_no_error(call: Calling, loopback: Loopback) -> None:
+    loopback.script(Answer(body=orjson.dumps({"id": "1", "agent_id": "a", "status": "failed", **QUOTED})))
+    with pytest.raises(ServiceError) as caught:
+        call(setup_for(loopback), "agents.invoke", "a", "Hello?")
+    assert shows_no_key(caught.value)
 
 
 def test_nothing_is_awaited_behind_the_end_of_an_agents_stream(call: Calling, loopback: Loopback) -> None:

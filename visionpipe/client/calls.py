@@ -122,12 +122,8 @@ class Calls:
         return HttpRequest("POST", CHAT_PATH, body, timeouts=self.timeouts)
 
     def _refusal(self, response: HttpResponse, request_id: str) -> ServiceError:
-        return read_error(self._without_key(response), self.settings.endpoint, request_id=request_id)
-
-    def _without_key(self, response: HttpResponse) -> HttpResponse:
-        """A refusal as it may be shown: some servers quote the key they were sent."""
-        key = (self.settings.api_key or "").strip().encode()
-        return replace(response, body=response.body.replace(key, b"***")) if key else response
+        settings = self.settings
+        return read_error(response, settings.endpoint, request_id=request_id, key=settings.api_key)
 
     def _context(self, request: Request, model: ModelRecord) -> ReadingContext:
-        return ReadingContext(request, model, self.settings.endpoint)
+        return ReadingContext(request, model, self.settings.endpoint, self.settings.api_key)

@@ -6,7 +6,7 @@ The rule: an answer that cannot be used is an AnswerError with what there is of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -38,6 +38,8 @@ class ReadingContext:
     request: Request
     model: ModelRecord
     endpoint: EndpointRecord
+    key: str | None = field(default=None, repr=False)
+    """The key that was sent, masked where an error quotes it."""
 
 
 def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Reply:
@@ -56,7 +58,9 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
         raise unreadable("the answer is no JSON object", answered)
     told = error_in(answer)
     if told is not None:
-        raise service_error(*told, status=None, endpoint=context.endpoint, request_id=answered.request_id)
+        raise service_error(
+            *told, status=None, endpoint=context.endpoint, request_id=answered.request_id, key=context.key
+        )
     choice = first_choice(answer, answered)
     message = choice.get("message")
     if not isinstance(message, dict):

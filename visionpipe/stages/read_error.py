@@ -27,6 +27,7 @@ from visionpipe.service_codes import SERVICE_CODES
 from visionpipe.wire.http import HttpResponse
 
 _MESSAGE_LIMIT = 500
+_MASK = "***"
 _LONGEST_WAIT_S = 10 * 365 * 86400.0
 """Ten years: what is beyond that is never, and more than some systems can wait."""
 # Gateways wrap the message as "[1210][text][request id]".
@@ -34,9 +35,12 @@ _WRAPPED = re.compile(r"^\[(\d{3,4})\]")
 _HTTP_STATUS = re.compile(r"[45]\d\d")
 
 
-def read_error(response: HttpResponse, endpoint: EndpointRecord, *, request_id: str) -> ServiceError:
+def read_error(
+    response: HttpResponse, endpoint: EndpointRecord, *, request_id: str, key: str | None = None
+) -> ServiceError:
     """The error that a response outside 2xx stands for.
 
+    ``key`` is masked where the service quotes it.
     ``retry_after`` is taken from a Retry-After header in seconds or as a date where there is one.
     """
     code, message = _code_and_message(response.body)
@@ -46,6 +50,7 @@ def read_error(response: HttpResponse, endpoint: EndpointRecord, *, request_id: 
         status=response.status,
         endpoint=endpoint,
         request_id=request_id,
+        key=key,
         retry_after=retry_after(response),
     )
 
@@ -68,10 +73,15 @@ def service_error(
     status: int | None,
     endpoint: EndpointRecord,
     request_id: str,
+    key: str | None,
     retry_after: float | None = None,
 ) -> ServiceError:
     """The error for a service code (``"1302"``, or ``""`` where only the status is known). A code that is an
-    HTTP status stands for one where there is no other."""
+    HTTP status stands for one where there is no other. Some servers quote the ``key`` they were sent; it is
+    masked."""
+    secret = (key or "").strip()
+    if secret:
+        code, message = code.replace(secret, _MASK), message.replace(secret, _MASK)
     message = message[:_MESSAGE_LIMIT]
     known = SERVICE_CODES.get(code) if endpoint.dialect == "glm" else None
     hint = next((cure for text, cure in endpoint.error_hints.items() if text in message.lower()), None)

@@ -167,7 +167,11 @@ class StreamReader:
         told = error_in(frame)
         if told is not None:
             refused = service_error(
-                *told, status=None, endpoint=self._context.endpoint, request_id=self._answered.request_id
+                *told,
+                status=None,
+                endpoint=self._context.endpoint,
+                request_id=self._answered.request_id,
+                key=self._context.key,
             )
             if not any(self._text):
                 raise refused

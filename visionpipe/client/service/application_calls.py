@@ -145,4 +145,5 @@ class ApplicationCalls:
         if error is None:
             return None
         endpoint = self.calls.settings.endpoint
-        return service_error(*error, status=None, endpoint=endpoint, request_id=request_id)
+        key = self.calls.settings.api_key
+        return service_error(*error, status=None, endpoint=endpoint, request_id=request_id, key=key)

@@ -148,12 +148,13 @@ class BatchCalls:
         result = read_line(line)
         if not 200 <= result.status < 300:
             response = HttpResponse(result.status, {}, result.body)
-            return BatchAnswer(
-                result.custom_id, error=read_error(response, settings.endpoint, request_id=result.custom_id)
+            refused = read_error(
+                response, settings.endpoint, request_id=result.custom_id, key=settings.api_key
             )
+            return BatchAnswer(result.custom_id, error=refused)
         model = settings.registry.model(model_id or settings.model.id, settings.endpoint.id)
         request = Request(model=model.id, messages=(), adjustments=adjustments)
-        context = ReadingContext(request, model, settings.endpoint)
+        context = ReadingContext(request, model, settings.endpoint, settings.api_key)
         try:
             reply = read_reply(result.body, context, Answered(result.custom_id, ()))
         except VisionPipeError as error:

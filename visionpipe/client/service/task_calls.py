@@ -157,7 +157,9 @@ class TaskCalls:
         model = settings.registry.model(state.model or task.model or settings.model.id, settings.endpoint.id)
         request = Request(model=model.id, messages=(), adjustments=task.adjustments)
         answered = Answered(task.request_id or state.request_id or "", task.attempts)
-        return read_reply(state.body, ReadingContext(request, model, settings.endpoint), answered)
+        return read_reply(
+            state.body, ReadingContext(request, model, settings.endpoint, settings.api_key), answered
+        )
 
     def _failure(self, task: TaskRecord, state: TaskState) -> ServiceError:
         request_id = task.request_id or state.request_id or ""
@@ -168,6 +170,7 @@ class TaskCalls:
                 status=None,
                 endpoint=self.calls.settings.endpoint,
                 request_id=request_id,
+                key=self.calls.settings.api_key,
             )
         return ServerError(
             "the service failed at this task and does not say why",
