@@ -8,53 +8,21 @@ except after :meth:`Engine.abort`.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from visionpipe.errors import ConfigurationError, VisionPipeError
 from visionpipe.loaders.sources import Found, Source
-from visionpipe.pipeline.answerer import Answerer, Judge
 from visionpipe.pipeline.asking import Asking, Next
-from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.channel import Channel, Closed
+from visionpipe.pipeline.crew import Crew
 from visionpipe.pipeline.events import Event, LevelChanged, RunStopping
 from visionpipe.pipeline.help_wanted import HelpWanted
 from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
-from visionpipe.pipeline.journal import Journal, Key
-from visionpipe.pipeline.limiter import Limiter
+from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.matching import Matching, Standing
-from visionpipe.pipeline.outage import LONGEST_OUTAGE_S, Outage
-from visionpipe.pipeline.resemblance import Resemblance
-from visionpipe.pipeline.screen import LISTED_TWICE, Kept, Refused, Screen, Skipped
+from visionpipe.pipeline.outage import Outage
+from visionpipe.pipeline.screen import LISTED_TWICE, Kept, Refused, Skipped
 from visionpipe.results import ItemResult, Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """What the engine works with.
-
-    Attributes:
-        resemblance: how near duplicates are judged; None where they are not asked for.
-        workers: threads that ask, at least the limiter's ceiling to make use of it.
-        preparers: most threads that read, hash and repair; the first does it alone while that is quick.
-        outage_seconds: how long to wait for a service out of reach; None: for ever.
-        deadline: monotonic seconds at which no item is begun any more.
-    """
-
-    answerer: Answerer
-    journal: Journal
-    screen: Screen
-    limiter: Limiter
-    budget: Budget | None = None
-    judge: Judge | None = None
-    resemblance: Resemblance | None = None
-    workers: int = 8
-    preparers: int = 2
-    item_seconds: float | None = None
-    outage_seconds: float | None = LONGEST_OUTAGE_S
-    deadline: float | None = None
-    clock: Callable[[], float] = time.monotonic
 
 
 class Engine:

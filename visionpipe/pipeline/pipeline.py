@@ -18,13 +18,12 @@ from typing import Any
 from visionpipe.client.client import Client
 from visionpipe.client.options import CallOptions
 from visionpipe.errors import ParameterError
-from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answerer, Judge, Skip
 from visionpipe.pipeline.budget import Amount, Budget, Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
+from visionpipe.pipeline.crew import Crew
 from visionpipe.pipeline.database import Database
-from visionpipe.pipeline.duplicates import Near
-from visionpipe.pipeline.engine import Crew, Engine
+from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import Limiter
@@ -34,7 +33,7 @@ from visionpipe.pipeline.prompting import Prompt, renderer
 from visionpipe.pipeline.reading import JournalView, Spent
 from visionpipe.pipeline.resemblance import near_rule
 from visionpipe.pipeline.run import Opened, Run
-from visionpipe.pipeline.screen import Fresh, Screen
+from visionpipe.pipeline.screen import Screen
 from visionpipe.pipeline.seat import Seat
 from visionpipe.pipeline.sources import Listing, Sources
 from visionpipe.prompts.presets import Language, Preset
@@ -217,7 +216,7 @@ class Pipeline:
             self._screen(seat, view, 0),
             answerer,
             totals,
-            self._near_in_plan(view, private),
+            None if self._near is None else self._near.over(private, view.database),
             close,
         )
 
@@ -288,19 +287,6 @@ class Pipeline:
 
         preset = self._prompt if isinstance(self._prompt, Preset) else None
         return judge_by(self._quality, preset, seat.lang if preset is not None else self._lang)
-
-    def _near_in_plan(
-        self, view: JournalView, private: Database
-    ) -> Callable[[Source, Fresh], Near | None] | None:
-        if self._near is None:
-            return None
-        resemblance = self._near.over(private, view.database)
-
-        def near(source: Source, fresh: Fresh) -> Near | None:
-            sight = resemblance.look(fresh.content, source)
-            return resemblance.first_like(fresh.content, source.name, sight)
-
-        return near
 
     def _seat(self) -> Seat:
         if self._answerer is not None:

@@ -16,6 +16,7 @@ from visionpipe.errors import VisionPipeError
 from visionpipe.loaders.sources import Found, Source
 from visionpipe.pipeline.answerer import Answerer
 from visionpipe.pipeline.duplicates import Near
+from visionpipe.pipeline.resemblance import Resemblance
 from visionpipe.pipeline.screen import Fresh, Kept, Refused, Screen, Skipped
 from visionpipe.results import Failure
 from visionpipe.values import JSON, Adjustment, Money
@@ -130,7 +131,7 @@ class Plan:
         screen: how items are looked at.
         answerer: prepares, and is never asked to send.
         totals: to be filled.
-        near: finds a picture that looks like an item; None where it is not asked for.
+        resemblance: finds near duplicates; None where they are not asked for.
         close: called at the end.
     """
 
@@ -140,14 +141,14 @@ class Plan:
         screen: Screen,
         answerer: Answerer,
         totals: PlanTotals,
-        near: Callable[[Source, Fresh], Near | None] | None,
+        resemblance: Resemblance | None,
         close: Callable[[], None],
     ) -> None:
         self.totals = totals
         self._sources = sources
         self._screen = screen
         self._answerer = answerer
-        self._near = near
+        self._resemblance = resemblance
         self._close = close
         # 16 bytes a content, so that a hundred thousand files cost a few megabytes.
         self._planned: dict[bytes, str] = {}
@@ -183,7 +184,7 @@ class Plan:
         if twin is not None:
             return PlanItem(source.name, "duplicate", reason=f"same bytes as {twin}")
         try:
-            near = self._near(source, look) if self._near is not None else None
+            near = self._near(source, look)
             if near is not None:
                 return PlanItem(source.name, "duplicate", reason=near.reason)
             prepared = self._answerer.prepare(source, look.prompt)
@@ -195,6 +196,12 @@ class Plan:
         return PlanItem(
             source.name, "send", prepared.adjustments, prepared.size, prepared.tokens, prepared.cost
         )
+
+    def _near(self, source: Source, look: Fresh) -> Near | None:
+        if self._resemblance is None:
+            return None
+        sight = self._resemblance.look(look.content, source)
+        return self._resemblance.first_like(look.content, source.name, sight)
 
 
 def collisions(sources: Iterable[Found], sidecar: Callable[[str], str]) -> Iterator[tuple[str, str]]:

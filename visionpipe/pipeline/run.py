@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from visionpipe.errors import JournalError, VisionPipeError
 from visionpipe.pipeline.channel import Closed
-from visionpipe.pipeline.engine import Crew, Engine
+from visionpipe.pipeline.crew import Crew
+from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted
 from visionpipe.pipeline.items import Ended
 from visionpipe.pipeline.journal import Journal
