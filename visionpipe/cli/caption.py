@@ -103,6 +103,9 @@ def caption(
     naming: Naming = None,
     item_seconds: Annotated[float | None, typer.Option(help="Longest time for one item.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Begin nothing new after this time.")] = None,
+    outage_seconds: Annotated[
+        float | None, typer.Option(help="How long to wait for a service out of reach; default an hour.")
+    ] = None,
     via: Annotated[
         str, typer.Option(help="calls, or batch: the service's batch files, half the price within a day.")
     ] = "calls",
@@ -114,6 +117,7 @@ def caption(
     from visionpipe.cli.outputs import STDOUT, Outputs, default_journal, own_files
     from visionpipe.cli.progress import reporter
     from visionpipe.cli.via_batch import in_batches, step_teller
+    from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
     from visionpipe.pipeline.pipeline import Pipeline
     from visionpipe.pipeline.provider_batch.job import ProviderBatch
     from visionpipe.sinks.opening import SinkOptions
@@ -154,6 +158,7 @@ def caption(
             "near_duplicates": near_duplicates,
             "item_seconds": item_seconds,
             "job_seconds": job_seconds,
+            "outage_seconds": outage_seconds,
             "rpm": rpm,
             "tpm": tpm,
         }
@@ -188,6 +193,7 @@ def caption(
                 force=force,
                 item_seconds=item_seconds,
                 job_seconds=job_seconds,
+                outage_seconds=LONGEST_OUTAGE_S if outage_seconds is None else outage_seconds,
                 on_event=on_event,
             )
         job = pipeline.job
