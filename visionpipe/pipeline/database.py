@@ -80,7 +80,8 @@ class Database:
         """
         for _, values in statements:
             for value in values:
-                _check_storable(value)
+                if not (value.isascii() if isinstance(value, str) else isinstance(value, float | None)):
+                    _check_storable(value)
         with self._queue_lock:
             self._pending.append(statements)
             self._queued += 1

@@ -7,7 +7,7 @@ quotation marks is the picture's text and not the model's voice, so it is left o
 from __future__ import annotations
 
 import re
-from functools import cache
+import threading
 
 _QUOTED = re.compile(
     r"“[^”]*”|「[^」]*」|『[^』]*』|《[^》]*》|\"[^\"]*\""
@@ -120,10 +120,20 @@ _ZH = (
 )
 
 
-@cache
+_patterns: dict[str, re.Pattern[str]] = {}
+_compiling = threading.Lock()
+
+
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # At first use: compiling takes ten milliseconds, and few answers need both.
-    return re.compile(pattern, re.IGNORECASE)
+    """The pattern, compiled at first use: that takes ten milliseconds, and few answers need both."""
+    found = _patterns.get(pattern)
+    if found is None:
+        # One at a time, since the first answers of a job come to dozens of threads at once.
+        with _compiling:
+            found = _patterns.get(pattern)
+            if found is None:
+                found = _patterns[pattern] = re.compile(pattern, re.IGNORECASE)
+    return found
 
 
 def without_quotations(text: str) -> str:
