@@ -1,6 +1,6 @@
 """500 real-sized images, 50 ms a reply, 64 at once: visionpipe beside zai-sdk in threads and AsyncOpenAI.
 
-    python -m benchmarks.pipeline_peers [--images 500] [--rounds 3]
+    python -m benchmarks.pipeline_peers [--images 500] [--rounds 5]
 
 Each contestant is a process of its own, against the same server on loopback, one after the other, and the
 rounds take turns. Images a second are of the work, with everything imported; CPU and peak memory are of the
@@ -141,7 +141,7 @@ def measure(name: str, folder: Path, url: str) -> tuple[float, float, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Images a second beside the usual clients.")
     parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--contest", choices=[*CONTESTANTS], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
