@@ -92,7 +92,8 @@ class Asking:
             return not turn.denied
 
         try:
-            answer = self.answerer.answer(replace(prepared, on_repeat=on_repeat), left)
+            to_send = replace(prepared, on_repeat=on_repeat) if prepared.may_repeat else prepared
+            answer = self.answerer.answer(to_send, left)
         except RateLimitError as error:
             self._tell(turn.refused(error.retry_after), refused=True)
             item.sends += max(1, error.attempts)
