@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from visionpipe.errors import ConfigurationError, ParameterError
+from visionpipe.pipeline.reading import Spent
 from visionpipe.values import Money
 
 
@@ -40,6 +41,12 @@ class Caps:
             raise ParameterError(
                 f"{self.money} is no cap", cure="Give more than 0.", subject="budget money", scope="job"
             )
+
+    def used(self, spent: Spent) -> Amount:
+        """What of ``spent`` counts against the caps: of money only what is in their currency."""
+        currency = self.money.currency if self.money is not None else None
+        money = sum((m.amount for m in spent.money if m.currency == currency), Decimal(0))
+        return Amount(spent.requests, spent.tokens, money)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from visionpipe.pipeline.answerer import Answer, Judge, Judgement
+from visionpipe.pipeline.prompting import Prompt
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.stages.quality import assess
 from visionpipe.stages.quality_policy import QualityPolicy, decide
@@ -30,3 +31,19 @@ def judge_by(policy: QualityPolicy, preset: Preset | None, lang: Language | None
         return Judgement(tuple(note for note in notes if note.kind not in told), action)
 
     return judge
+
+
+def judge_of_job(
+    policy: QualityPolicy | None, prompt: Prompt, preset_lang: Language, lang: Language | None
+) -> Judge | None:
+    """The judge of a job's answers; None where they are taken as they come.
+
+    Args:
+        prompt: what the job asks; a preset is held to its own checks.
+        preset_lang: the language that a preset asks for.
+        lang: the one that the job was told, for prompts of the caller's own.
+    """
+    if policy is None:
+        return None
+    preset = prompt if isinstance(prompt, Preset) else None
+    return judge_by(policy, preset, preset_lang if preset is not None else lang)

@@ -12,14 +12,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
-from decimal import Decimal
 from typing import Any
 
 from visionpipe.client.client import Client
 from visionpipe.client.options import CallOptions
 from visionpipe.errors import ParameterError
 from visionpipe.pipeline.answerer import Answerer, Judge, Skip
-from visionpipe.pipeline.budget import Amount, Budget, Caps
+from visionpipe.pipeline.budget import Budget, Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.crew import Crew
 from visionpipe.pipeline.database import Database
@@ -30,13 +29,13 @@ from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
 from visionpipe.pipeline.prompting import Prompt, renderer
-from visionpipe.pipeline.reading import JournalView, Spent
+from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.resemblance import near_rule
 from visionpipe.pipeline.run import Opened, Run
 from visionpipe.pipeline.screen import Screen
 from visionpipe.pipeline.seat import Seat
 from visionpipe.pipeline.sources import Listing, Sources
-from visionpipe.prompts.presets import Language, Preset
+from visionpipe.prompts.presets import Language
 from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.quality_policy import STANDARD, QualityPolicy
@@ -251,8 +250,7 @@ class Pipeline:
         )
         budget = None
         if self._caps is not None:
-            spent = journal.spent(job=seat.recipe.job)
-            budget = Budget(self._caps, _amount(spent, self._caps))
+            budget = Budget(self._caps, self._caps.used(journal.spent(job=seat.recipe.job)))
         return Crew(
             answerer=seat.answerer,
             journal=journal,
@@ -281,12 +279,10 @@ class Pipeline:
         )
 
     def _quality_judge(self, seat: Seat) -> Judge | None:
-        if self._quality is None:
-            return None
-        from visionpipe.pipeline.judging import judge_by
+        # Here, because a job that takes answers as they come has no use for it.
+        from visionpipe.pipeline.judging import judge_of_job
 
-        preset = self._prompt if isinstance(self._prompt, Preset) else None
-        return judge_by(self._quality, preset, seat.lang if preset is not None else self._lang)
+        return judge_of_job(self._quality, self._prompt, seat.lang, self._lang)
 
     def _seat(self) -> Seat:
         if self._answerer is not None:
@@ -294,13 +290,6 @@ class Pipeline:
         return Seat.of_client(
             self._prompt, self._client, self._model, self._options, self._schema, self._lang
         )
-
-
-def _amount(spent: Spent, caps: Caps) -> Amount:
-    money = Decimal(0)
-    if caps.money is not None:
-        money = sum((m.amount for m in spent.money if m.currency == caps.money.currency), Decimal(0))
-    return Amount(spent.requests, spent.tokens, money)
 
 
 def _check_positive(**values: float | None) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from visionpipe.client.client import Client
 from visionpipe.client.options import CallOptions
 from visionpipe.client.service.surfaces import require
 from visionpipe.pipeline.answerer import Judge, Skip
-from visionpipe.pipeline.budget import Amount, Budget, Caps
+from visionpipe.pipeline.budget import Budget, Caps
 from visionpipe.pipeline.events import Event
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.judging import judge_by
+from visionpipe.pipeline.judging import judge_of_job
 from visionpipe.pipeline.prompting import Prompt, renderer
 from visionpipe.pipeline.provider_batch.courier import Courier
 from visionpipe.pipeline.provider_batch.run import BatchRun
@@ -34,7 +33,7 @@ from visionpipe.pipeline.provider_batch.work import BatchEvent, BatchJob
 from visionpipe.pipeline.screen import Screen
 from visionpipe.pipeline.seat import Seat
 from visionpipe.pipeline.sources import Listing, Sources
-from visionpipe.prompts.presets import Language, Preset
+from visionpipe.prompts.presets import Language
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.polling import LONG, PollPolicy
 from visionpipe.stages.quality_policy import STANDARD, QualityPolicy
@@ -165,7 +164,7 @@ class ProviderBatch:
                 shelf=shelf,
                 courier=Courier(self._client, shelf, self._folder, sleep),
                 limits=self._limits or BatchLimits(lines=longest),
-                judge=self._judge or self._quality_judge(seat),
+                judge=self._judge or judge_of_job(self._quality, self._prompt, seat.lang, self._lang),
                 schema=self._schema,
                 budget=self._budget(journal, shelf, seat.recipe.job),
                 wait=self._wait,
@@ -192,16 +191,9 @@ class ProviderBatch:
             force=self._force,
         )
 
-    def _quality_judge(self, seat: Seat) -> Judge | None:
-        if self._quality is None:
-            return None
-        preset = self._prompt if isinstance(self._prompt, Preset) else None
-        return judge_by(self._quality, preset, seat.lang if preset is not None else self._lang)
-
     def _budget(self, journal: Journal, shelf: Shelf, job: str) -> Budget | None:
         if self._caps is None:
             return None
         currency = self._caps.money.currency if self._caps.money is not None else None
-        spent = journal.spent(job=job)
-        money = sum((m.amount for m in spent.money if m.currency == currency), Decimal(0))
-        return Budget(self._caps, Amount(spent.requests, spent.tokens, money) + shelf.expected(currency))
+        used = self._caps.used(journal.spent(job=job))
+        return Budget(self._caps, used + shelf.expected(currency))
