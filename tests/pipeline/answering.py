@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from visionpipe.errors import BadImageError
+from visionpipe.errors import BadImageError, RejectedRequestError, ServerError
 from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answer, Prepared
 from visionpipe.reply import Reply
@@ -77,3 +77,11 @@ def folder_of(path: Path, **contents: str) -> Path:
 def numbered(path: Path, count: int) -> Path:
     """A folder of ``count`` different files."""
     return folder_of(path, **{f"i{number:04}": f"content {number}" for number in range(count)})
+
+
+def refused() -> RejectedRequestError:
+    return RejectedRequestError("the form was refused", cure="Look.", code="1210")
+
+
+def broken() -> ServerError:
+    return ServerError("it failed", cure="Later.", code="1234")

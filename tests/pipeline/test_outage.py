@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.answering import Scripted, folder_of, numbered
+from tests.pipeline.answering import Scripted, broken, folder_of, numbered, refused
 from visionpipe.errors import (
     ConnectionFailedError,
     ParameterError,
-    RejectedRequestError,
-    ServerError,
     UnreadableAnswerError,
     VisionPipeError,
 )
@@ -36,14 +34,6 @@ from visionpipe.results import ItemResult, Outcome
 
 def dead() -> ConnectionFailedError:
     return ConnectionFailedError("nothing listens there", cure="Check the line.")
-
-
-def broken() -> ServerError:
-    return ServerError("it failed", cure="Later.", code="1234")
-
-
-def refused() -> RejectedRequestError:
-    return RejectedRequestError("the form was refused", cure="Look.", code="1210")
 
 
 def not_for_us() -> UnreadableAnswerError:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pipeline.test_outage import Clock, broken, dead, not_for_us, refused
+from tests.pipeline.answering import broken, refused
+from tests.pipeline.test_outage import Clock, dead, not_for_us
 from visionpipe.errors import (
     BadImageError,
     ContentPolicyError,

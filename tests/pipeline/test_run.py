@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.answering import Scripted, folder_of, numbered
+from tests.pipeline.answering import Scripted, broken, folder_of, numbered, refused
 from visionpipe.errors import (
     AccountError,
     EmptyAnswerError,
@@ -19,9 +19,7 @@ from visionpipe.errors import (
     OutputError,
     ParameterError,
     RateLimitError,
-    RejectedRequestError,
     ReplyTimeoutError,
-    ServerError,
     VisionPipeError,
 )
 from visionpipe.loaders.sources import SkippedSource, Source
@@ -66,14 +64,6 @@ def raising(**errors: VisionPipeError | list[VisionPipeError]) -> Scripted:
 
 def too_many() -> RateLimitError:
     return RateLimitError("too many at once", cure="Wait.", code="1302")
-
-
-def refused() -> RejectedRequestError:
-    return RejectedRequestError("the form was refused", cure="Look.", code="1210")
-
-
-def broken() -> ServerError:
-    return ServerError("it failed", cure="Later.", code="1234")
 
 
 def test_every_item_is_answered_and_recorded(tmp_path: Path) -> None:
@@ -366,7 +356,10 @@ def test_the_deadline_of_an_item_leaves_out_the_waiting(tmp_path: Path) -> None:
         raise ReplyTimeoutError("too late", cure="Later.")
 
     answerer = Scripted(script)
-    keep = lambda answer, reasked: Judgement()  # noqa: E731 (a judge that finds no fault)
+
+    def keep(answer: Answer, reasked: bool) -> Judgement:
+        return Judgement()
+
     run = job(answerer, concurrency=1, item_seconds=10.0, clock=lambda: now[0], judge=keep).run(
         folder_of(tmp_path / "in", a="x")
     )
