@@ -21,9 +21,9 @@ COUNT = 32
 
 
 def ours(path: str) -> list[int]:
-    from visionpipe.loaders.frames import sample_frames
-    from visionpipe.loaders.sampling import Even
-    from visionpipe.loaders.video import load_video
+    from visionpipe.clips.frames import sample_frames
+    from visionpipe.clips.load import load_video
+    from visionpipe.clips.sampling import Even
     from visionpipe.media import Video
 
     video = load_video(path)

@@ -24,9 +24,9 @@ import pybase64
 from numpy.typing import NDArray
 from PIL import Image as pillow
 
-from visionpipe.loaders.disk import read_content
-from visionpipe.loaders.image import load_image
-from visionpipe.loaders.repair import apply_repair
+from visionpipe.files import read_content
+from visionpipe.images.load import load_image
+from visionpipe.images.repair import apply_repair
 from visionpipe.media import Image, Repair
 
 SAMPLES = Path(__file__).parent.parent / "samples"

@@ -21,8 +21,8 @@ RATE = 25
 
 
 def ours(path: str) -> list[int]:
-    from visionpipe.loaders.scenes import find_scenes
-    from visionpipe.loaders.video import load_video
+    from visionpipe.clips.load import load_video
+    from visionpipe.clips.scenes import find_scenes
     from visionpipe.media import Video
 
     video = load_video(path)

@@ -20,9 +20,9 @@ LIMIT = 200 * 1024**2
 
 
 def run(clip: str) -> None:
-    from visionpipe.loaders.scenes import find_scenes
-    from visionpipe.loaders.split import split_video
-    from visionpipe.loaders.video import load_video
+    from visionpipe.clips.load import load_video
+    from visionpipe.clips.scenes import find_scenes
+    from visionpipe.clips.split import split_video
     from visionpipe.media import Video
 
     with tempfile.TemporaryDirectory(dir=Path(clip).parent) as folder:

@@ -1,6 +1,6 @@
 """A real S3-protocol server on loopback, and a bucket of its own for whoever asks.
 
-The rule: the server keeps its buckets in the memory of this process, where every such server shares them, so
+The server keeps its buckets in the memory of this process, where every such server shares them, so
 no two tests may use one bucket's name.
 """
 

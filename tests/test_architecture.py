@@ -11,14 +11,16 @@ PACKAGE = Path(__file__).parent.parent / "visionpipe"
 
 LAYERS = {
     "errors": 0,
-    "service_codes": 0,
     "values": 0,
     "media": 1,
     "request": 1,
     "reply": 1,
     "results": 1,
     "registry": 1,
-    "loaders": 2,
+    "files": 1,
+    "images": 2,
+    "clips": 2,
+    "sources": 2,
     "prompts": 2,
     "stages": 3,
     "wire": 3,
@@ -34,7 +36,7 @@ LAYERS = {
     "__main__": 8,
 }
 
-PIXEL_HOMES = ("loaders/", "local/", "sinks/html.py", "sinks/webdataset.py", "testing/")
+PIXEL_HOMES = ("images/", "clips/", "local/", "sinks/html.py", "sinks/webdataset.py", "testing/")
 HOMES = {
     "httpx": ("transport/",),
     "PIL": PIXEL_HOMES,

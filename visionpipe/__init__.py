@@ -20,14 +20,14 @@ if TYPE_CHECKING:
         ServiceError,
         VisionPipeError,
     )
+    from visionpipe.pipeline.batch.job import ProviderBatch
     from visionpipe.pipeline.budget import Caps
     from visionpipe.pipeline.pipeline import Pipeline
-    from visionpipe.pipeline.provider_batch.job import ProviderBatch
     from visionpipe.prompts import presets
     from visionpipe.registry.lookup import Registry
     from visionpipe.reply import Reply
     from visionpipe.stages.function_tool import FunctionTool
-    from visionpipe.stages.quality_policy import QualityPolicy
+    from visionpipe.stages.quality import QualityPolicy
     from visionpipe.stages.retry import RetryPolicy
     from visionpipe.stages.tools import Retrieval, WebSearch
     from visionpipe.video.options import WatchOptions
@@ -45,8 +45,8 @@ _HOMES = {
     "FunctionTool": "visionpipe.stages.function_tool",
     "InputError": "visionpipe.errors",
     "Pipeline": "visionpipe.pipeline.pipeline",
-    "ProviderBatch": "visionpipe.pipeline.provider_batch.job",
-    "QualityPolicy": "visionpipe.stages.quality_policy",
+    "ProviderBatch": "visionpipe.pipeline.batch.job",
+    "QualityPolicy": "visionpipe.stages.quality",
     "Registry": "visionpipe.registry.lookup",
     "Reply": "visionpipe.reply",
     "Retrieval": "visionpipe.stages.tools",

@@ -33,7 +33,7 @@
         ├── InterruptedAnswerError        cut off; carries the partial reply
         └── UnreadableAnswerError         not what the protocol or the schema promises
 
-The rule: an error says whose fault it is and what to do next. ``scope`` is "job" where every further
+An error says whose fault it is and what to do next. ``scope`` is "job" where every further
 item would meet the same end, so the whole run stops; everywhere else only the item fails.
 """
 

@@ -1,6 +1,6 @@
 """What a message is made of: text, images, videos, links to them. Frozen values; nothing here does I/O.
 
-The rule: a part knows everything a limit can be checked against (bytes, pixels, format, orientation), so
+A part knows everything a limit can be checked against (bytes, pixels, format, orientation), so
 that checking and planning never open a file.
 """
 
@@ -169,7 +169,7 @@ class LinkedFile:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What to do to an image so that its model takes it; decided without I/O, carried out by the loaders.
+    """What to do to an image so that its model takes it; decided without I/O, carried out in images/.
 
     ``width`` and ``height`` are the upright target in pixels; equal to the image's upright size where only
     the encoding changes. ``format`` is what to encode as, ``max_bytes`` the encoded size not to pass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from visionpipe.cli.draining import draining
+from visionpipe.cli.progress import draining
 
 
 class Run:

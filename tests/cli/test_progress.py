@@ -20,10 +20,10 @@ from visionpipe.pipeline.events import (
     RunEnded,
     RunStarted,
     RunStopping,
+    RunSummary,
     ServiceBack,
     ServiceLost,
 )
-from visionpipe.pipeline.summary import RunSummary
 from visionpipe.results import Failure, ItemResult, Outcome
 
 DONE = ItemResult("a.jpg", Outcome.DONE, caption="A cat.")

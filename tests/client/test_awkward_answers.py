@@ -21,9 +21,9 @@ from visionpipe.errors import (
 from visionpipe.media import FileContent, Image
 from visionpipe.request import Message
 from visionpipe.stages.history import Transcript
-from visionpipe.stages.read import read_usage
 from visionpipe.testing.images import jpeg_bytes
 from visionpipe.values import Usage
+from visionpipe.wire.reply import read_usage
 
 
 def test_a_key_that_a_server_quotes_is_in_no_error(face: Face, loopback: Loopback) -> None:

@@ -26,7 +26,7 @@ from visionpipe.errors import (
     UnsupportedError,
     VisionPipeError,
 )
-from visionpipe.loaders.image import IN_MEMORY_BYTES
+from visionpipe.images.load import IN_MEMORY_BYTES
 from visionpipe.media import LinkedImage, Text
 from visionpipe.reply import Reply
 from visionpipe.request import Message

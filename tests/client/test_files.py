@@ -31,8 +31,7 @@ from visionpipe.errors import (
 from visionpipe.media import FileContent
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle
-from visionpipe.wire.batch_lines import BatchLimits
-from visionpipe.wire.batches import BatchStatus
+from visionpipe.wire.batches import BatchLimits, BatchStatus
 from visionpipe.wire.http import Base64Piece, Body
 
 

@@ -22,7 +22,7 @@ MOST_RESIDENT_MB = 80
 CLIENT = """
 import json, sys
 from visionpipe.client.client import Client
-from visionpipe.loaders.publish import StorePublisher
+from visionpipe.sources.publish import StorePublisher
 
 given = json.load(sys.stdin)
 options = given["options"]

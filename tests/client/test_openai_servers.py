@@ -12,10 +12,10 @@ from tests.client.faces import Clock, Face, chat, event_stream
 from tests.client.faulty import THRICE
 from tests.loopback import Answer, Loopback
 from visionpipe import errors
-from visionpipe.loaders.fetch import FetchedFile
 from visionpipe.media import LinkedVideo, Text
 from visionpipe.registry.lookup import Registry
 from visionpipe.request import Message, Request
+from visionpipe.sources.addresses import FetchedFile
 from visionpipe.stages.check import check_request
 from visionpipe.testing.images import jpeg_bytes, png_bytes, webp_bytes
 from visionpipe.testing.sandbox import SandboxHandle

@@ -17,10 +17,10 @@ from tests.s3_store import S3Store
 from visionpipe.client.async_client import AsyncClient
 from visionpipe.client.client import Client
 from visionpipe.client.preparation import Preparer
+from visionpipe.clips.load import load_video
 from visionpipe.errors import BadImageError, BadVideoError, MediaLimitError, UnsupportedError
-from visionpipe.loaders.publish import FolderPublisher, StorePublisher
-from visionpipe.loaders.video import load_video
 from visionpipe.media import Image, LinkedImage, LinkedVideo, Text, Video
+from visionpipe.sources.publish import FolderPublisher, StorePublisher
 from visionpipe.testing.images import jpeg_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from visionpipe.local.ending import Calls
+from visionpipe.local.networks import Calls
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visionpipe.local.nearest import BLOCK, VectorIndex
+from visionpipe.local.likeness import BLOCK, VectorIndex
 
 vectors = st.lists(st.integers(-127, 127), min_size=3, max_size=3).map(tuple)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visionpipe.local.classify import label
 from visionpipe.local.facts import Box, Colour, Facts, Look, Objects, Subject, TextLine
 from visionpipe.local.names import BY_LABEL, COLOURS, FAMILIES
+from visionpipe.local.networks import label
 from visionpipe.local.sentence import sentence
 
 shares = st.floats(0, 1)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from visionpipe.errors import BadImageError, RejectedRequestError, ServerError
-from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answer, Prepared
 from visionpipe.reply import Reply
+from visionpipe.sources.find import Source
 from visionpipe.values import Adjustment, Money, Usage
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from visionpipe.client.client import Client
-from visionpipe.pipeline.provider_batch.job import ProviderBatch
+from visionpipe.pipeline.batch.job import ProviderBatch
 from visionpipe.results import ItemResult
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visionpipe.client.client import Client
-from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.pipeline import Pipeline
+from visionpipe.sources.find import Source
 from visionpipe.testing.images import jpeg_bytes
 
 FILES = 2000

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.reading import recorded_results
+from visionpipe.pipeline.store import Database
 from visionpipe.results import Outcome
 from visionpipe.testing.images import jpeg_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox

@@ -11,11 +11,11 @@ import pytest
 
 from tests.pipeline.answering import Scripted, numbered
 from visionpipe.errors import JournalError
-from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.events import Event, RunStarted
 from visionpipe.pipeline.journal import Journal, Key
+from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.pipeline import Pipeline
-from visionpipe.pipeline.recipe import Recipe
+from visionpipe.pipeline.store import Database
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.values import Adjustment, Note
 

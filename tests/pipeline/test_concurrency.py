@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.pipeline.concurrency import LONGEST_PAUSE_S, ConcurrencyLaw
-from visionpipe.pipeline.limiter import Limiter, Permit
+from visionpipe.pipeline.limiter import LONGEST_PAUSE_S, ConcurrencyLaw, Limiter, Permit
 
 
 @given(

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visionpipe.errors import ParameterError
-from visionpipe.pipeline.database import Database
-from visionpipe.pipeline.duplicates import LARGEST_THRESHOLD, Looks, Near, Twins
+from visionpipe.pipeline.duplicates import LARGEST_THRESHOLD, InFlight, Near, NearIndex
+from visionpipe.pipeline.store import Database
 
 hashes = st.integers(0, 2**64 - 1)
 
 
 def test_the_first_claims_and_the_others_wait() -> None:
-    twins: Twins[str] = Twins()
+    twins: InFlight[str] = InFlight()
     assert twins.claim("c", "q")
     assert not twins.claim("c", "q")
     assert twins.claim("c", "another question")
@@ -29,7 +29,7 @@ def test_the_first_claims_and_the_others_wait() -> None:
 
 
 def test_who_waits_is_bounded() -> None:
-    twins: Twins[int] = Twins(most_waiting=2)
+    twins: InFlight[int] = InFlight(most_waiting=2)
     twins.claim("c", "q")
     assert twins.join("c", "q", 1)
     assert twins.join("c", "q", 2)
@@ -42,7 +42,7 @@ def test_who_waits_is_bounded() -> None:
 
 
 def test_waiting_for_room_ends_with_the_run() -> None:
-    twins: Twins[int] = Twins(most_waiting=0)
+    twins: InFlight[int] = InFlight(most_waiting=0)
     twins.claim("c", "q")
     over = threading.Event()
     joined: list[bool] = []
@@ -67,7 +67,7 @@ def test_near_is_what_differs_in_no_more_bits_than_allowed(
     for bit in flips:
         second ^= 1 << bit
     with closing(Database(None)) as database:
-        looks = Looks(database, threshold)
+        looks = NearIndex(database, threshold)
         assert looks.first_like("one", "one.jpg", first) is None
         found = looks.first_like("two", "two.jpg", second)
         expected = Near("one", "one.jpg", len(flips)) if len(flips) <= threshold else None
@@ -76,14 +76,14 @@ def test_near_is_what_differs_in_no_more_bits_than_allowed(
 
 def test_the_same_content_is_not_its_own_near_duplicate() -> None:
     with closing(Database(None)) as database:
-        looks = Looks(database, 3)
+        looks = NearIndex(database, 3)
         looks.first_like("one", "a.jpg", 5)
         assert looks.first_like("one", "b.jpg", 5) is None
 
 
 def test_the_nearest_is_taken() -> None:
     with closing(Database(None)) as database:
-        looks = Looks(database, 4)
+        looks = NearIndex(database, 4)
         looks.first_like("far", "far.jpg", 0b111100000)
         looks.first_like("close", "close.jpg", 0b1)
         found = looks.nearest("new", 0)
@@ -93,4 +93,4 @@ def test_the_nearest_is_taken() -> None:
 @pytest.mark.parametrize("threshold", [-1, LARGEST_THRESHOLD + 1])
 def test_a_threshold_out_of_range_is_refused(threshold: int) -> None:
     with closing(Database(None)) as database, pytest.raises(ParameterError, match="bits"):
-        Looks(database, threshold)
+        NearIndex(database, threshold)

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visionpipe.errors import BadImageError
-from visionpipe.loaders.sources import Source
 from visionpipe.local.likeness import VERSION
-from visionpipe.pipeline.database import Database
 from visionpipe.pipeline.duplicates import Near
-from visionpipe.pipeline.feature_looks import FeatureLooks
+from visionpipe.pipeline.near_duplicates import FeatureIndex
+from visionpipe.pipeline.store import Database
+from visionpipe.sources.find import Source
 
 
 def at_angle(degrees: float) -> bytes:
@@ -42,14 +42,14 @@ class Reader:
         return at_angle(float(path))
 
 
-def placed(looks: FeatureLooks, angle: str, content: str | None = None) -> Near | None:
+def placed(looks: FeatureIndex, angle: str, content: str | None = None) -> Near | None:
     content = content or f"content {angle}"
     return looks.first_like(content, f"{angle}.jpg", looks.look(content, Source(f"{angle}.jpg", angle)))
 
 
 def test_the_nearest_first_is_taken_and_who_is_near_is_no_first() -> None:
     with closing(Database(None)) as database:
-        looks = FeatureLooks(database, 0.9, read=Reader())
+        looks = FeatureIndex(database, 0.9, read=Reader())
         assert placed(looks, "0") is None
         assert placed(looks, "40") is None
         near = placed(looks, "16")
@@ -70,7 +70,7 @@ def test_the_nearest_first_is_taken_and_who_is_near_is_no_first() -> None:
 def test_each_shares_with_the_nearest_first_there_is(angles: list[int], least: float) -> None:
     firsts: list[int] = []
     with closing(Database(None)) as database:
-        looks = FeatureLooks(database, least, read=Reader())
+        looks = FeatureIndex(database, least, read=Reader())
         for angle in angles:
             near = placed(looks, str(angle))
             vector = np.frombuffer(at_angle(angle), np.int8).astype(np.float64)
@@ -90,7 +90,7 @@ def test_each_shares_with_the_nearest_first_there_is(angles: list[int], least: f
 
 def test_a_first_is_not_near_to_itself() -> None:
     with closing(Database(None)) as database:
-        looks = FeatureLooks(database, 0.9, read=Reader())
+        looks = FeatureIndex(database, 0.9, read=Reader())
         assert placed(looks, "0", "the bytes") is None
         assert placed(looks, "0", "the bytes") is None
 
@@ -99,7 +99,7 @@ def test_the_same_bytes_are_looked_at_once_in_all_runs(tmp_path: Path) -> None:
     reader = Reader()
     for run in range(2):
         with closing(Database(tmp_path / "j")) as database:
-            looks = FeatureLooks(database, 0.9, read=reader)
+            looks = FeatureIndex(database, 0.9, read=reader)
             assert placed(looks, "0") is None
             assert placed(looks, "5") == placed(looks, "5")
             near = placed(looks, str(10 + run))
@@ -110,13 +110,13 @@ def test_the_same_bytes_are_looked_at_once_in_all_runs(tmp_path: Path) -> None:
 
 def test_an_open_journal_is_looked_into_and_left_as_it_is(tmp_path: Path) -> None:
     with closing(Database(tmp_path / "j")) as database:
-        looks = FeatureLooks(database, 0.9, read=Reader())
+        looks = FeatureIndex(database, 0.9, read=Reader())
         placed(looks, "0")
         placed(looks, "5")
     before = (tmp_path / "j").read_bytes()
     reader = Reader()
     with closing(Database(tmp_path / "j", read_only=True)) as recorded, closing(Database(None)) as private:
-        looks = FeatureLooks(private, 0.9, recorded, reader)
+        looks = FeatureIndex(private, 0.9, recorded, reader)
         assert placed(looks, "0") is None
         assert placed(looks, "90") is None
         assert [near.source for a in ("5", "8", "85") if (near := placed(looks, a))] == ["0.jpg"] * 2 + [
@@ -134,9 +134,9 @@ def test_a_journal_from_before_there_were_vectors_goes_on(tmp_path: Path) -> Non
 
     without_table(tmp_path / "j")
     with closing(Database(tmp_path / "j", read_only=True)) as recorded, closing(Database(None)) as private:
-        assert placed(FeatureLooks(private, 0.9, recorded, Reader()), "0") is None
+        assert placed(FeatureIndex(private, 0.9, recorded, Reader()), "0") is None
     with closing(Database(tmp_path / "j")) as database:
-        assert placed(FeatureLooks(database, 0.9, read=Reader()), "0") is None
+        assert placed(FeatureIndex(database, 0.9, read=Reader()), "0") is None
         row = database.one("SELECT source, version, first FROM features")
         assert row is not None
         assert tuple(row) == ("0.jpg", VERSION, 1)
@@ -145,10 +145,10 @@ def test_a_journal_from_before_there_were_vectors_goes_on(tmp_path: Path) -> Non
 def test_vectors_of_another_version_are_made_anew(tmp_path: Path) -> None:
     reader = Reader()
     with closing(Database(tmp_path / "j")) as database:
-        placed(FeatureLooks(database, 0.9, read=reader), "0")
-        placed(FeatureLooks(database, 0.9, read=reader), "90")
+        placed(FeatureIndex(database, 0.9, read=reader), "0")
+        placed(FeatureIndex(database, 0.9, read=reader), "90")
         database.write(("UPDATE features SET version = version - 1 WHERE source = '0.jpg'", ()))
-        looks = FeatureLooks(database, 0.9, read=reader)
+        looks = FeatureIndex(database, 0.9, read=reader)
         assert placed(looks, "1") is None
         near = placed(looks, "0")
         assert near is not None
@@ -158,7 +158,7 @@ def test_vectors_of_another_version_are_made_anew(tmp_path: Path) -> None:
 
 def test_what_cannot_be_looked_at_is_its_own_error_and_leaves_nothing() -> None:
     with closing(Database(None)) as database:
-        looks = FeatureLooks(database, 0.9, read=Reader())
+        looks = FeatureIndex(database, 0.9, read=Reader())
         for _ in range(2):
             with pytest.raises(BadImageError):
                 placed(looks, "broken")

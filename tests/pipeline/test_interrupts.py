@@ -15,10 +15,10 @@ import pytest
 
 from tests.pipeline.answering import Scripted, numbered
 from visionpipe.errors import ConfigurationError
-from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.channel import Channel
 from visionpipe.pipeline.limiter import Limiter, Permit
 from visionpipe.pipeline.pipeline import Pipeline
+from visionpipe.sources.find import Source
 
 
 def job(answerer: Scripted, **arguments: Any) -> Pipeline:

@@ -19,12 +19,10 @@ from hypothesis import strategies as st
 
 from tests.pipeline.kill_drill import ROOT
 from visionpipe.errors import JournalError
-from visionpipe.pipeline.database import BALLAST_BYTES, Database
-from visionpipe.pipeline.fingerprint import Stat
 from visionpipe.pipeline.journal import Journal, Key, Sent
-from visionpipe.pipeline.reading import JournalView, recorded_results
-from visionpipe.pipeline.recipe import Recipe
-from visionpipe.pipeline.rows import COLUMNS, result_of, result_row
+from visionpipe.pipeline.keys import Recipe, Stat
+from visionpipe.pipeline.reading import COLUMNS, JournalView, recorded_results, result_of, result_row
+from visionpipe.pipeline.store import BALLAST_BYTES, Database
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.values import Adjustment, Money, Note, Usage
 
@@ -257,7 +255,7 @@ import json, resource, sys
 from contextlib import closing
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.journal import Journal, Key
-from visionpipe.pipeline.recipe import Recipe
+from visionpipe.pipeline.keys import Recipe
 from visionpipe.results import ItemResult, Outcome
 
 path, limit = sys.argv[1], int(sys.argv[2])

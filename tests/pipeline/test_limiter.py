@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.pipeline.limiter import Limiter, Permit
-from visionpipe.pipeline.rates import Pace
+from visionpipe.pipeline.limiter import Limiter, Pace, Permit
 
 
 class Clock:

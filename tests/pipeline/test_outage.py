@@ -18,18 +18,17 @@ from visionpipe.errors import (
     UnreadableAnswerError,
     VisionPipeError,
 )
-from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Prepared
 from visionpipe.pipeline.budget import Caps
-from visionpipe.pipeline.database import Database
-from visionpipe.pipeline.events import Event, LevelChanged, ServiceBack, ServiceLost
+from visionpipe.pipeline.events import Event, LevelChanged, RunSummary, ServiceBack, ServiceLost
 from visionpipe.pipeline.limiter import Limiter, Permit
 from visionpipe.pipeline.outage import HOPELESS_AFTER, OUT_OF_REACH_AFTER
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.pipeline.run import Run
-from visionpipe.pipeline.summary import RunSummary
+from visionpipe.pipeline.store import Database
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.sources.find import Source
 
 
 def dead() -> ConnectionFailedError:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.pipeline.answering import Scripted, folder_of
-from visionpipe.loaders.sources import SourceListing
 from visionpipe.pipeline.pipeline import Pipeline
+from visionpipe.sources.find import SourceListing
 
 ENDS = ("", "-wal", "-shm", ".lock", ".ballast")
 

@@ -10,10 +10,10 @@ import pytest
 
 from tests.pipeline.answering import Scripted, folder_of, numbered
 from visionpipe.errors import ConfigurationError, OutputError
-from visionpipe.loaders.sources import SkippedSource, Source
 from visionpipe.pipeline.answerer import Prepared
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, PlanItem, collisions
+from visionpipe.sources.find import SkippedSource, Source
 from visionpipe.testing.images import jpeg_bytes
 from visionpipe.values import Money
 

@@ -11,20 +11,19 @@ import pytest
 from tests.pipeline.batch_jobs import MODEL, client_for, ends, job, lines_at
 from visionpipe.client.client import Client
 from visionpipe.errors import AccountError, ServerError, UnsupportedError
-from visionpipe.loaders.sources import Found, SkippedSource, Source
+from visionpipe.pipeline.batch.job import BatchRun, ProviderBatch
+from visionpipe.pipeline.batch.work import BatchEvent
 from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.events import Event, ItemEnded, RunEnded, RunStarted
 from visionpipe.pipeline.pipeline import Pipeline
-from visionpipe.pipeline.provider_batch.job import ProviderBatch
-from visionpipe.pipeline.provider_batch.run import BatchRun
-from visionpipe.pipeline.provider_batch.work import BatchEvent
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.prompts import presets
 from visionpipe.results import Outcome
+from visionpipe.sources.find import Found, SkippedSource, Source
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle
 from visionpipe.values import Money
-from visionpipe.wire.batch_lines import BatchLimits
+from visionpipe.wire.batches import BatchLimits
 
 
 def test_a_folder_is_answered_at_half_the_price(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:

@@ -11,17 +11,16 @@ import pytest
 from tests.pipeline.batch_jobs import Mortal, client_for, ends, job, lines_at
 from visionpipe.errors import AccountError
 from visionpipe.pipeline.answerer import Answer, Judgement
+from visionpipe.pipeline.batch.store import StoredLine
+from visionpipe.pipeline.batch.work import no_answer
 from visionpipe.pipeline.journal import Key
-from visionpipe.pipeline.provider_batch.results import no_answer
-from visionpipe.pipeline.provider_batch.shelf import ShelvedLine
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.stages.quality_policy import QualityPolicy
+from visionpipe.stages.quality import QualityPolicy
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 from visionpipe.transport.sender import ByteStream
 from visionpipe.values import Note
-from visionpipe.wire.batch_lines import BatchLimits
-from visionpipe.wire.batches import BatchRecord, BatchStatus
+from visionpipe.wire.batches import BatchLimits, BatchRecord, BatchStatus
 from visionpipe.wire.http import HttpRequest
 
 
@@ -160,7 +159,7 @@ def test_lines_that_are_missing_in_the_answer_are_failures_that_may_pass(
     ],
 )
 def test_why_a_line_has_no_answer(status: BatchStatus, code: str, said: str) -> None:
-    line = ShelvedLine(1, Key("a.png", "q", "c" * 64), (), 10.0, False)
+    line = StoredLine(1, Key("a.png", "q", "c" * 64), (), 10.0, False)
     result = no_answer(line, BatchRecord("b1", status, errors=("line 3: no JSON",)), 12.0)
     assert result.failure is not None
     assert (result.failure.code, result.failure.retryable, result.seconds) == (code, True, 2.0)

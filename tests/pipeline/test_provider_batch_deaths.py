@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.batch_jobs import Killed, Mortal, album, client_for, ends, job, lines_at
-from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.results import ItemResult
+from visionpipe.sources.find import Source
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
-from visionpipe.wire.batch_lines import BatchLimits
+from visionpipe.wire.batches import BatchLimits
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["before", "after"])
@@ -103,7 +103,7 @@ def test_an_upload_among_many_is_found_again(service: SandboxHandle, photos: Pat
 CHILD = """
 import sys
 from visionpipe.client.client import Client
-from visionpipe.pipeline.provider_batch.job import ProviderBatch
+from visionpipe.pipeline.batch.job import ProviderBatch
 from visionpipe.stages.polling import PollPolicy
 from tenacity import wait_fixed
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from visionpipe.errors import ParameterError
+from visionpipe.pipeline.near_duplicates import DEFAULT_LIKENESS, Bits, Features, near_rule
 from visionpipe.pipeline.pipeline import Pipeline
-from visionpipe.pipeline.resemblance import DEFAULT_LIKENESS, Bits, Features, near_rule
 
 
 @pytest.mark.parametrize(

@@ -22,16 +22,23 @@ from visionpipe.errors import (
     ReplyTimeoutError,
     VisionPipeError,
 )
-from visionpipe.loaders.sources import SkippedSource, Source
 from visionpipe.pipeline.answerer import Answer, Judgement
 from visionpipe.pipeline.budget import Caps
-from visionpipe.pipeline.events import Event, ItemEnded, LevelChanged, RunEnded, RunStarted, RunStopping
+from visionpipe.pipeline.events import (
+    Event,
+    ItemEnded,
+    LevelChanged,
+    RunEnded,
+    RunStarted,
+    RunStopping,
+    RunSummary,
+)
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.pipeline.run import Run
-from visionpipe.pipeline.summary import RunSummary
 from visionpipe.prompts.template import Template
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.sources.find import SkippedSource, Source
 from visionpipe.values import Money, Note
 
 

@@ -12,19 +12,17 @@ from PIL import Image as pillow
 
 from tests.pipeline.answering import folder_of
 from visionpipe.errors import ParameterError, UnreadableSourceError, UnsupportedError
-from visionpipe.loaders.perceptual import dhash
-from visionpipe.loaders.sources import Source
+from visionpipe.images.hashes import dhash
 from visionpipe.pipeline.answerer import Answer
-from visionpipe.pipeline.fingerprint import content_of_link, fingerprint, is_link, sha256_of, stat_of
-from visionpipe.pipeline.judging import judge_by
-from visionpipe.pipeline.prompting import prompt_text, renderer
-from visionpipe.pipeline.recipe import Recipe
-from visionpipe.pipeline.summary import STOP_WORDS, RunSummary, Tally
+from visionpipe.pipeline.events import STOP_WORDS, RunSummary, Tally
+from visionpipe.pipeline.job_setup import judge_by, prompt_text, renderer
+from visionpipe.pipeline.keys import Recipe, content_of_link, fingerprint, is_link, sha256_of, stat_of
 from visionpipe.prompts import presets
 from visionpipe.prompts.template import Template
 from visionpipe.reply import Reply
 from visionpipe.results import Failure, ItemResult, Outcome
-from visionpipe.stages.quality_policy import QualityPolicy
+from visionpipe.sources.find import Source
+from visionpipe.stages.quality import QualityPolicy
 from visionpipe.testing.images import image_bytes, jpeg_bytes
 from visionpipe.values import Money, Note, Usage
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tests.pipeline.answering import Scripted, folder_of
 from visionpipe.errors import UnreadableSourceError
-from visionpipe.loaders.sources import FailedSource, Found, Source
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.sources.find import FailedSource, Found, Source
 
 
 def unlisted(name: str) -> FailedSource:

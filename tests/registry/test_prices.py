@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visionpipe.registry.estimates import estimate_cost, price_for
 from visionpipe.registry.lookup import Registry
-from visionpipe.registry.prices import estimate_cost, price_for
 from visionpipe.registry.records import Price
 from visionpipe.values import Money
 

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from visionpipe.errors import MediaLimitError
+from visionpipe.registry.estimates import VideoTokens, image_tokens, text_tokens, video_tokens
 from visionpipe.registry.records import TokenRules
-from visionpipe.registry.tokens import VideoTokens, image_tokens, text_tokens, video_tokens
 
 PATCH28 = TokenRules(formula="patch28")
 HERE = Path(__file__).parent

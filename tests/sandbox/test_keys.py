@@ -8,8 +8,8 @@ import jwt
 import pytest
 
 from visionpipe.errors import ConfigurationError
-from visionpipe.sandbox.keys import KeyRing
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.accounts import KeyRing
+from visionpipe.sandbox.replies import Refusal
 
 NOW = 1_700_000_000.0
 RING = KeyRing(["key-id.secret", "other.word"], lambda: NOW)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox.calls import CHAT, chat, connect, send, text
-from visionpipe.sandbox.limits import Gate, Limits, RequestIds
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.accounts import Gate, Limits, RequestIds
+from visionpipe.sandbox.replies import Refusal
 from visionpipe.testing.sandbox import SandboxHandle
 
 HOLD = {"rule": [{"fault": {"kind": "hold"}}]}

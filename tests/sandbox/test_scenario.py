@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from visionpipe.errors import ConfigurationError
 from visionpipe.sandbox import scenario as module
+from visionpipe.sandbox.fault_plan import FaultPlan
 from visionpipe.sandbox.scenario import Scenario, parse_scenario, read_scenario
-from visionpipe.sandbox.strikes import Strikes
 
 PATH = "/api/paas/v4/chat/completions"
 
 
 def struck(document: str, requests: int) -> list[str | None]:
-    strikes = Strikes(parse_scenario(document))
+    strikes = FaultPlan(parse_scenario(document))
     return [strikes.strike(PATH, "glm-4.6v", False).kind for _ in range(requests)]
 
 
@@ -73,7 +73,7 @@ def test_a_rule_draws_apart_from_the_others() -> None:
 
 
 def test_latencies_add_up_and_come_with_a_fault() -> None:
-    strikes = Strikes(
+    strikes = FaultPlan(
         parse_scenario(
             "[[rule]]\nfault = { kind = 'latency', seconds = 0.25 }\n"
             "[[rule]]\nfault = { kind = 'latency', low = 0.5, high = 0.5 }\n"
@@ -89,7 +89,7 @@ def test_latency_distributions_are_seeded_and_positive(words: str) -> None:
     document = f"[[rule]]\nfault = {{ kind = 'latency', {words} }}\n"
     runs = [
         [strikes.strike(PATH, None, None).delay for _ in range(200)]
-        for strikes in (Strikes(parse_scenario(document)), Strikes(parse_scenario(document)))
+        for strikes in (FaultPlan(parse_scenario(document)), FaultPlan(parse_scenario(document)))
     ]
     assert runs[0] == runs[1] and len(set(runs[0])) == 200
     assert min(runs[0]) > 0 and 0.1 < sum(runs[0]) / 200 < 0.4

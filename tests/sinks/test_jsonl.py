@@ -13,8 +13,7 @@ from tests.sinks.sample_results import CAT, RESULTS, SEA
 from visionpipe.errors import OutputError
 from visionpipe.sinks.csv import CsvSink
 from visionpipe.sinks.jsonl import JsonlSink, read_jsonl
-from visionpipe.sinks.records import dump
-from visionpipe.sinks.sink import export
+from visionpipe.sinks.sink import dump, export
 
 
 def line(number: int) -> bytes:

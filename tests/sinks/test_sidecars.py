@@ -9,8 +9,7 @@ import pytest
 
 from tests.sinks.sample_results import BROKEN, CAT, DONE_BEFORE
 from visionpipe.errors import OutputError, ParameterError
-from visionpipe.sinks.naming import Collision, SidecarNaming, collisions
-from visionpipe.sinks.sidecar import TextSidecarSink
+from visionpipe.sinks.sidecar import Collision, SidecarNaming, TextSidecarSink, collisions
 from visionpipe.sinks.sink import export
 
 

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from visionpipe.media import Image, MemoryContent
 from visionpipe.results import Failure
 from visionpipe.sinks.storyboard import to_storyboard
-from visionpipe.sinks.subtitles import columns, to_srt, to_vtt, wrapped
-from visionpipe.sinks.timeline_text import to_csv, to_json, to_markdown
+from visionpipe.sinks.timelines import columns, to_csv, to_json, to_markdown, to_srt, to_vtt, wrapped
 from visionpipe.values import Money, Note, Timecode, Usage
 from visionpipe.video.timeline import Span, Timeline
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from tests.sinks.sample_results import CAT, SEA
 from visionpipe.sinks.sink import export
-from visionpipe.sinks.xmp import XmpSidecarSink, merged, tags_of
-from visionpipe.sinks.xmp_edit import EMPTY_PACKET
+from visionpipe.sinks.xmp import EMPTY_PACKET, XmpSidecarSink, merged, tags_of
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 DC = "{http://purl.org/dc/elements/1.1/}"

@@ -7,7 +7,7 @@ import pytest
 from visionpipe.errors import ParameterError, UnsupportedError
 from visionpipe.registry.records import ModelRecord, SamplingRules, ThinkingRules
 from visionpipe.request import Parameters
-from visionpipe.stages.parameters import check_parameters
+from visionpipe.stages.check import check_parameters
 
 MODEL = ModelRecord(
     id="m",

@@ -9,8 +9,7 @@ from visionpipe.media import Image, LinkedImage, LinkedVideo, MemoryContent, Par
 from visionpipe.registry.lookup import Registry
 from visionpipe.request import Message, Parameters, ToolCall
 from visionpipe.stages.estimate import Calibration
-from visionpipe.stages.history import Transcript, Turn, fit_history
-from visionpipe.stages.trim import exchanges, trim
+from visionpipe.stages.history import Transcript, Turn, exchanges, fit_history, trim
 
 REGISTRY = Registry.load()
 FLASH = REGISTRY.model("glm-4v-flash")  # 16,384 of context, 1,024 of output, one image

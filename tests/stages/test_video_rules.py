@@ -9,7 +9,7 @@ import pytest
 from visionpipe.errors import MediaLimitError, UnsupportedError
 from visionpipe.media import FileContent, LinkedVideo, Video
 from visionpipe.registry.records import VideoRules
-from visionpipe.stages.video_rules import check_video
+from visionpipe.stages.check import check_video
 
 LIMIT = 200 * 1024**2
 RULES = VideoRules(below_bytes=LIMIT, max_seconds=30, containers=("mp4", "mkv"))

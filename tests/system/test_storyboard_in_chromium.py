@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.clip_maker import texture, write_clip
-from visionpipe.loaders.video import load_video
+from visionpipe.clips.load import load_video
 from visionpipe.media import Video
 from visionpipe.sinks.storyboard import to_storyboard
-from visionpipe.sinks.subtitles import to_vtt
+from visionpipe.sinks.timelines import to_vtt
 from visionpipe.values import Timecode
-from visionpipe.video.thumbnails import make_thumbnails
 from visionpipe.video.timeline import Span, Timeline
+from visionpipe.video.watch import make_thumbnails
 
 pytestmark = pytest.mark.system
 

@@ -13,7 +13,7 @@ import trustme
 
 from tests.loopback import Answer, Loopback, serving
 from visionpipe.errors import FetchError
-from visionpipe.loaders.fetch import FetchedFile, resolve
+from visionpipe.sources.addresses import FetchedFile, resolve
 from visionpipe.transport.fetch import MAX_REDIRECTS, fetch_bytes
 
 PUBLIC = "93.184.215.14"

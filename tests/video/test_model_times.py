@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visionpipe.values import Timecode
-from visionpipe.video.model_times import read_answer
 from visionpipe.video.spans import SpanPlan
+from visionpipe.video.whole import read_answer
 
 BASE = Fraction(1, 10)
 SPANS = [

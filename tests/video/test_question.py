@@ -8,7 +8,7 @@ import pytest
 
 from tests.clip_maker import texture, write_clip
 from tests.video.asker import Answers
-from visionpipe.loaders.video import load_video
+from visionpipe.clips.load import load_video
 from visionpipe.media import Video
 from visionpipe.video.question import ask_clip, cited_numbers
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from visionpipe.clips.scenes import Scene
 from visionpipe.errors import ParameterError
-from visionpipe.loaders.scenes import Scene
 from visionpipe.values import Timecode
 from visionpipe.video.spans import plan_spans, usual_longest
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from tests.clip_maker import texture, write_clip
 from tests.video.asker import Answers
-from visionpipe.loaders.video import load_video
+from visionpipe.clips.load import load_video
 from visionpipe.media import Video
 from visionpipe.video.options import WatchOptions
-from visionpipe.video.thumbnails import make_thumbnails
-from visionpipe.video.watch import watch
+from visionpipe.video.watch import make_thumbnails, watch
 
 
 def test_a_picture_a_span(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import pytest
 
 from tests.clip_maker import shade, texture, write_clip
 from tests.video.asker import Answers
+from visionpipe.clips.load import load_video
 from visionpipe.errors import AuthenticationError, ContentPolicyError, ParameterError, ServerError
-from visionpipe.loaders.video import load_video
 from visionpipe.media import Image, LinkedVideo, Media, Video
 from visionpipe.reply import Reply
 from visionpipe.values import Money, Timecode, Usage
@@ -210,7 +210,7 @@ def test_another_model_or_clip_is_asked_anew(clip: Video, tmp_path: Path) -> Non
 KILLED = """
 import os, sys
 from pathlib import Path
-from visionpipe.loaders.video import load_video
+from visionpipe.clips.load import load_video
 from visionpipe.reply import Reply
 from visionpipe.video.options import WatchOptions
 from visionpipe.video.span_journal import SqliteSpanJournal

@@ -9,11 +9,11 @@ import pytest
 
 from tests.clip_maker import texture, write_clip
 from visionpipe.client.client import Client
+from visionpipe.clips.load import load_video
 from visionpipe.errors import MediaLimitError, UnsupportedError
-from visionpipe.loaders.publish import FolderPublisher
-from visionpipe.loaders.video import load_video
 from visionpipe.media import Video
 from visionpipe.registry.records import VideoRules
+from visionpipe.sources.publish import FolderPublisher
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 from visionpipe.video.for_client import parts_within
 

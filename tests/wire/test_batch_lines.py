@@ -14,16 +14,17 @@ from visionpipe.media import Image, MemoryContent, Text
 from visionpipe.registry.lookup import Registry
 from visionpipe.request import Message, Parameters, Request
 from visionpipe.transport.body import iterate
-from visionpipe.wire.batch_lines import (
+from visionpipe.wire.batches import (
     MOST_BYTES,
     MOST_LINES,
     BatchLimits,
+    BatchStatus,
     Splitter,
     custom_id,
     encode_line,
+    read_batch,
     read_line,
 )
-from visionpipe.wire.batches import BatchStatus, read_batch
 
 ENDPOINT = Registry.load().endpoint("bigmodel")
 LINES = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(1, 50)), max_size=60)

@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.wire.partial_json import PartialReader
+from visionpipe.wire.tolerant_json import PartialReader
 
 texts = st.text(st.sampled_from("ab c中"), max_size=6)
 values = st.recursive(

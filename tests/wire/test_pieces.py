@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from visionpipe.errors import ParameterError
 from visionpipe.media import MemoryContent
-from visionpipe.wire.http import Body
-from visionpipe.wire.pieces import Base64Text, encode_body
+from visionpipe.wire.http import Base64Text, Body, encode_body
 
 
 def joined(body: Body) -> bytes:

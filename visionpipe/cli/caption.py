@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -11,22 +12,85 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from visionpipe.cli import connection
-from visionpipe.cli.draining import draining
-from visionpipe.cli.nothing_found import nothing_found
-from visionpipe.cli.quality import Quality, quality_policy
-from visionpipe.cli.schema_file import SchemaFile, chosen_schema
+from visionpipe.cli import options as connection
+from visionpipe.cli.options import Quality, SchemaFile, chosen_schema, quality_policy
+from visionpipe.cli.plain import one_line
+from visionpipe.cli.progress import draining
 from visionpipe.errors import OutputError, ParameterError, VisionPipeError
 
 if TYPE_CHECKING:
     from visionpipe.cli.outputs import Outputs
-    from visionpipe.loaders.own_files import OwnFiles
-    from visionpipe.loaders.sources import SourceListing
+    from visionpipe.pipeline.batch.job import BatchRun
+    from visionpipe.pipeline.batch.work import BatchEvent
     from visionpipe.pipeline.budget import Caps
     from visionpipe.pipeline.events import Event
-    from visionpipe.pipeline.provider_batch.run import BatchRun
     from visionpipe.pipeline.run import Run
+    from visionpipe.sources.find import SourceListing
+    from visionpipe.sources.own_files import OwnFiles
     from visionpipe.values import Money
+
+
+_NAMED = 3
+
+
+def nothing_found(sources: Sequence[str], skips: Mapping[str, int]) -> str:
+    """One line that names the sources and what there was instead.
+
+    Args:
+        sources: as they were given.
+        skips: what was met and left alone, by reason.
+    """
+    names = ["standard input" if source == "-" else source for source in sources]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    instead = ", ".join(f"{reason}: {count}" for reason, count in sorted(skips.items()))
+    cure = "`visionpipe video` takes videos." if skips.get("video") else "Check what was given."
+    met = f" (left alone: {instead})" if instead else ""
+    return one_line(f"0 images found in {', '.join(names[:_NAMED])}{more}{met}. {cure}")
+
+
+WAYS = ("calls", "batch")
+
+
+def in_batches(via: str, **meaningless: object) -> bool:
+    """Whether ``via`` asks for batch files.
+
+    Args:
+        via: what stood after ``--via``.
+        meaningless: options that have no meaning in a batch, by name; None where they were not given.
+
+    Raises:
+        ParameterError: another word, or an option that a batch cannot keep to.
+    """
+    if via not in WAYS:
+        raise ParameterError(f"{via!r} is no way to ask", cure="Use calls or batch.", subject="--via")
+    if via == "calls":
+        return False
+    for name, value in meaningless.items():
+        if value is not None:
+            raise ParameterError(
+                "a batch file knows no such option",
+                cure="Leave it out, or ask with --via calls.",
+                subject=f"--{name.replace('_', '-')}",
+            )
+    return True
+
+
+def step_teller(*, silent: bool) -> Callable[[BatchEvent], None]:
+    """Writes each new state of each batch file to stderr, once."""
+    told: dict[str, str] = {}
+
+    def tell(event: BatchEvent) -> None:
+        if silent:
+            return
+        if event.trouble is not None:
+            typer.echo(f"the batch cannot be asked after at the moment: {event.trouble}", err=True)
+        elif told.get(event.file) != event.state:
+            told[event.file] = event.state
+            named = f", {event.batch_id}" if event.batch_id else ""
+            typer.echo(f"batch file of {event.lines} requests: {event.state}{named}", err=True)
+
+    return tell
+
 
 Outputs_ = Annotated[
     list[str] | None,
@@ -113,13 +177,11 @@ def caption(
     as_json: connection.AsJson = False,
 ) -> None:
     """Caption images by the folder. Run the same command again to go on where it ended."""
-    from visionpipe.cli.locating import Locator
-    from visionpipe.cli.outputs import STDOUT, Outputs, default_journal, own_files
+    from visionpipe.cli.outputs import STDOUT, Locator, Outputs, default_journal, own_files
     from visionpipe.cli.progress import reporter
-    from visionpipe.cli.via_batch import in_batches, step_teller
+    from visionpipe.pipeline.batch.job import ProviderBatch
     from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
     from visionpipe.pipeline.pipeline import Pipeline
-    from visionpipe.pipeline.provider_batch.job import ProviderBatch
     from visionpipe.sinks.opening import SinkOptions
 
     options = connection.call_options(
@@ -279,7 +341,7 @@ def chosen_prompt(prompt: str | None, preset: str) -> Any:
 def listing(sources: list[str], column: str | None, own: OwnFiles) -> SourceListing:
     """The sources as the pipeline takes them, without what the job writes itself; reads standard input where
     that is one."""
-    from visionpipe.loaders.sources import PIPE, SourceListing
+    from visionpipe.sources.find import PIPE, SourceListing
 
     piped = None
     if PIPE in sources:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visionpipe.cli import caption as main_job
-from visionpipe.cli import connection
-from visionpipe.cli.nothing_found import nothing_found
+from visionpipe.cli import options as connection
+from visionpipe.cli.caption import nothing_found
+from visionpipe.cli.options import SchemaFile, chosen_schema
 from visionpipe.cli.plain import one_line
-from visionpipe.cli.schema_file import SchemaFile, chosen_schema
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.plan import PlanItem, PlanTotals

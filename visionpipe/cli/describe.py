@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visionpipe.cli import connection
+from visionpipe.cli import options as connection
 
 if TYPE_CHECKING:
     from visionpipe.reply import Reply

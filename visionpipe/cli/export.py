@@ -27,7 +27,7 @@ def export(
     ] = False,
 ) -> None:
     """Write an output from a job's journal."""
-    from visionpipe.cli.locating import Locator
+    from visionpipe.cli.outputs import Locator
     from visionpipe.errors import ParameterError
     from visionpipe.pipeline.reading import recorded_results, recorded_schema
     from visionpipe.sinks.opening import SinkOptions, open_sink

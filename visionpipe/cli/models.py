@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visionpipe.cli import connection
+from visionpipe.cli import options as connection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,5 +1,8 @@
 """Where a run's results go: sinks that grow with the run, and sinks written whole at its end.
 
+The journal knows from where each source was read. A name alone does not tell, since names begin
+below the folder, glob or list that was given.
+
 The rules: the journal is the truth. A growing output begins as a copy of what the journal holds, so that a
 run taken up again never leaves it with less than before; at the end each output equals the journal. Nothing
 is touched before the run holds the journal, and no source is ever an output.
@@ -12,22 +15,56 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from visionpipe.errors import OutputError, ParameterError
-from visionpipe.loaders.listing import LIST_SUFFIXES
-from visionpipe.loaders.own_files import OwnFiles
-from visionpipe.loaders.sources import PIPE, is_link
-from visionpipe.loaders.walking import Pattern
+from visionpipe.files import GrowingFile, draft_path, prove_folder
 from visionpipe.pipeline.events import Event, ItemEnded, RunStarted
-from visionpipe.pipeline.lock import JournalLock
+from visionpipe.pipeline.listing import journal_files
 from visionpipe.pipeline.reading import recorded_results
-from visionpipe.pipeline.sources import journal_files
+from visionpipe.pipeline.store import JournalLock
 from visionpipe.results import ItemResult
-from visionpipe.sinks.files import GrowingFile, draft_path, prove_folder
-from visionpipe.sinks.opening import SIDECARS, SUFFIXES, SinkOptions, open_sink, sink_kind
-from visionpipe.sinks.records import dump
-from visionpipe.sinks.sink import Sink, export
-from visionpipe.sinks.written import written_files
+from visionpipe.sinks.opening import SIDECARS, SUFFIXES, SinkOptions, open_sink, sink_kind, written_files
+from visionpipe.sinks.sink import Sink, dump, export
+from visionpipe.sources.find import PIPE, is_link
+from visionpipe.sources.lists import LIST_SUFFIXES
+from visionpipe.sources.own_files import OwnFiles
+from visionpipe.sources.walking import Pattern
+
+if TYPE_CHECKING:
+    from visionpipe.pipeline.reading import JournalView
+
+
+class Locator:
+    """From a result's source to its file, None for links; a ``Locate``.
+
+    Args:
+        journal: the job's, looked into from the first question on.
+        images: the folder that the images are in now; None: where the journal found them.
+    """
+
+    def __init__(self, journal: Path, images: Path | None = None) -> None:
+        self._journal = journal
+        self._images = images
+        self._view: JournalView | None = None
+
+    def __call__(self, source: str) -> Path | None:
+        if "://" in source:
+            return None
+        if self._images is not None:
+            return self._images / source
+        if self._view is None:
+            from visionpipe.pipeline.reading import JournalView
+
+            self._view = JournalView.open(self._journal)
+        return Path(self._view.location(source) or source)
+
+    def close(self) -> None:
+        """Gives the journal back; a further question opens it again."""
+        if self._view is not None:
+            self._view.close()
+            self._view = None
+
 
 _REBUILT_AT_START = ("jsonl",)
 _JOURNAL = ".journal"

@@ -1,6 +1,6 @@
 """Names and messages as one line of text that is safe to show.
 
-The rule: a file's name may hold anything, a line break or a terminal's escape sequence too; what is printed
+A file's name may hold anything, a line break or a terminal's escape sequence too; what is printed
 about it stays one line and steers no terminal. Files and JSON hold names as they are.
 """
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from visionpipe.cli import connection, publishing
+from visionpipe.cli import options as connection
+from visionpipe.cli import options as publishing
 
 if TYPE_CHECKING:
     from visionpipe.client.client import Client
@@ -68,8 +69,8 @@ def video(
     thinking: connection.Thinking = None,
 ) -> None:
     """Tell clips scene by scene. With several clips, outputs are folders. Run again to go on."""
+    from visionpipe.clips.cuts import SceneRules
     from visionpipe.errors import InputError, VisionPipeError
-    from visionpipe.loaders.cuts import SceneRules
     from visionpipe.video.options import WatchOptions
     from visionpipe.video.span_journal import SqliteSpanJournal
 
@@ -123,8 +124,8 @@ def video(
 
 
 def _found(clips: list[Path]) -> list[Path]:
+    from visionpipe.clips.load import find_clips
     from visionpipe.errors import UnreadableSourceError
-    from visionpipe.loaders.video import find_clips
 
     found: list[Path] = []
     for path in clips:
@@ -199,7 +200,7 @@ def _made(path: Path) -> Path:
 
 
 def _loaded(path: Path) -> Video:
-    from visionpipe.loaders.video import load_video
+    from visionpipe.clips.load import load_video
     from visionpipe.media import Video
 
     video = load_video(path)
@@ -218,10 +219,11 @@ def _print(timeline: Timeline) -> None:
 
 
 def _write(kind: str, target: Path, clip: Path, timeline: Timeline) -> None:
-    from visionpipe.sinks import subtitles, timeline_text
-    from visionpipe.sinks.files import replace_file
+    from visionpipe.files import replace_file
+    from visionpipe.sinks import timelines as subtitles
+    from visionpipe.sinks import timelines as timeline_text
     from visionpipe.sinks.storyboard import to_storyboard
-    from visionpipe.video.thumbnails import make_thumbnails
+    from visionpipe.video.watch import make_thumbnails
 
     writers = {
         "srt": subtitles.to_srt,

@@ -29,7 +29,7 @@ from visionpipe.client.tool_loop import ToolLimits, check_functions, tool_loop
 from visionpipe.prompts.presets import describe as describe_preset
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import Extraction, Schema
-from visionpipe.stages.merge import merge_replies
+from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport.connect import connect_async
 from visionpipe.transport.sender import AsyncSender

@@ -16,12 +16,12 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Request
 from visionpipe.stages.exchange import Answered, Effect, Open, Save, Send, Sending, exchange, new_request_id
-from visionpipe.stages.read import ReadingContext, read_reply
-from visionpipe.stages.read_error import read_error
-from visionpipe.stages.read_stream import StreamReader
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.wire.chat import CHAT_PATH, encode_chat
+from visionpipe.wire.errors import read_error
 from visionpipe.wire.http import HttpRequest, HttpResponse, Timeouts
+from visionpipe.wire.reply import ReadingContext, read_reply
+from visionpipe.wire.stream import StreamReader
 
 T = TypeVar("T")
 

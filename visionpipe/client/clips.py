@@ -1,6 +1,6 @@
 """What a client offers for clips: timelines, and questions answered from frames.
 
-The rule: the work is that of :mod:`visionpipe.video`, which knows no client and is given this one to ask; the
+The work is that of :mod:`visionpipe.video`, which knows no client and is given this one to ask; the
 asyncio client does it in a thread of its own and asks from its event loop.
 """
 
@@ -17,7 +17,7 @@ from visionpipe.client.options import CallOptions, merged
 from visionpipe.client.settings import Settings
 
 if TYPE_CHECKING:
-    from visionpipe.loaders.sampling import Sampling
+    from visionpipe.clips.sampling import Sampling
     from visionpipe.reply import Reply
     from visionpipe.video.options import ClipSource, OverLimit, WatchOptions
     from visionpipe.video.question import ClipAnswer

@@ -4,7 +4,7 @@ talk = client.conversation(system="Be brief.")
 talk.ask("Who is it?", "team.jpg")
 talk.ask("And the one behind?")
 
-The rule: a turn enters the history when it has been answered, and not before; what of the history a request
+A turn enters the history when it has been answered, and not before; what of the history a request
 leaves out is in its reply's adjustments (see :mod:`visionpipe.stages.history`).
 """
 

@@ -1,6 +1,6 @@
 """A streamed answer of an agent or an application, event by event, into texts and at last one reply.
 
-The rule: an event that is an error ends the stream as that error; a stream that ends without a word of its
+An event that is an error ends the stream as that error; a stream that ends without a word of its
 end is an interrupted answer.
 """
 

@@ -1,6 +1,6 @@
 """Call a function of the caller's on behalf of the model.
 
-The rule: whatever it raises is a result, told to the model and kept in the reply; only what ends the program
+Whatever it raises is a result, told to the model and kept in the reply; only what ends the program
 or the task goes on upwards. With asyncio, plain functions run in a worker thread.
 """
 

@@ -1,6 +1,6 @@
 """Structured data while it is being written: partial documents first, the validated value at the end.
 
-The rule: a partial document is plain JSON data and promises nothing; only ``value`` has been held against
+A partial document is plain JSON data and promises nothing; only ``value`` has been held against
 the schema. Nothing is asked again, since part of the answer has been shown.
 """
 
@@ -14,7 +14,7 @@ from visionpipe.client.stream import AsyncStream, Stream
 from visionpipe.errors import UnreadableAnswerError
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import MisfitError, Schema
-from visionpipe.wire.partial_json import PartialReader
+from visionpipe.wire.tolerant_json import PartialReader
 
 T = TypeVar("T")
 

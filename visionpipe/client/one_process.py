@@ -1,6 +1,6 @@
 """A client stays in the process that made it.
 
-The rule: it is never pickled, since its key would lie in the clear wherever the bytes go.
+It is never pickled, since its key would lie in the clear wherever the bytes go.
 """
 
 from __future__ import annotations

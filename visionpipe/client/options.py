@@ -13,7 +13,7 @@ from visionpipe.stages.tools import Tool
 from visionpipe.values import JSON
 
 if TYPE_CHECKING:
-    from visionpipe.loaders.publish import Publisher
+    from visionpipe.sources.publish import Publisher
 
 OnTooMany = Literal["error", "split", "contact_sheet"]
 OnVideo = Literal["refuse", "frames", "transcode"]
@@ -39,7 +39,7 @@ class CallOptions(TypedDict, total=False):
         video: what is done with a clip that the model does not take as it is: "refuse" (default, with the
             cures), send "frames" of it, or "transcode" one that is too large.
         publisher: puts clips, and images of models that want links, where the service can fetch them
-            (:mod:`visionpipe.loaders.publish`); done last, when all else has been checked.
+            (:mod:`visionpipe.sources.publish`); done last, when all else has been checked.
         inline_video: send clips as base64 even where the model's record does not promise that it works.
         probe_links: ask a linked clip's server for its size first (a HEAD request of its own, to a host
             that others chose; hence only when asked for).

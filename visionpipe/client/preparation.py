@@ -1,6 +1,6 @@
 """From what the caller gave to finished requests: load, repair, build, estimate, check.
 
-The rule: everything that can be found wrong is found here, before a request is spent, and every image
+Everything that can be found wrong is found here, before a request is spent, and every image
 that was changed says so in the request's adjustments.
 """
 
@@ -15,20 +15,19 @@ from visionpipe.client.options import CallOptions, parameters_of
 from visionpipe.client.settings import Settings
 from visionpipe.client.video_parts import ContentLength, VideoParts, stated_clip
 from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
-from visionpipe.loaders.fetch import FetchedFile
-from visionpipe.loaders.image import IN_MEMORY_BYTES, load_image
-from visionpipe.loaders.repair import apply_repair, has_transparent_pixels
+from visionpipe.images.load import IN_MEMORY_BYTES, load_image
+from visionpipe.images.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Video
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Request
+from visionpipe.sources.addresses import FetchedFile
 from visionpipe.stages.build import build_request
 from visionpipe.stages.check import check_context, check_image_count, check_request
 from visionpipe.stages.estimate import Estimate, estimate, tools_tokens
-from visionpipe.stages.fit import plan_repair
+from visionpipe.stages.fit import plan_repair, portions
 from visionpipe.stages.function_tool import FunctionTool
 from visionpipe.stages.history import Transcript, Turn, fit_history
-from visionpipe.stages.merge import portions
 from visionpipe.stages.tools import check_tool_choice, choose_tools
 from visionpipe.values import Adjustment
 
@@ -107,7 +106,7 @@ class Preparer:
 
         Args:
             prompt: what to ask.
-            sources: whatever :func:`visionpipe.loaders.image.load_image` takes, and clips in the same forms.
+            sources: whatever :func:`visionpipe.images.load.load_image` takes, and clips in the same forms.
             options: the call's options.
             transcript: of the conversation so far.
 
@@ -256,7 +255,7 @@ class Preparer:
             check_image_count(len(images), model, self._settings.registry)
         if way == "split":
             return [images[run] for run in portions(len(images), most)]
-        from visionpipe.loaders.contact_sheet import contact_sheet
+        from visionpipe.images.contact_sheet import contact_sheet
 
         drawn = [
             self._fetched(image, model, options) if isinstance(image, LinkedImage) else image

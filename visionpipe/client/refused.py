@@ -1,6 +1,6 @@
 """A refusal read from a stream: its status with as much of its words as there is.
 
-The rule: the status alone says what happened, so a body that breaks off, drips or is far too long for an
+The status alone says what happened, so a body that breaks off, drips or is far too long for an
 error's words never hides it.
 """
 

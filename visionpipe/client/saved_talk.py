@@ -1,6 +1,6 @@
 """A conversation as JSON and back.
 
-The rule: what was sent from memory is in the file as base64 (all but the largest images); what was too large
+What was sent from memory is in the file as base64 (all but the largest images); what was too large
 for that and streamed from disk is kept as a reference (path, size and time of change, which are checked when
 it is sent again), unless ``embed`` puts it into the file as well.
 """

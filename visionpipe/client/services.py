@@ -1,6 +1,6 @@
 """What a client offers besides asking: tasks, files, batches, agents, fine-tuning, and token counts.
 
-The rule: each is made when it is first looked at, so that a client which only asks loads none of them.
+Each is made when it is first looked at, so that a client which only asks loads none of them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which endpoint, key and model a client uses, from arguments, environment and configuration file.
 
-The rule: the strongest source wins (argument, environment, file), a key is only ever sent to the host it
+The strongest source wins (argument, environment, file), a key is only ever sent to the host it
 belongs to, and without any key the embedded engine answers.
 """
 

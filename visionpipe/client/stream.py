@@ -8,8 +8,8 @@ from typing import Self
 
 from visionpipe.errors import InterruptedAnswerError, VisionPipeError
 from visionpipe.reply import Reply
-from visionpipe.stages.read_stream import StreamReader
 from visionpipe.transport.sender import AsyncByteStream, ByteStream
+from visionpipe.wire.stream import StreamReader
 
 
 class _Reading:

@@ -1,6 +1,6 @@
 """The tool loop: ask, run the function the model asks for, tell it the result, until it answers.
 
-The rule: the loop ends, by rounds or by time. Broken arguments are asked for once more, what a function
+The loop ends, by rounds or by time. Broken arguments are asked for once more, what a function
 raises is told to the model, and both stand in the reply's ``tool_results`` and notes.
 """
 
@@ -21,8 +21,8 @@ from visionpipe.request import Message, ToolCall
 from visionpipe.stages.check import check_context
 from visionpipe.stages.estimate import estimate
 from visionpipe.stages.exchange import Effect, Invoke
+from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.function_tool import ArgumentsError, FunctionTool, result_text
-from visionpipe.stages.merge import merge_replies
 from visionpipe.values import Note
 
 

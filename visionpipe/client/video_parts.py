@@ -1,6 +1,6 @@
 """Clips among the sources of a call: told by content, held to the model's record, and brought to the service.
 
-The rule: a clip is refused by its size before its header is read, and nothing of it leaves this machine
+A clip is refused by its size before its header is read, and nothing of it leaves this machine
 before the whole call has been checked. By itself a clip goes out only in a form that the model's record
 names; publishing, inline base64, frames and re-encoding are the caller's to allow.
 """
@@ -29,9 +29,9 @@ from visionpipe.values import Adjustment
 if TYPE_CHECKING:
     from visionpipe.client.options import CallOptions
     from visionpipe.client.settings import Settings
-    from visionpipe.loaders.publish import Publisher
     from visionpipe.registry.records import ModelRecord, VideoRules
     from visionpipe.request import Request
+    from visionpipe.sources.publish import Publisher
 
 _PROBE_SECONDS = 20.0
 _MAX_SIDE = 1024
@@ -59,7 +59,7 @@ def stated_clip(source: Any) -> Video | LinkedVideo | None:
     if isinstance(source, Video | LinkedVideo):
         return source
     if isinstance(source, str) and source[:8].lower().startswith(("http://", "https://")):
-        from visionpipe.loaders.video import CLIP_SUFFIXES
+        from visionpipe.clips.load import CLIP_SUFFIXES
 
         try:
             path = urlsplit(source).path
@@ -93,7 +93,7 @@ class VideoParts:
             MediaLimitError: the file is too large; it has not been read.
             BadVideoError: a damaged clip.
         """
-        from visionpipe.loaders.video import load_video
+        from visionpipe.clips.load import load_video
 
         found = _clip_bytes(source, problem)
         if found is None:
@@ -149,7 +149,7 @@ class VideoParts:
         return replace(request, messages=messages, adjustments=(*request.adjustments, *notes))
 
     def _whole(self, clip: Video, model: ModelRecord, options: CallOptions) -> Video:
-        from visionpipe.stages.video_rules import check_video
+        from visionpipe.stages.check import check_video
 
         rules = model.video
         if rules is None:
@@ -160,7 +160,7 @@ class VideoParts:
         except UnsupportedError as problem:
             if problem.code != "video_container" or not options.get("repair", True):
                 raise
-            from visionpipe.loaders.split import remux_video
+            from visionpipe.clips.split import remux_video
 
             clip = remux_video(clip, self._folder())
             check_video(clip, rules)
@@ -168,7 +168,7 @@ class VideoParts:
             wanted = options.get("video", "refuse") == "transcode" and problem.code == "video_bytes"
             if not wanted or rules.below_bytes is None:
                 raise
-            from visionpipe.loaders.transcode import transcode_video
+            from visionpipe.clips.transcode import transcode_video
 
             target = self._folder() / f"{Path(clip.name).stem}.mp4"
             clip = transcode_video(clip, target, below_bytes=rules.below_bytes)
@@ -176,7 +176,7 @@ class VideoParts:
         return clip
 
     def _checked_link(self, link: LinkedVideo, model: ModelRecord, options: CallOptions) -> LinkedVideo:
-        from visionpipe.stages.video_rules import check_video
+        from visionpipe.stages.check import check_video
 
         if model.video is None:
             raise UnsupportedError(
@@ -197,7 +197,7 @@ class VideoParts:
 
     def _frames(self, clip: Video, images: int, model: ModelRecord, options: CallOptions) -> Shown:
         from visionpipe.client.options import parameters_of
-        from visionpipe.registry.tokens import image_tokens
+        from visionpipe.registry.estimates import image_tokens
         from visionpipe.video.for_client import FEW_IMAGES
         from visionpipe.video.question import clip_pictures
 
@@ -224,7 +224,7 @@ class VideoParts:
         return Shown((first, *others), found.frames)
 
     def _published(self, clip: Video, publisher: Publisher, notes: list[Adjustment]) -> LinkedVideo:
-        from visionpipe.loaders.publish import publish_video
+        from visionpipe.sources.publish import publish_video
 
         link = publish_video(clip, publisher)
         notes.append(Adjustment("published", clip.name, f"{clip.size:,} bytes, sent as a link"))
@@ -269,8 +269,8 @@ def _no_video(name: str, model: ModelRecord) -> UnsupportedError:
 
 def _clip_bytes(source: Any, problem: BadImageError) -> str | bytes | None:
     """Where the clip is (a path or its bytes), if what was refused as an image looks like one."""
-    from visionpipe.loaders.sniff import HEAD_BYTES, kind_of
-    from visionpipe.loaders.video import CLIP_SUFFIXES
+    from visionpipe.clips.load import CLIP_SUFFIXES
+    from visionpipe.images.sniff import HEAD_BYTES, kind_of
 
     if isinstance(source, bytes | bytearray | memoryview):
         data = bytes(source)
@@ -280,11 +280,11 @@ def _clip_bytes(source: Any, problem: BadImageError) -> str | bytes | None:
     if isinstance(source, str):
         scheme = source[:8].lower()
         if scheme.startswith("data:"):
-            from visionpipe.loaders.encoded_text import from_data_uri
+            from visionpipe.images.load import from_data_uri
 
             return _clip_bytes(from_data_uri(source, "data URI"), problem)
         if scheme.startswith("file://"):
-            from visionpipe.loaders.encoded_text import path_of_file_url
+            from visionpipe.images.load import path_of_file_url
 
             source = path_of_file_url(source)
     if not isinstance(source, str | os.PathLike):
@@ -299,7 +299,7 @@ def _clip_bytes(source: Any, problem: BadImageError) -> str | bytes | None:
 
 
 def _published_image(image: Image, publisher: Publisher, notes: list[Adjustment]) -> LinkedImage:
-    from visionpipe.loaders.publish import publish_image
+    from visionpipe.sources.publish import publish_image
 
     notes.append(Adjustment("published", image.name, f"{image.size:,} bytes, sent as a link"))
     return publish_image(image, publisher)

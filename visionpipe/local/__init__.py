@@ -1,4 +1,4 @@
 """The embedded engine: what answers where there is no API key.
 
-The rule: nothing here opens a socket, and nothing is claimed that the two small networks are not sure of.
+Nothing here opens a socket, and nothing is claimed that the two small networks are not sure of.
 """

@@ -1,6 +1,6 @@
 """The chat protocol on the embedded engine: a JSON request in, the service's JSON answer or error out.
 
-The rule: it answers like the service, so that nothing above the sender knows the difference, and what it
+It answers like the service, so that nothing above the sender knows the difference, and what it
 cannot do it refuses in the service's form instead of passing over it.
 
 Tokens: the engine has no tokenizer and bills nothing. It counts its own pieces, a word or a Chinese

@@ -1,6 +1,6 @@
 """What is sure enough to be said.
 
-The rule: better to say less than to say something false. The thresholds were found on photos with known
+Better to say less than to say something false. The thresholds were found on photos with known
 content; a false answer that was met is named beside the figure or clause that stops it.
 """
 

@@ -1,6 +1,6 @@
 """Encoded bytes to upright BGR pixels, no larger than the analysis needs.
 
-The rule: a 12 MP JPEG is decoded at a reduced DCT scale, so time and memory stay those of a small picture,
+A 12 MP JPEG is decoded at a reduced DCT scale, so time and memory stay those of a small picture,
 and every way in which bytes can be no image is a BadImageError.
 """
 

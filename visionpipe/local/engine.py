@@ -1,6 +1,6 @@
 """The embedded engine: encoded images in, facts and a plain sentence out.
 
-The rule: thread-safe, constant in memory, and the same bytes give the same facts in every thread.
+Thread-safe, constant in memory, and the same bytes give the same facts in every thread.
 
 Measured with OpenCV 5.0 and no reader: 110 to 136 ms of CPU time an image, most of it the detector. 190 MB
 resident with one thread, 290 with two, flat over 200 images.
@@ -13,14 +13,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 from visionpipe.errors import BadImageError
-from visionpipe.local.classify import classify
 from visionpipe.local.decide import objects_of, subject_of
 from visionpipe.local.decode import decode
-from visionpipe.local.detect import detect
-from visionpipe.local.ending import calls
 from visionpipe.local.facts import Facts, LocalAnswer
 from visionpipe.local.measure import measure
-from visionpipe.local.networks import NetworkPool
+from visionpipe.local.networks import NetworkPool, calls, classify, detect
 from visionpipe.local.ocr import TextReader
 from visionpipe.local.sentence import Language, sentence
 

@@ -1,6 +1,6 @@
 """What the embedded engine found in one image, as frozen values.
 
-The rule: a fact that was not looked for is None and says so in ``notes``; it is never an empty guess.
+A fact that was not looked for is None and says so in ``notes``; it is never an empty guess.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How to speak of single ImageNet classes.
 
-The rule: data only. A row is index, English words with their article (empty: the class's first name with an
+Data only. A row is index, English words with their article (empty: the class's first name with an
 article), Chinese words with their measure word (empty: the English name is used). Classes that belong to a
 family are not listed, since the family's word is used for them.
 """

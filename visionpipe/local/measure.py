@@ -1,6 +1,6 @@
 """Colours, sharpness and exposure: what can be measured without knowing what is shown.
 
-The rule: measured at one fixed size, so that a figure means the same for a thumbnail and a 12 MP photo.
+Measured at one fixed size, so that a figure means the same for a thumbnail and a 12 MP photo.
 """
 
 from __future__ import annotations

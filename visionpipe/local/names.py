@@ -1,6 +1,6 @@
 """The words for what the networks know, in English and Chinese.
 
-The rule: data only. English words stand with their article, Chinese ones with their measure word, so that a
+Data only. English words stand with their article, Chinese ones with their measure word, so that a
 sentence is put together and never guessed at.
 """
 

@@ -1,6 +1,6 @@
 """Lines of text, read by rapidocr where the extra ``ocr`` is installed.
 
-The rule: it reads with the models that lie in the installed package and never fetches any; where that is not
+It reads with the models that lie in the installed package and never fetches any; where that is not
 possible it says so in one clause, and the analysis goes on without text. Text upside down is not read.
 (Older versions than the extra asks for fetch a font or a model at the first image.)
 """

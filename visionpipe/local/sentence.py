@@ -1,6 +1,6 @@
 """Facts to one plain sentence, in English or Chinese. Pure.
 
-The rule: exactly one sentence, and no word in it that is not in the facts. Where nothing is sure it says so.
+Exactly one sentence, and no word in it that is not in the facts. Where nothing is sure it says so.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A body's pieces back to a JSON value, without encoding large media only to decode them again.
 
-The rule: the result is the value of the joined body, for every body that joins to valid JSON. A large base64
+The result is the value of the joined body, for every body that joins to valid JSON. A large base64
 piece is replaced by its first characters and a random mark, and what the mark stands for is put back
 wherever a string is looked at.
 """

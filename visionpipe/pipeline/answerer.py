@@ -1,6 +1,6 @@
 """The seam to whatever answers: the pipeline knows no HTTP and no images, only these values.
 
-The rule: an answerer raises RateLimitError at once and leaves the waiting to the limiter; failures on the
+An answerer raises RateLimitError at once and leaves the waiting to the limiter; failures on the
 service's side (5xx, broken connections) it tries again itself; it works from many threads at once.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
-from visionpipe.loaders.sources import Source
 from visionpipe.reply import Reply
+from visionpipe.sources.find import Source
 from visionpipe.values import JSON, Adjustment, Money, Note
 
 

@@ -1,6 +1,6 @@
 """Caps on what a job may use: requests, tokens, money.
 
-The rule: an amount is reserved before a request is sent and settled when it has ended, so that however many
+An amount is reserved before a request is sent and settled when it has ended, so that however many
 are under way the cap holds as far as the estimates do. A cap belongs to the job, not to one start of the
 program: what the journal says was spent counts. Refused requests (429) cost nothing.
 """

@@ -10,10 +10,10 @@ from visionpipe.client.extraction import asked_for
 from visionpipe.client.options import CallOptions
 from visionpipe.client.preparation import Prepared as Question
 from visionpipe.client.service.counting import exact_count
-from visionpipe.loaders.sources import Source
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, Prepared
-from visionpipe.registry.prices import estimate_cost
+from visionpipe.registry.estimates import estimate_cost
+from visionpipe.sources.find import Source
 from visionpipe.stages.estimate import Estimate, estimate
 from visionpipe.stages.extraction import Schema
 

@@ -1,6 +1,6 @@
 """Items that need no request of their own, because the same picture is being asked about already.
 
-The rule: identical bytes with the same question are asked once, also when the twin comes while the first is
+Identical bytes with the same question are asked once, also when the twin comes while the first is
 under way; the answer is shared and marked. Near duplicates (within a threshold of likeness) are shared only
 on request. Who waits for a twin is bounded, so that a million copies of one file need no memory.
 """
@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Generic, TypeVar
 
 from visionpipe.errors import ParameterError
-from visionpipe.pipeline.database import Database
+from visionpipe.pipeline.store import Database
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ LARGEST_THRESHOLD = 11
 _BAND_BITS = 16
 
 
-class Twins(Generic[T]):
+class InFlight(Generic[T]):
     """Items under way, by content and question, and those that wait for their answer."""
 
     def __init__(self, most_waiting: int = MOST_WAITING) -> None:
@@ -96,7 +96,7 @@ class Near:
         return f"{self.distance} of 64 bits from {self.source}"
 
 
-class Looks:
+class NearIndex:
     """Finds pictures that look alike, in the journal's file rather than in memory.
 
     A hash of 64 bits is kept as four bands of 16. Hashes that differ in at most ``threshold`` bits differ in

@@ -1,5 +1,9 @@
 """The threads of a run: some prepare, as many as are allowed ask, and every item comes out ended.
 
+An image that is sent as it lies is ready in a millisecond, most of it spent in the interpreter, and
+a second thread would only get in the way of those that send. One that is decoded and repaired, or comes from
+a slow disk, leaves the interpreter free for tens of them: then all help is wanted.
+
 The rules: queues are bounded, so memory does not grow with the count of items; an item leaves by exactly one
 door (:meth:`Engine._end`) or, where the run stops before, counts as not started; no thread outlives the run
 except after :meth:`Engine.abort`.
@@ -11,24 +15,62 @@ import threading
 from collections.abc import Callable, Iterator
 
 from visionpipe.errors import ConfigurationError, VisionPipeError
-from visionpipe.loaders.sources import Found, Source
 from visionpipe.pipeline.asking import Asking, Next
 from visionpipe.pipeline.channel import Channel, Closed
-from visionpipe.pipeline.crew import Crew
+from visionpipe.pipeline.context import RunContext
 from visionpipe.pipeline.events import Event, LevelChanged, RunStopping
-from visionpipe.pipeline.help_wanted import HelpWanted
 from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.matching import Matching, Standing
 from visionpipe.pipeline.outage import Outage
-from visionpipe.pipeline.screen import LISTED_TWICE, Kept, Refused, Skipped
+from visionpipe.pipeline.triage import LISTED_TWICE, Kept, Refused, Skipped
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.sources.find import Found, Source
+
+MORE_ABOVE_S, FEWER_BELOW_S = 0.012, 0.006
+_WEIGHT = 0.2
+
+
+class PreparerScaling:
+    """Told how long items took to prepare; threads beyond the first wait on it between two items."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._wanted = threading.Event()
+        self._mean_s: float | None = None
+        self._over = False
+
+    @property
+    def wanted(self) -> bool:
+        return self._wanted.is_set()
+
+    def took(self, seconds: float) -> None:
+        """One item was ready after ``seconds``."""
+        with self._lock:
+            mean = seconds if self._mean_s is None else self._mean_s + _WEIGHT * (seconds - self._mean_s)
+            self._mean_s = mean
+            if self._over or mean > MORE_ABOVE_S:
+                self._wanted.set()
+            elif mean < FEWER_BELOW_S:
+                self._wanted.clear()
+
+    def wait(self) -> None:
+        """Returns when help is wanted, or it is all over."""
+        self._wanted.wait()
+
+    def release(self) -> None:
+        """Lets every waiting thread go, for good. May be called from a signal handler."""
+        with self._lock:
+            if self._over:
+                return
+            self._over = True
+            self._wanted.set()
 
 
 class Engine:
     """Works a listing off. Results and events come out of :attr:`output`, which closes at the end."""
 
-    def __init__(self, sources: Iterator[Found], crew: Crew) -> None:
+    def __init__(self, sources: Iterator[Found], crew: RunContext) -> None:
         self._crew = crew
         self._sources = sources
         self._sources_lock = threading.Lock()
@@ -47,7 +89,7 @@ class Engine:
             self._is_over,
             crew.clock,
         )
-        self._help = HelpWanted()
+        self._help = PreparerScaling()
         # A signal handler may stop the run while its own thread is doing so.
         self._lock = threading.RLock()
         self._over = False

@@ -1,15 +1,192 @@
-"""What a run tells while it goes on. Values only; whoever shows them is elsewhere.
+"""What a run tells while it goes on, and what it came to. Values only; whoever shows them is elsewhere.
 
-The rule: events come in the thread (or on the event loop) that consumes the results, one after the other.
+The figures add up. Items seen are done, failed, skipped or not started, and nothing else.
+
+Events come in the thread (or on the event loop) that consumes the results, one after the other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from visionpipe.pipeline.summary import RunSummary
-from visionpipe.results import ItemResult
+from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.values import JSON, Money, Usage
+
+_MOST_REASONS = 100
+_OTHER = "other reasons"
+_EVERYWHERE = {"local"}
+
+
+STOP_WORDS = {
+    "budget": "the next request would go over the budget",
+    "deadline": "the job's time is up",
+    "stopped": "interrupted",
+    "aborted": "interrupted at once, without waiting for what was under way",
+    "output": "an output could not be written",
+    "error": "an error that every further item would meet",
+    "waiting": "the service is still at work",
+}
+"""What each reason to stop means, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run, counted.
+
+    Attributes:
+        seen: items that the listing gave.
+        done, failed, skipped: how they ended; ``kept`` of the done and failed were recorded by earlier runs.
+        not_started: items without an end, because the run stopped before; the same command takes them up.
+        duplicates: done by sharing another item's answer.
+        failures: failed items by error code.
+        skips: skipped items by reason.
+        notes: notes on the answers by kind, "local" excepted, which is on all of them.
+        requests: answered in this run, or maybe billed; ``refusals`` were 429s.
+        usage, cost: of this run's answers, as billed; one amount a currency.
+        seconds: from start to end.
+        stopped: None when the listing was worked off, else why not: "budget", "deadline", "stopped",
+            "aborted", "output", or "error".
+        error: what stopped it, where that was an error.
+        maybe_billed_twice: requests that were under way when an earlier run was killed.
+    """
+
+    seen: int = 0
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    kept: int = 0
+    not_started: int = 0
+    duplicates: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    skips: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, int] = field(default_factory=dict)
+    requests: int = 0
+    refusals: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost: tuple[Money, ...] = ()
+    seconds: float = 0.0
+    stopped: str | None = None
+    error: Failure | None = None
+    maybe_billed_twice: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every item came to an end."""
+        return self.stopped is None and self.not_started == 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether every item came to an end, and none failed."""
+        return self.complete and self.failed == 0
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "seen": self.seen,
+            "done": self.done,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "kept": self.kept,
+            "not_started": self.not_started,
+            "duplicates": self.duplicates,
+            "failures": dict(self.failures),
+            "skips": dict(self.skips),
+            "notes": dict(self.notes),
+            "requests": self.requests,
+            "refusals": self.refusals,
+            "usage": self.usage.to_json(),
+            "cost": [money.to_json() for money in self.cost],
+            "seconds": round(self.seconds, 3),
+            "stopped": self.stopped,
+            "error": self.error.to_json() if self.error else None,
+            "maybe_billed_twice": self.maybe_billed_twice,
+        }
+
+    def lines(self) -> list[str]:
+        """The summary in words, most telling line first."""
+        parts = [f"{self.seen} {'item' if self.seen == 1 else 'items'}", f"{self.done} done"]
+        for count, word in (
+            (self.failed, "failed"),
+            (self.skipped, "skipped"),
+            (self.not_started, "not started"),
+        ):
+            if count:
+                parts.append(f"{count} {word}")
+        head = f"{parts[0]}: {', '.join(parts[1:])}, in {self.seconds:.1f} s"
+        lines = [head]
+        if self.kept:
+            lines.append(f"kept from earlier runs: {self.kept}")
+        if self.duplicates:
+            lines.append(f"answered by a duplicate: {self.duplicates}")
+        lines += [f"failed, {code}: {count}" for code, count in sorted(self.failures.items())]
+        lines += [f"skipped, {reason}: {count}" for reason, count in sorted(self.skips.items())]
+        lines += [f"noted, {kind}: {count}" for kind, count in sorted(self.notes.items())]
+        if self.requests:
+            money = ", ".join(map(str, self.cost)) or "cost not known"
+            tokens = f"{self.usage.prompt_tokens} in, {self.usage.completion_tokens} out"
+            lines.append(f"requests: {self.requests}, tokens: {tokens}, {money}")
+        else:
+            lines.append("requests: 0, nothing to pay")
+        if self.refusals:
+            lines.append(f"refused for now (429) and sent again: {self.refusals}")
+        if self.maybe_billed_twice:
+            lines.append(
+                f"under way when an earlier run was killed, maybe billed twice: {self.maybe_billed_twice}"
+            )
+        if self.error is not None:
+            lines.append(f"stopped: {self.error.reason}. {self.error.cure}")
+        elif self.stopped is not None:
+            why = STOP_WORDS.get(self.stopped, self.stopped)
+            lines.append(f"stopped: {why}; the same command goes on from here")
+        return lines
+
+
+class Tally:
+    """Counts ends as they come; one thread at a time."""
+
+    def __init__(self) -> None:
+        self.done = self.failed = self.skipped = self.kept = self.duplicates = 0
+        self.usage = Usage()
+        self._failures: Counter[str] = Counter()
+        self._skips: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
+
+    @property
+    def ended(self) -> int:
+        return self.done + self.failed + self.skipped
+
+    def count(self, result: ItemResult, *, kept: bool) -> None:
+        """One item's end."""
+        self.kept += kept
+        if result.outcome is not Outcome.SKIPPED:
+            self._notes.update({note.kind for note in result.notes} - _EVERYWHERE)
+        if result.usage is not None and not kept:
+            self.usage += result.usage
+        if result.outcome is Outcome.DONE:
+            self.done += 1
+            self.duplicates += result.duplicate_of is not None
+        elif result.outcome is Outcome.FAILED:
+            self.failed += 1
+            self._failures[result.failure.code if result.failure else "unknown"] += 1
+        else:
+            self.skipped += 1
+            reason = result.reason or "no reason given"
+            known = reason in self._skips or len(self._skips) < _MOST_REASONS
+            self._skips[reason if known else _OTHER] += 1
+
+    @property
+    def failures(self) -> dict[str, int]:
+        return dict(self._failures)
+
+    @property
+    def skips(self) -> dict[str, int]:
+        return dict(self._skips)
+
+    @property
+    def notes(self) -> dict[str, int]:
+        return dict(self._notes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """One item on its way through a run, and the results it may end with.
 
-The rule: money and tokens stand in the result of the item that was billed; a shared answer costs nothing.
+Money and tokens stand in the result of the item that was billed; a shared answer costs nothing.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from visionpipe.errors import VisionPipeError
-from visionpipe.loaders.sources import Source
 from visionpipe.pipeline.answerer import Answer, Prepared
 from visionpipe.pipeline.duplicates import Near
-from visionpipe.pipeline.fingerprint import sha256_of
 from visionpipe.pipeline.journal import Key
+from visionpipe.pipeline.keys import sha256_of
 from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.sources.find import Source
 from visionpipe.values import Money, Note, Usage
 
 

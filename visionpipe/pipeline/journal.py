@@ -1,5 +1,7 @@
 """The journal: every source, attempt and result of a job, in one file that survives the process.
 
+It never says no to what was added. It may say yes to what was not; then the journal is asked.
+
 The rules: a result counts from the moment :meth:`Journal.record` returns, and only then is it handed on; so
 what anybody has seen is in the journal, and at most the requests under way at a kill are sent twice. One
 run at a time. What is recorded is found again by content and question, not by the order of a listing.
@@ -10,19 +12,37 @@ from __future__ import annotations
 import json
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from visionpipe.pipeline.database import Database, Statement
-from visionpipe.pipeline.fingerprint import Stat
-from visionpipe.pipeline.lock import JournalLock
-from visionpipe.pipeline.reading import JournalView, Recorded
-from visionpipe.pipeline.recipe import Recipe
-from visionpipe.pipeline.rows import INSERT, result_row, storable
-from visionpipe.pipeline.seen import Seen
+from visionpipe.pipeline.keys import Recipe, Stat
+from visionpipe.pipeline.reading import INSERT, JournalView, Recorded, result_row, storable
+from visionpipe.pipeline.store import Database, JournalLock, Statement
 from visionpipe.results import ItemResult
 from visionpipe.values import Money
+
+_PLACES = 1 << 22
+
+
+class SeenFilter:
+    """Remembers texts in 4 MB, however many; from any number of threads."""
+
+    def __init__(self) -> None:
+        # A byte a place, since storing one needs no lock; with a bit, two threads could undo each other.
+        self._places = bytearray(_PLACES)
+
+    def add(self, text: str) -> None:
+        self._places[_place(text)] = 1
+
+    def may_hold(self, text: str) -> bool:
+        """False only where ``text`` was never added."""
+        return self._places[_place(text)] == 1
+
+
+def _place(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "surrogatepass")) & (_PLACES - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +96,7 @@ class Journal(JournalView):
             raise
         self._run = 0
         self._job = ""
-        self._seen = Seen()
+        self._seen = SeenFilter()
         try:
             for row in self.database.all("SELECT source FROM results WHERE question = ''"):
                 self._seen.add(_unasked(row["source"]))

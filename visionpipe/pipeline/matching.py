@@ -1,6 +1,8 @@
 """Where an item stands among its likes: first of its kind, waiting for the first, or answered already.
 
-The rule: whoever is first holds a claim until its end is recorded; so a twin either finds the claim and
+Whoever has a number leaves, however it ends, so nobody waits for one that never comes.
+
+Whoever is first holds a claim until its end is recorded; so a twin either finds the claim and
 waits, or finds the record. Near duplicates are found in the order of the listing, however many threads look
 at pictures, so the same listing gives the same ones.
 """
@@ -11,12 +13,37 @@ import threading
 from collections.abc import Callable
 from enum import Enum, auto
 
-from visionpipe.pipeline.duplicates import Twins
+from visionpipe.pipeline.duplicates import InFlight
 from visionpipe.pipeline.items import Item
+from visionpipe.pipeline.near_duplicates import Resemblance
 from visionpipe.pipeline.reading import JournalView
-from visionpipe.pipeline.resemblance import Resemblance
-from visionpipe.pipeline.turnstile import Turnstile
 from visionpipe.results import ItemResult, Outcome
+
+
+class InOrder:
+    """Numbers count up from 1, without gaps, in the order in which threads take them."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._gone = 0
+        self._left_early: set[int] = set()
+
+    def wait(self, number: int) -> None:
+        """Returns when everybody with a lower number has left."""
+        with self._condition:
+            while self._gone < number - 1:
+                self._condition.wait()
+
+    def leave(self, number: int) -> None:
+        """``number`` is past the point, or never comes there. May be said twice."""
+        with self._condition:
+            if number <= self._gone:
+                return
+            self._left_early.add(number)
+            while self._gone + 1 in self._left_early:
+                self._gone += 1
+                self._left_early.discard(self._gone)
+            self._condition.notify_all()
 
 
 class Standing(Enum):
@@ -47,9 +74,9 @@ class Matching:
         self._since = since_run
         self._resemblance = resemblance
         self._stopped = stopped
-        self._twins: Twins[Item] = Twins()
+        self._twins: InFlight[Item] = InFlight()
         self._near_lock = threading.Lock()
-        self._turnstile = Turnstile()
+        self._turnstile = InOrder()
 
     def place(self, item: Item, *, patient: bool) -> Standing | ItemResult:
         """Where ``item`` stands; a result is an original's, to be shared.

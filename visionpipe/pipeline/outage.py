@@ -1,6 +1,6 @@
 """Whether the service is out of reach, or only some items fail.
 
-The rule: what every item would meet ends no item. One answer shows that the service is there; from then on a
+What every item would meet ends no item. One answer shows that the service is there; from then on a
 row of failures on its side is an outage to be waited out. Where none ever came in this run, the address, the
 key's plan or the form of the requests is wrong, and the run stops.
 """

@@ -3,7 +3,7 @@
     for result in Pipeline(presets.alt_text, journal="alt.journal").run("photos/"):
         print(result.source, result.caption)
 
-The rule: everything a run needs is given here once; the same arguments on the same journal go on with the
+Everything a run needs is given here once; the same arguments on the same journal go on with the
 same job.
 """
 
@@ -20,25 +20,24 @@ from visionpipe.errors import ParameterError
 from visionpipe.pipeline.answerer import Answerer, Judge, Skip
 from visionpipe.pipeline.budget import Budget, Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
-from visionpipe.pipeline.crew import Crew
-from visionpipe.pipeline.database import Database
+from visionpipe.pipeline.context import RunContext
 from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event
+from visionpipe.pipeline.job_setup import JobSetup, Prompt, renderer
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import Limiter
+from visionpipe.pipeline.listing import Listing, Sources
+from visionpipe.pipeline.near_duplicates import near_rule
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
-from visionpipe.pipeline.prompting import Prompt, renderer
 from visionpipe.pipeline.reading import JournalView
-from visionpipe.pipeline.resemblance import near_rule
 from visionpipe.pipeline.run import Opened, Run
-from visionpipe.pipeline.screen import Screen
-from visionpipe.pipeline.seat import Seat
-from visionpipe.pipeline.sources import Listing, Sources
+from visionpipe.pipeline.store import Database
+from visionpipe.pipeline.triage import Triage
 from visionpipe.prompts.presets import Language
 from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import Schema
-from visionpipe.stages.quality_policy import STANDARD, QualityPolicy
+from visionpipe.stages.quality import STANDARD, QualityPolicy
 
 # Repairs leave the interpreter free, and a slow disk leaves the processor free.
 _PREPARERS = 4
@@ -244,14 +243,14 @@ class Pipeline:
 
         return Opened(Engine(listing, crew), crew, journal, sources.repeatable, killed, close)
 
-    def _crew(self, seat: Seat, journal: Journal) -> Crew:
+    def _crew(self, seat: JobSetup, journal: Journal) -> RunContext:
         limiter = self._limiter or Limiter(
             self._concurrency, start=seat.concurrency, rpm=self._rpm, tpm=self._tpm, clock=self._clock
         )
         budget = None
         if self._caps is not None:
             budget = Budget(self._caps, self._caps.used(journal.spent(job=seat.recipe.job)))
-        return Crew(
+        return RunContext(
             answerer=seat.answerer,
             journal=journal,
             screen=self._screen(seat, journal, journal.run),
@@ -267,8 +266,8 @@ class Pipeline:
             clock=self._clock,
         )
 
-    def _screen(self, seat: Seat, journal: JournalView, run: int) -> Screen:
-        return Screen(
+    def _screen(self, seat: JobSetup, journal: JournalView, run: int) -> Triage:
+        return Triage(
             journal=journal,
             recipe=seat.recipe,
             render=renderer(self._prompt, seat.lang),
@@ -278,16 +277,16 @@ class Pipeline:
             force=self._force,
         )
 
-    def _quality_judge(self, seat: Seat) -> Judge | None:
+    def _quality_judge(self, seat: JobSetup) -> Judge | None:
         # Here, because a job that takes answers as they come has no use for it.
-        from visionpipe.pipeline.judging import judge_of_job
+        from visionpipe.pipeline.job_setup import judge_of_job
 
         return judge_of_job(self._quality, self._prompt, seat.lang, self._lang)
 
-    def _seat(self) -> Seat:
+    def _seat(self) -> JobSetup:
         if self._answerer is not None:
-            return Seat.given(self._answerer, self._prompt, self._model, self._options, self._lang)
-        return Seat.of_client(
+            return JobSetup.given(self._answerer, self._prompt, self._model, self._options, self._lang)
+        return JobSetup.of_client(
             self._prompt, self._client, self._model, self._options, self._schema, self._lang
         )
 

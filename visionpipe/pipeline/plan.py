@@ -1,6 +1,6 @@
 """What a run would do, found without sending anything: per item, and in all.
 
-The rule: the plan looks at an item exactly as the run will (the same screen, the same preparation), so what
+The plan looks at an item exactly as the run will (the same screen, the same preparation), so what
 it says is what happens. Time is arithmetic on a stated figure, not a promise.
 """
 
@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from visionpipe.errors import VisionPipeError
-from visionpipe.loaders.sources import Found, Source
 from visionpipe.pipeline.answerer import Answerer
 from visionpipe.pipeline.duplicates import Near
-from visionpipe.pipeline.resemblance import Resemblance
-from visionpipe.pipeline.screen import Fresh, Kept, Refused, Screen, Skipped
+from visionpipe.pipeline.near_duplicates import Resemblance
+from visionpipe.pipeline.triage import Fresh, Kept, Refused, Skipped, Triage
 from visionpipe.results import Failure
+from visionpipe.sources.find import Found, Source
 from visionpipe.values import JSON, Adjustment, Money
 
 Fate: TypeAlias = Literal["send", "keep", "duplicate", "skip", "refuse"]
@@ -138,7 +138,7 @@ class Plan:
     def __init__(
         self,
         sources: Iterator[Found],
-        screen: Screen,
+        screen: Triage,
         answerer: Answerer,
         totals: PlanTotals,
         resemblance: Resemblance | None,

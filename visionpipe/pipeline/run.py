@@ -15,12 +15,11 @@ from dataclasses import dataclass
 
 from visionpipe.errors import JournalError, VisionPipeError
 from visionpipe.pipeline.channel import Closed
-from visionpipe.pipeline.crew import Crew
+from visionpipe.pipeline.context import RunContext
 from visionpipe.pipeline.engine import Engine
-from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted
+from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted, RunSummary, Tally
 from visionpipe.pipeline.items import Ended
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.summary import RunSummary, Tally
 from visionpipe.results import Failure, ItemResult
 
 
@@ -35,7 +34,7 @@ class Opened:
     """
 
     engine: Engine
-    crew: Crew
+    crew: RunContext
     journal: Journal
     countable: bool
     maybe_billed_twice: int

@@ -1,9 +1,12 @@
 """What to ask, ready made: a prompt in English and Chinese, the schema of its answer, and its checks.
 
+Every property is required and may be empty or null, so that "not in the picture" is an answer
+and a missing key is a fault; nothing beyond the named properties is allowed.
+
     presets.caption, presets.alt_text, presets.ocr, presets.tags,
     presets.product, presets.chart, presets.screenshot, presets.describe
 
-The rule: a preset is a value. Changing one gives another (``alt_text.with_length(80)``), and what it
+A preset is a value. Changing one gives another (``alt_text.with_length(80)``), and what it
 promises about its answer stands in ``checks``, where the quality stage reads it.
 """
 
@@ -15,8 +18,94 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, get_args
 
 from visionpipe.errors import ParameterError
-from visionpipe.prompts import schemas
 from visionpipe.request import Thinking
+from visionpipe.values import JSON
+
+
+def _object(properties: dict[str, JSON]) -> dict[str, JSON]:
+    required: list[JSON] = list(properties)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _text(description: str) -> dict[str, JSON]:
+    return {"type": "string", "description": description}
+
+
+def _maybe(description: str) -> dict[str, JSON]:
+    return {"type": ["string", "null"], "description": description}
+
+
+def _list(items: JSON, description: str, most: int | None = None) -> dict[str, JSON]:
+    schema: dict[str, JSON] = {"type": "array", "items": items, "description": description}
+    if most is not None:
+        schema["maxItems"] = most
+    return schema
+
+
+TAGS = _object(
+    {
+        "tags": _list(
+            {"type": "string"}, "Lower-case nouns or short phrases, the most important first", most=20
+        )
+    }
+)
+
+PRODUCT = _object(
+    {
+        "name": _maybe("Name as printed on the product or its package"),
+        "brand": _maybe("Brand as printed"),
+        "category": _text("What kind of product it is"),
+        "colours": _list({"type": "string"}, "Main colours"),
+        "materials": _list({"type": "string"}, "Materials that can be seen"),
+        "visible_text": _list({"type": "string"}, "Text on the product, word for word"),
+        "price": _maybe("Price with its currency sign, as shown"),
+        "condition": _maybe("New, used, damaged; null where it cannot be told"),
+        "description": _text("One plain sentence a shop could show"),
+    }
+)
+
+CHART = _object(
+    {
+        "kind": _text("bar, line, pie, scatter, table or another kind"),
+        "title": _maybe("Title as printed"),
+        "x_axis": _maybe("Label and unit of the x axis"),
+        "y_axis": _maybe("Label and unit of the y axis"),
+        "series": _list(
+            _object(
+                {
+                    "name": _maybe("Name in the legend"),
+                    "points": _list(
+                        _object(
+                            {
+                                "x": {"type": ["string", "number", "null"]},
+                                "y": {"type": ["number", "null"]},
+                            }
+                        ),
+                        "Points from left to right; y is null where it cannot be read",
+                    ),
+                }
+            ),
+            "One entry for each series",
+        ),
+        "summary": _text("What the chart shows, in one or two sentences"),
+    }
+)
+
+SCREENSHOT = _object(
+    {
+        "application": _maybe("Program or site, where it can be told"),
+        "purpose": _text("What this screen is for, in one sentence"),
+        "state": _maybe("Selected, loading, error, empty, or what else stands out"),
+        "elements": _list(
+            _object(
+                {"kind": _text("button, link, field, menu, tab, message, ..."), "label": _maybe("Its text")}
+            ),
+            "Controls and messages, from top to bottom",
+        ),
+        "text": _list({"type": "string"}, "Other text of importance, word for word"),
+    }
+)
+
 
 Language: TypeAlias = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -151,7 +240,7 @@ tags = Preset(
     "most important first. Answer in JSON.",
     prompt_zh="请为这张图片列出标签：5 到 20 个名词或短语，只写看得见的，重要的在前。请用 JSON 回答，"
     "标签用中文。",
-    schema=schemas.TAGS,
+    schema=TAGS,
     max_tokens=400,
 )
 
@@ -161,7 +250,7 @@ product = Preset(
     "printed, and null where it cannot be told. Answer in JSON.",
     prompt_zh="请读取这张商品照片。填写看得见或印在上面的内容，印刷文字照录，无法判断的填 null。"
     "请用 JSON 回答，描述用中文。",
-    schema=schemas.PRODUCT,
+    schema=PRODUCT,
     max_tokens=1024,
     checks=Checks(verbatim=True),
 )
@@ -172,7 +261,7 @@ chart = Preset(
     "null where a value cannot be read; never estimate. Answer in JSON.",
     prompt_zh="请读取这张图表的数据。标签和单位照录，数据点从左到右，读不出的值填 null，不要估计。"
     "请用 JSON 回答，概述用中文。",
-    schema=schemas.CHART,
+    schema=CHART,
     max_tokens=4096,
     checks=Checks(verbatim=True),
 )
@@ -183,7 +272,7 @@ screenshot = Preset(
     "controls and messages from top to bottom with their labels word for word. Answer in JSON.",
     prompt_zh="请读取这张屏幕截图：是哪个程序，这个界面的用途，处于什么状态，以及从上到下的控件和消息，"
     "标签照录。请用 JSON 回答，用途用中文。",
-    schema=schemas.SCREENSHOT,
+    schema=SCREENSHOT,
     max_tokens=2048,
     checks=Checks(verbatim=True),
 )

@@ -1,6 +1,6 @@
 """Prompts with a field per item: ``Describe the {product} in {path.folder}, taken {exif.DateTimeOriginal}.``
 
-The rule: strict, and no code. A field is a key looked up whole in a flat table of texts; a dot in it is part
+Strict, and no code. A field is a key looked up whole in a flat table of texts; a dot in it is part
 of its name, so nothing reaches into an object. A field that is missing or blank is an error that names it,
 unless the template gives a text to use instead: ``{exif.Model|an unknown camera}``. ``{{`` and ``}}`` stand
 for braces; a filled-in text is never read as a template again.

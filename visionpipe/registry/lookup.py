@@ -1,6 +1,6 @@
 """Find the record of a model or an endpoint by the name a person gives it.
 
-The rule: a known id is held to its record; an unknown one gets its endpoint's record for strangers, marked
+A known id is held to its record; an unknown one gets its endpoint's record for strangers, marked
 so. The built-in catalog is read once; a user's overlay files lie on top of it.
 """
 

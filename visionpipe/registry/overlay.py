@@ -1,6 +1,6 @@
 """From catalog files to validated records: read, lay one file over another, inherit, check.
 
-The rule: a file says only what it changes. Tables merge field by field, everything else is replaced; a
+A file says only what it changes. Tables merge field by field, everything else is replaced; a
 record takes its template's (``like``) and its base model's fields where it is silent. Whatever is wrong
 with a user's file is a ConfigurationError that names file, table, field and what is allowed there.
 """

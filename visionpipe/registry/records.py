@@ -1,6 +1,6 @@
 """The shapes of the catalog's records: what a model and an endpoint can do, as data.
 
-The rule: no model or endpoint name appears in a condition anywhere in the package; whatever differs
+No model or endpoint name appears in a condition anywhere in the package; whatever differs
 between them is a field here. None means "no limit known", never "unlimited by decision". In a catalog file
 `false` stands for None where a limit or a kind of media may be absent, since TOML has no null.
 """

@@ -1,6 +1,6 @@
 """The catalog as rows of short texts, for ``visionpipe models`` and for the README's table of limits.
 
-The rule: a cell says what the record says; "?" stands where nobody states a figure, "-" where the model
+A cell says what the record says; "?" stands where nobody states a figure, "-" where the model
 does not have the thing.
 """
 

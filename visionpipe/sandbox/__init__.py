@@ -16,5 +16,5 @@ Where each rule of the protocol lives:
     app.py             the routes; course.py, what happens to every request on its way
     server.py          sockets and threads
 
-The rule: a fact about a model comes from the registry's records, the same ones that the client reads.
+A fact about a model comes from the registry's records, the same ones that the client reads.
 """

@@ -13,8 +13,7 @@ from visionpipe.sandbox.call import Call, read_call, read_object
 from visionpipe.sandbox.chat import pieces, usage
 from visionpipe.sandbox.damage import alter
 from visionpipe.sandbox.exchange import Exchange
-from visionpipe.sandbox.refusals import Dialect, Refusal
-from visionpipe.sandbox.replies import JsonReply, Reply, StreamReply
+from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, StreamReply
 from visionpipe.sandbox.scenario import TaskFault
 
 KIND = "agent_task"

@@ -1,6 +1,6 @@
 """Who answers: the scenario's texts, the embedded engine, or a report of what arrived.
 
-The rule: a scripted text that fits the request goes first in every mode; without one the mode decides. The
+A scripted text that fits the request goes first in every mode; without one the mode decides. The
 engine runs in one thread of its own, so that the server goes on meanwhile.
 """
 
@@ -13,17 +13,58 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from visionpipe.errors import BadImageError
 from visionpipe.sandbox.call import Call
+from visionpipe.sandbox.conversation import Conversation
 from visionpipe.sandbox.options import AnswerMode
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.received import Received
+from visionpipe.sandbox.replies import Refusal
 from visionpipe.sandbox.scenario import ScriptedAnswer
 from visionpipe.sandbox.tokens import text_tokens
 from visionpipe.sandbox.tools import function_call, search_results
-from visionpipe.sandbox.wording import cut, saw_json, saw_sentence
 
 if TYPE_CHECKING:
     from visionpipe.local.engine import LocalEngine
+
+
+def saw_sentence(conversation: Conversation) -> str:
+    """``I see 1 image: jpeg 640x480, 81234 bytes, sha256 9f86....``, or that nothing was shown."""
+    media = conversation.media
+    if not media:
+        return "I see no picture; you wrote: " + conversation.prompt
+    kind = media[0].kind
+    noun = kind if len(media) == 1 else f"{kind}s"
+    return f"I see {len(media)} {noun}: {'; '.join(_one(item) for item in media)}."
+
+
+def _one(item: Received) -> str:
+    if not item.sha256:
+        return f"{item.format or 'a link'} {item.link}"
+    size = f" {item.width}x{item.height}" if item.width else ""
+    return f"{item.format}{size}, {item.size} bytes, sha256 {item.sha256}"
+
+
+def saw_json(conversation: Conversation) -> str:
+    """What arrived as one JSON object: ``prompt`` and ``media``, each with the keys of the log's media."""
+    report = {"prompt": conversation.prompt, "media": [item.to_json() for item in conversation.media]}
+    return orjson.dumps(report).decode()
+
+
+def cut(text: str, stop: Sequence[str], max_tokens: int | None) -> tuple[str, str]:
+    """The text up to the first stop text and within ``max_tokens``, and the finish_reason."""
+    ends = [place for place in (text.find(end) for end in stop) if place >= 0]
+    if ends:
+        text = text[: min(ends)]
+    if max_tokens is None or text_tokens(text) <= max_tokens:
+        return text, "stop"
+    low, high = 0, len(text)
+    while low < high:  # the longest beginning that fits
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if text_tokens(text[:middle]) <= max_tokens else (low, middle - 1)
+    return text[:low], "length"
+
 
 _CHINESE = re.compile("[\u4e00-\u9fff]")
 

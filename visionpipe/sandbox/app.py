@@ -1,29 +1,119 @@
-"""The routes: which address does what, in which dialect."""
+"""The routes: which address does what, in which dialect, and what happens to every request.
+
+Whatever comes in, something of the protocol goes out, and the log gets one record; an error of the
+sandbox itself is counted, logged with its traceback, and answered as 500.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+from urllib.parse import parse_qsl
 
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from visionpipe.sandbox import (
-    agents,
-    applications,
-    batches,
-    chat,
-    control,
-    files,
-    openai_face,
-    tasks,
-    tokenizer,
-    tuning,
-)
-from visionpipe.sandbox.course import Course, Work
+from visionpipe.sandbox import agents, applications, batches, chat, control, files, tasks, tokenizer, tuning
+from visionpipe.sandbox import openai as openai_face
+from visionpipe.sandbox.connection import BreakOff, ClientGone, Connection
+from visionpipe.sandbox.delivery import deliver
 from visionpipe.sandbox.exchange import Exchange
-from visionpipe.sandbox.refusals import Dialect, Refusal
-from visionpipe.sandbox.replies import Reply
+from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body, status_of
+from visionpipe.sandbox.scenario import ResetFault, SlowReaderFault
 from visionpipe.sandbox.service import Service
+
+Work: TypeAlias = Callable[[Exchange], Awaitable[Reply]]
+
+logger = logging.getLogger("visionpipe.sandbox")
+
+
+async def refuse_method(exchange: Exchange) -> Reply:
+    """A method that the address does not know: 405."""
+    raise Refusal("405", exchange.record.method)
+
+
+class Endpoint:
+    """One address of the API: an ASGI application.
+
+    Args:
+        service: the sandbox.
+        works: what is done, by HTTP method.
+        dialect: the form of errors and of chat requests.
+        otherwise: what is done for any other method.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        works: Mapping[str, Work],
+        dialect: Dialect = Dialect.GLM,
+        otherwise: Work = refuse_method,
+    ) -> None:
+        self._service = service
+        self._otherwise = otherwise
+        self._works = works
+        self._dialect = dialect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = Connection(scope, receive, send)
+        exchange = Exchange(
+            service=self._service,
+            connection=connection,
+            record=self._service.log.begin(scope["method"], scope["path"]),
+            strikes=self._service.strikes,
+            dialect=self._dialect,
+            path_values=scope.get("path_params", {}),
+            query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))),
+        )
+        record = exchange.record
+        break_off = False
+        try:
+            await deliver(connection, await self._answer(exchange), exchange.strike.fault)
+        except BreakOff:
+            break_off = True
+        except ClientGone:
+            pass  # the record says how far the answer came
+        finally:
+            exchange.leave()
+            record.status = connection.status
+            record.bytes_in, record.bytes_out = connection.bytes_in, connection.bytes_out
+            self._service.log.end(record)
+        if break_off:
+            await connection.reset()
+        connection.close()
+
+    async def _answer(self, exchange: Exchange) -> Reply:
+        record = exchange.record
+        try:
+            return await self._work(exchange)
+        except Refusal as refusal:
+            record.code = refusal.code
+            status = status_of(refusal, self._dialect)
+            return JsonReply(error_body(refusal, self._dialect), status, refusal.headers)
+        except (ClientGone, BreakOff):
+            raise
+        except Exception:
+            logger.exception("the sandbox failed at %s %s", record.method, record.path)
+            self._service.log.internal_errors += 1
+            record.code = "500"
+            return JsonReply(error_body(Refusal("500"), self._dialect), 500)
+
+    async def _work(self, exchange: Exchange) -> Reply:
+        connection, service = exchange.connection, self._service
+        work = self._works.get(exchange.record.method, self._otherwise)
+        exchange.record.key = service.keys.identify(connection.headers)
+        pace: float | None = None
+        strike = exchange.strikes.early(exchange.record.path)
+        if strike.fault is not None:
+            exchange.record.fault = strike.kind
+        if isinstance(strike.fault, ResetFault):
+            raise BreakOff
+        if isinstance(strike.fault, SlowReaderFault):
+            pace = strike.fault.bytes_per_second
+        exchange.body = await connection.read(service.options.max_body_bytes, pace)
+        return await work(exchange)
+
 
 GLM = "/api/paas/v4"
 APPLICATIONS = "/api/llm-application/open"
@@ -77,12 +167,12 @@ def build_app(service: Service, *, keyed_control: bool = False) -> ASGIApp:
     """
     tuning.restore(service)
     routes = [
-        Route(path, Course(service, works, dialect))
+        Route(path, Endpoint(service, works, dialect))
         for dialect, addresses in ADDRESSES.items()
         for path, works in addresses.items()
     ]
     return Router(
         routes=[*routes, *control.routes(service, keyed_control)],
-        default=Course(service, {}, otherwise=_unknown),
+        default=Endpoint(service, {}, otherwise=_unknown),
         redirect_slashes=False,
     )

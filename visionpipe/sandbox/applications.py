@@ -11,10 +11,9 @@ from typing import Any
 from visionpipe.sandbox.call import read_object
 from visionpipe.sandbox.chat import pieces
 from visionpipe.sandbox.exchange import Exchange
-from visionpipe.sandbox.refusals import Refusal
-from visionpipe.sandbox.replies import JsonReply, Reply, StreamReply
+from visionpipe.sandbox.files import read_form
+from visionpipe.sandbox.replies import JsonReply, Refusal, Reply, StreamReply
 from visionpipe.sandbox.scenario import TaskFault
-from visionpipe.sandbox.uploads import read_form
 
 FILE = "application_file"
 MOST_CHARACTERS = 1_000_000

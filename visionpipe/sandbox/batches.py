@@ -1,4 +1,6 @@
-"""Batches: made, asked for, listed, cancelled.
+"""Batches: made, worked through line by line, asked for, listed, cancelled.
+
+A bad line never stops the others; it goes to the error file under its own custom_id.
 
 A batch goes validating, in_progress, finalizing, completed, one step a question (see store.py), and shows its
 files at the end; a file that is no batch goes to failed, a cancelled batch through cancelling to cancelled.
@@ -7,16 +9,121 @@ Facts: docs.bigmodel.cn, batch guide and OpenAPI, 2026-04.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from visionpipe.sandbox import files
-from visionpipe.sandbox.batch_work import ENDPOINT, finish, is_done, validate, work
-from visionpipe.sandbox.call import read_object
+from visionpipe.sandbox.call import read_call, read_object
+from visionpipe.sandbox.chat import whole
+from visionpipe.sandbox.damage import alter
 from visionpipe.sandbox.exchange import Exchange
-from visionpipe.sandbox.refusals import Refusal
-from visionpipe.sandbox.replies import JsonReply, Reply
+from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body
+from visionpipe.sandbox.scenario import ErrorFault
 from visionpipe.sandbox.service import Service
 from visionpipe.sandbox.store import page
+
+ENDPOINT = "/v4/chat/completions"
+MOST_LINES = 50_000
+RESULT = "batch_result"
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    return ((number, line) for number, line in enumerate(data.splitlines(), 1) if line.strip())
+
+
+def validate(data: bytes) -> tuple[list[dict[str, Any]], int]:
+    """What makes a whole file unusable, and its number of lines: no JSON, a missing or repeated custom_id,
+    another method or address, two models, too many lines or none."""
+    problems: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    models: set[str] = set()
+    count = 0
+    for number, line in _lines(data):
+        count += 1
+        reason = _problem(line, seen, models)
+        if reason:
+            problems.append({"code": "1210", "line": number, "message": reason, "param": None})
+    if not count or count > MOST_LINES:
+        reason = f"the file has {count} lines; 1 to {MOST_LINES} are taken"
+        problems.append({"code": "1210", "line": None, "message": reason, "param": None})
+    if len(models) > 1:
+        reason = f"one file asks one model, not {', '.join(sorted(models))}"
+        problems.append({"code": "1210", "line": None, "message": reason, "param": "model"})
+    return problems[:100], count
+
+
+def _problem(line: bytes, seen: set[str], models: set[str]) -> str | None:
+    try:
+        entry = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return "the line is not JSON"
+    if not isinstance(entry, dict) or not isinstance(entry.get("body"), dict):
+        return "the line is no object with a body"
+    custom_id = entry.get("custom_id")
+    if not isinstance(custom_id, str) or not custom_id or custom_id in seen:
+        return "custom_id is missing or stands twice"
+    seen.add(custom_id)
+    if isinstance(entry["body"].get("model"), str):
+        models.add(entry["body"]["model"])
+    if entry.get("method") != "POST" or entry.get("url") != ENDPOINT:
+        return f"method must be POST and url {ENDPOINT}"
+    return None
+
+
+async def work(service: Service, identity: str) -> None:
+    """Answer all lines of a stored batch and keep the outcome apart until the batch is completed."""
+    batch = service.store.get("batch", identity)
+    assert batch is not None, "a batch is stored before its work begins"
+    data = service.store.content(batch["shown"]["input_file_id"]) or b""
+    outputs: list[bytes] = []
+    errors: list[bytes] = []
+    for _, line in _lines(data):
+        entry = orjson.loads(line)
+        status, body = await _answer(service, entry["body"])
+        response = {"status_code": status, "body": body}
+        row = {"response": response, "custom_id": entry["custom_id"], "id": identity}
+        (outputs if status == 200 else errors).append(orjson.dumps(row))
+        await asyncio.sleep(0)  # other requests come between the lines
+    service.store.put_content(f"{identity}/output", b"\n".join(outputs))
+    service.store.put_content(f"{identity}/error", b"\n".join(errors))
+    service.store.put(RESULT, {"id": identity, "completed": len(outputs), "failed": len(errors)})
+
+
+async def _answer(service: Service, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    try:
+        call = read_call(body, service.shelf, Dialect.GLM, service.options)
+        strike = service.strikes.strike(ENDPOINT, call.model, False)
+        if isinstance(strike.fault, ErrorFault):
+            raise Refusal(strike.fault.code, strike.fault.message, status=strike.fault.status)
+        answer = alter(await service.answerer.answer(call), strike.fault)
+    except Refusal as refusal:
+        return refusal.status, error_body(refusal, Dialect.GLM)
+    return 200, whole(service.new_head(call.model, call.parameters.request_id), call, answer)
+
+
+def is_done(service: Service, identity: str) -> bool:
+    """Whether all lines are answered."""
+    return service.store.get(RESULT, identity) is not None
+
+
+def finish(service: Service, batch: dict[str, Any]) -> None:
+    """Give a completed batch its counts and files, and delete its input where that was asked for."""
+    identity, shown = batch["id"], batch["shown"]
+    outcome = service.store.get(RESULT, identity) or {}
+    shown["request_counts"]["completed"] = outcome["completed"]
+    shown["request_counts"]["failed"] = outcome["failed"]
+    for name in ("output", "error"):
+        data = service.store.content(f"{identity}/{name}")
+        if data:
+            record = files.add(service, f"{identity}_{name}.jsonl", "batch", data)
+            shown[f"{name}_file_id"] = record["id"]
+        service.store.delete_content(f"{identity}/{name}")
+    if batch["delete_input"]:
+        files.remove(service, shown["input_file_id"])
+
 
 KIND = "batch"
 STATES = ("validating", "in_progress", "finalizing", "completed")

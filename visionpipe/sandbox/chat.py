@@ -1,6 +1,6 @@
 """A chat answer as the wire has it: whole, or as the events of a stream.
 
-The rule: whatever way a request comes (whole, streamed, in OpenAI's form, as a task), it goes through
+Whatever way a request comes (whole, streamed, in OpenAI's form, as a task), it goes through
 ``ask``, so the same checks, limits and faults hold for all.
 """
 
@@ -13,8 +13,7 @@ from visionpipe.sandbox.answers import Answer
 from visionpipe.sandbox.call import Call, read_call, read_object
 from visionpipe.sandbox.damage import alter
 from visionpipe.sandbox.exchange import Exchange
-from visionpipe.sandbox.refusals import Dialect
-from visionpipe.sandbox.replies import JsonReply, Reply, StreamReply
+from visionpipe.sandbox.replies import Dialect, JsonReply, Reply, StreamReply
 
 PIECE = 12
 """Characters of text an event."""

@@ -1,7 +1,7 @@
 """One exchange's connection: the body read within bounds, the answer written piece by piece, and the ways
 to break it.
 
-The rule: nothing is buffered here beyond the body that is allowed, and whoever waits also notices that the
+Nothing is buffered here beyond the body that is allowed, and whoever waits also notices that the
 client has gone.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.replies import Refusal
 
 SMALL_BODY = 1024 * 1024
 """An unwanted body of up to this many bytes is read away, so that the connection can be used again."""

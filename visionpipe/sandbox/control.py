@@ -22,9 +22,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from visionpipe.errors import ConfigurationError
+from visionpipe.sandbox.accounts import Limits
 from visionpipe.sandbox.connection import ClientGone, Connection
-from visionpipe.sandbox.limits import Limits
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.replies import Refusal
 from visionpipe.sandbox.scenario import Scenario, parse_scenario
 from visionpipe.sandbox.service import Service
 

@@ -1,6 +1,6 @@
 """The messages: roles, content parts, and what may stand beside what.
 
-The rule: whatever the documentation says of a message is checked here, one function a sentence: text is
+Whatever the documentation says of a message is checked here, one function a sentence: text is
 never empty, one kind of media a request, a video first where the record says so, system text only, images
 counted over all messages.
 """
@@ -20,7 +20,7 @@ from visionpipe.sandbox.received import (
     receive_image,
     receive_video,
 )
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.replies import Refusal
 from visionpipe.sandbox.tokens import text_tokens
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})

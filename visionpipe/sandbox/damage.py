@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from visionpipe.sandbox.answers import Answer
-from visionpipe.sandbox.refusals import Dialect, Refusal, error_body
+from visionpipe.sandbox.replies import Dialect, Refusal, error_body
 from visionpipe.sandbox.scenario import BodyFault, Fault, FinishFault, MarkupFault, StreamFault
 
 DONE = b"data: [DONE]\n\n"

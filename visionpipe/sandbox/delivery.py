@@ -1,6 +1,6 @@
 """The answer written to the connection, with the faults that break the connection or its pace.
 
-The rule: a fault that breaks the connection does so after what came before it has left, so that the client
+A fault that breaks the connection does so after what came before it has left, so that the client
 sees exactly the part it is meant to see.
 """
 

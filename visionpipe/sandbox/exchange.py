@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from visionpipe.sandbox.connection import Connection
+from visionpipe.sandbox.fault_plan import FaultPlan, PlannedFault
 from visionpipe.sandbox.log import Record
-from visionpipe.sandbox.refusals import Dialect, Refusal
+from visionpipe.sandbox.replies import Dialect, Refusal
 from visionpipe.sandbox.scenario import ErrorFault, HoldFault
-from visionpipe.sandbox.strikes import Strike, Strikes
 
 if TYPE_CHECKING:
     from visionpipe.sandbox.call import Call
@@ -25,12 +25,12 @@ class Exchange:
     service: Service
     connection: Connection
     record: Record
-    strikes: Strikes
+    strikes: FaultPlan
     dialect: Dialect
     path_values: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes = b""
-    strike: Strike = field(default_factory=Strike)
+    strike: PlannedFault = field(default_factory=PlannedFault)
     _inside: str | None = None
 
     def note(self, call: Call) -> None:

@@ -1,6 +1,6 @@
 """What happened: one record a request, and the figures made of them.
 
-The rule: a record holds hashes of contents and of the key's id, never a content or a key. The newest records
+A record holds hashes of contents and of the key's id, never a content or a key. The newest records
 stay in memory; a JSONL file, where asked for, gets all of them.
 """
 

@@ -1,6 +1,6 @@
 """The models that exist here: the registry's, the ones named at the start, and the fine-tuned.
 
-The rule: limits come from the record alone, so the sandbox and the client agree on every model.
+Limits come from the record alone, so the sandbox and the client agree on every model.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import ModelRecord
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.replies import Refusal
 
 
-class ModelShelf:
+class ModelList:
     """Finds a model's record by id.
 
     Args:

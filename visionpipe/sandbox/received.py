@@ -1,6 +1,6 @@
 """What arrived: every image, video and file of a request, decoded from its base64 and looked at.
 
-The rule: an image is held to its model's record here (form, format, bytes, pixels) and described by what its
+An image is held to its model's record here (form, format, bytes, pixels) and described by what its
 bytes say, so that an answer or the log can prove what was sent. What is only a link stays a link.
 """
 
@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import pybase64
 
 from visionpipe.errors import BadImageError, FetchError
-from visionpipe.loaders.headers.window import Header
-from visionpipe.loaders.sniff import read_header
+from visionpipe.images.headers import Header
+from visionpipe.images.sniff import read_header
 from visionpipe.registry.records import FileRules, ImageRules, VideoRules
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.replies import Refusal
 
 MOST_FILE_BYTES = 50 * 1024 * 1024
 """Bytes of one document; docs.bigmodel.cn, chat completion, 2026-09."""
@@ -201,7 +201,7 @@ def _look_at(data: bytes, *, decode: bool = False) -> Header | None:
     try:
         header = read_header(data)
         if header is not None and decode:
-            from visionpipe.loaders.decode import decode_bytes
+            from visionpipe.images.decode import decode_bytes
 
             decode_bytes(data, header.format, "image")
     except BadImageError:

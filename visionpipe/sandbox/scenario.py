@@ -36,7 +36,7 @@ Several rules may strike one request: latencies add up; of the others the first 
     hold         the request waits, in flight, until released
     task         an asynchronous task or agent ends as failed
 
-The rule: an unknown key or a wrong kind is an error when the document is read, never ignored.
+An unknown key or a wrong kind is an error when the document is read, never ignored.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Sockets and threads: the sandbox served by uvicorn, in the foreground or in a thread of its own.
 
-The rule: it binds to loopback unless another host is named, and stopping ends every open connection, however
+It binds to loopback unless another host is named, and stopping ends every open connection, however
 long its answer still meant to be.
 """
 

@@ -10,15 +10,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from visionpipe.registry.lookup import Registry
+from visionpipe.sandbox.accounts import Gate, KeyRing, Limits, RequestIds
 from visionpipe.sandbox.answers import Answerer, Script
-from visionpipe.sandbox.keys import KeyRing
-from visionpipe.sandbox.limits import Gate, Limits, RequestIds
+from visionpipe.sandbox.fault_plan import FaultPlan
 from visionpipe.sandbox.log import RequestLog
-from visionpipe.sandbox.models import ModelShelf
+from visionpipe.sandbox.models import ModelList
 from visionpipe.sandbox.options import Options
 from visionpipe.sandbox.scenario import Scenario
 from visionpipe.sandbox.store import Store
-from visionpipe.sandbox.strikes import Strikes
 
 logger = logging.getLogger("visionpipe.sandbox")
 
@@ -38,7 +37,7 @@ class Service:
         self.options = options
         self.clock = clock
         registry = Registry.load([options.overlay] if options.overlay else [])
-        self.shelf = ModelShelf(registry, options.models)
+        self.shelf = ModelList(registry, options.models)
         self.keys = KeyRing(options.keys, clock)
         self.gate = Gate(Limits(per_model=options.per_model, total=options.total))
         self.request_ids = RequestIds()
@@ -46,7 +45,7 @@ class Service:
         self.store = Store(options, clock)
         self.answerer = Answerer(options.answers)
         self.released = asyncio.Event()
-        self.strikes = Strikes()
+        self.strikes = FaultPlan()
         self._works: dict[str, asyncio.Task[None]] = {}
         self._numbers = itertools.count(1)
         self.set_scenario(options.scenario)
@@ -54,7 +53,7 @@ class Service:
     def set_scenario(self, scenario: Scenario) -> None:
         """Begin a scenario from its first request; what waits in a hold goes on."""
         self.release()
-        self.strikes = Strikes(scenario)
+        self.strikes = FaultPlan(scenario)
         self.answerer.script = Script(scenario.answer)
 
     def release(self) -> None:

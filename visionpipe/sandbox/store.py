@@ -1,7 +1,7 @@
 """Files, batches, tasks and jobs: kept in SQLite (in memory unless a path is given), listed in pages, and
 moved on step by step.
 
-The rule: used from the server's one thread, a document is written whole, and by default nothing goes on by
+Used from the server's one thread, a document is written whole, and by default nothing goes on by
 the clock, so that a test sees every state exactly once.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from visionpipe.sandbox.options import Options
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.replies import Refusal
 
 NO_END = 1_000_000
 MOST_ON_A_PAGE = 100

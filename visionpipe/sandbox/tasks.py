@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from visionpipe.sandbox.chat import ask, whole
 from visionpipe.sandbox.exchange import Exchange
-from visionpipe.sandbox.refusals import Dialect, Refusal
-from visionpipe.sandbox.replies import JsonReply, Reply
+from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply
 from visionpipe.sandbox.scenario import TaskFault
 
 KIND = "task"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from visionpipe.errors import MediaLimitError
+from visionpipe.registry.estimates import image_tokens
 from visionpipe.registry.records import ModelRecord
-from visionpipe.registry.tokens import image_tokens
 from visionpipe.sandbox.received import Received
 
 PICTURE = 1030

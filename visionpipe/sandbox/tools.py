@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from visionpipe.registry.records import ModelRecord
-from visionpipe.sandbox.refusals import Refusal
+from visionpipe.sandbox.replies import Refusal
 
 PRIORITY = ("function", "retrieval", "web_search")
 MOST_TOOLS = 128

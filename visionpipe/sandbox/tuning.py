@@ -11,8 +11,7 @@ from typing import Any
 from visionpipe.sandbox import files
 from visionpipe.sandbox.call import read_object
 from visionpipe.sandbox.exchange import Exchange
-from visionpipe.sandbox.refusals import Refusal
-from visionpipe.sandbox.replies import JsonReply, Reply
+from visionpipe.sandbox.replies import JsonReply, Refusal, Reply
 from visionpipe.sandbox.service import Service
 from visionpipe.sandbox.store import page
 

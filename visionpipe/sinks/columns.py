@@ -1,6 +1,6 @@
 """The flat, stable schema that CSV, Parquet and SQLite share: one row an item.
 
-The rule: a column's name, type, unit and meaning do not change within a schema version; new columns are
+A column's name, type, unit and meaning do not change within a schema version; new columns are
 added at the end, and after them stand those of a job's own data (:mod:`visionpipe.sinks.fields`).
 ``from_row`` is the inverse of ``to_row``, and leaves these alone, since ``data`` holds them all.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from visionpipe.results import ItemResult
-from visionpipe.sinks.records import dump, encodable, load
+from visionpipe.sinks.sink import dump, encodable, load
 from visionpipe.values import JSON
 
 SCHEMA_VERSION = 1

@@ -1,7 +1,7 @@
 """CSV: the columns of :mod:`visionpipe.sinks.columns`, and those of :mod:`visionpipe.sinks.fields`, under a
 header line, in UTF-8.
 
-The rule: the file is written beside its target and takes its place when it is whole. A null is an empty cell,
+The file is written beside its target and takes its place when it is whole. A null is an empty cell,
 a boolean is true or false, a list is JSON.
 """
 
@@ -12,10 +12,10 @@ import io
 from pathlib import Path
 from typing import Any
 
+from visionpipe.files import ReplacingFile
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS, Value, to_row
 from visionpipe.sinks.fields import fields_of
-from visionpipe.sinks.files import ReplacingFile
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 

@@ -20,10 +20,9 @@ from string import Template
 from typing import TypeAlias
 from urllib.parse import quote
 
+from visionpipe.files import ReplacingFile
 from visionpipe.results import ItemResult
-from visionpipe.sinks.files import ReplacingFile
-from visionpipe.sinks.records import dump, encodable
-from visionpipe.sinks.sink import Locate
+from visionpipe.sinks.sink import Locate, dump, encodable
 from visionpipe.values import JSON
 
 Thumbnailer: TypeAlias = Callable[[Path, int], bytes | None]

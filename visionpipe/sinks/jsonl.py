@@ -1,6 +1,6 @@
 """JSON Lines: one result a line, as :meth:`visionpipe.results.ItemResult.to_json` gives it.
 
-The rule: every line is whole. A line torn by a kill is cut off when the file is opened again, and a line that
+Every line is whole. A line torn by a kill is cut off when the file is opened again, and a line that
 found no room is taken back at once.
 """
 
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visionpipe.errors import OutputError
+from visionpipe.files import GrowingFile, output_errors
 from visionpipe.results import ItemResult
-from visionpipe.sinks.files import GrowingFile, output_errors
-from visionpipe.sinks.records import dump, load, load_result
+from visionpipe.sinks.sink import dump, load, load_result
 
 _BLOCK = 1 << 16
 

@@ -1,29 +1,36 @@
-"""Chooses a sink by what the user wrote after ``-o``.
+"""Chooses a sink by what the user wrote after ``-o``, and knows which files it is made of.
 
-The rule: a file's suffix says its kind; ``KIND:PLACE`` says it outright, and is the way to sidecars, whose
+A file's suffix says its kind; ``KIND:PLACE`` says it outright, and is the way to sidecars, whose
 place may be empty (beside the images).
 
     out.jsonl  out.csv  out.parquet  out.sqlite  out.html  shards/out.tar
     txt:  json:  xmp:  txt:captions/  html:report.htm
+
+Named before anything is opened, and all of them: the outputs themselves, their drafts, and what a
+killed run may have left beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from visionpipe.errors import ParameterError
+from visionpipe.files import draft_path, partial_path
 from visionpipe.sinks.csv import CsvSink
 from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.jsonl import JsonlSink
 from visionpipe.sinks.parquet import ParquetSink
-from visionpipe.sinks.sidecar import JsonSidecarSink, TextSidecarSink
+from visionpipe.sinks.sidecar import JsonSidecarSink, TextSidecarSink, file_name
 from visionpipe.sinks.sink import Locate, Sink
 from visionpipe.sinks.sqlite import SqliteSink
 from visionpipe.sinks.webdataset import WebDatasetSink
 from visionpipe.sinks.xmp import XmpSidecarSink
+from visionpipe.sources.own_files import OwnFiles, OwnSidecars
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +143,41 @@ def open_sink(spec: str | Path, options: SinkOptions | None = None) -> Sink:
     """
     kind, place = sink_kind(spec)
     return KINDS[kind](place, options or SinkOptions())
+
+
+def written_files(specs: Iterable[str], sources: Iterable[str], options: SinkOptions) -> OwnFiles:
+    """What the outputs of a job write.
+
+    Args:
+        specs: the outputs, as for :func:`visionpipe.sinks.opening.open_sink`.
+        sources: what the job reads; sidecars in a folder of their own belong to the images in these.
+        options: as for the sinks.
+
+    Raises:
+        ParameterError: an output's kind cannot be told.
+    """
+    roots = tuple(sources)
+    own = OwnFiles()
+    for spec in specs:
+        kind, place = sink_kind(spec)
+        path = Path(place)
+        if kind in SIDECARS:
+            names = partial(_sidecar_names, sidecar_pattern(kind, options))
+            own |= OwnFiles(sidecars=[OwnSidecars(names, place or None, roots)])
+        elif kind == "webdataset":
+            shard = re.compile(rf"\.?{re.escape(path.stem)}-\d{{6,}}\.tar(\.part)?")
+            own |= OwnFiles(numbered=[(path.parent, shard)])
+        else:
+            own |= OwnFiles(file for one in {path, path.resolve()} for file in _with_drafts(kind, one))
+    return own
+
+
+def _with_drafts(kind: str, path: Path) -> Iterator[Path]:
+    yield from (path, partial_path(path), draft_path(path))
+    if kind == "sqlite":
+        yield from (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))
+
+
+def _sidecar_names(pattern: str, image: str) -> tuple[str, str]:
+    name = file_name(pattern, PurePosixPath(image))
+    return name, partial_path(Path(name)).name

@@ -1,7 +1,7 @@
 """Parquet: the columns of :mod:`visionpipe.sinks.columns`, and those of :mod:`visionpipe.sinks.fields`,
 typed, in row groups.
 
-The rule: memory holds one row group, whatever the count, and the file takes its target's place when it is
+Memory holds one row group, whatever the count, and the file takes its target's place when it is
 whole. Each field carries its unit and meaning as metadata. Needs the extra ``parquet``.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionpipe.errors import ConfigurationError
+from visionpipe.files import ReplacingFile
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, Column, Value, to_row
 from visionpipe.sinks.fields import fields_of
-from visionpipe.sinks.files import ReplacingFile
 
 if TYPE_CHECKING:
     import pyarrow as pa

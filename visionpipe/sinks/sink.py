@@ -1,4 +1,7 @@
-"""What every sink can do, and how one is filled from any run of results.
+"""What every sink can do, how one is filled from any run of results, and a result as JSON bytes.
+
+Whatever a file name holds can be written. A name that is not UTF-8 reaches Python with lone
+surrogates, which are written as JSON escapes, and read back as they were.
 
 The rules: what ``write`` has returned from is accepted and is not lost by a later error; a ``write`` that
 raises leaves the sink as it was before, so the same result can be written again when the cause is gone.
@@ -8,12 +11,50 @@ result would meet the same end.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
+
+import orjson
 
 from visionpipe.errors import OutputError
 from visionpipe.results import ItemResult
+
+
+def dump(record: Any, *, indent: bool = False) -> bytes:
+    """The record as JSON, without a line end."""
+    try:
+        return orjson.dumps(record, option=orjson.OPT_INDENT_2 if indent else 0)
+    except TypeError:  # lone surrogates, which orjson refuses
+        text = json.dumps(record, indent=2 if indent else None, separators=None if indent else (",", ":"))
+        return text.encode("ascii")
+
+
+def load(data: bytes | str) -> Any:
+    """The record; raises ValueError where it is no JSON."""
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return json.loads(data)
+
+
+def load_result(data: bytes | str) -> ItemResult:
+    """The result in one JSON object.
+
+    Raises:
+        ValueError: it holds none.
+    """
+    try:
+        return ItemResult.from_json(load(data))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a result: {error!r}") from error
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates written out (``\\udcff``), so that any format can hold it."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
 
 Locate: TypeAlias = Callable[[str], Path | None]
 """From a result's ``source`` to its file; None where there is none."""

@@ -1,6 +1,6 @@
 """SQLite: a table ``results`` with the columns of :mod:`visionpipe.sinks.columns`, one row a path.
 
-The rule: the schema documents itself. ``results_columns`` holds each column's type, unit and meaning, and
+The schema documents itself. ``results_columns`` holds each column's type, unit and meaning, and
 ``PRAGMA user_version`` the schema's version. A path written again replaces its row; every write is a
 transaction of its own.
 
@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from visionpipe.errors import OutputError
+from visionpipe.files import disk_full, output_errors, resolve_link
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, Column, Value, from_row, to_row
 from visionpipe.sinks.fields import Field, fields_of
-from visionpipe.sinks.files import disk_full, led_to, output_errors
-from visionpipe.sinks.records import load
+from visionpipe.sinks.sink import load
 
 _TYPES = {
     "text": "TEXT",
@@ -71,7 +71,7 @@ class SqliteSink:
         self._upsert = _upsert((*COLUMNS, *(field.column for field in self._fields)))
         self._extended = False
         with output_errors(self.path):
-            led_to(self.path).parent.mkdir(parents=True, exist_ok=True)
+            resolve_link(self.path).parent.mkdir(parents=True, exist_ok=True)
         self._database: sqlite3.Connection | None = None
         with self._database_errors():
             self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)

@@ -1,6 +1,6 @@
 """A timeline as one HTML page: a picture a span, its times, and the words.
 
-The rule: one file that needs no network and no script; whatever the model said is shown as text and
+One file that needs no network and no script; whatever the model said is shown as text and
 never as markup.
 """
 

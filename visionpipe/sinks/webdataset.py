@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from visionpipe.errors import OutputError
+from visionpipe.files import GrowingFile, output_errors, partial_path, resolve_link
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.sinks.files import GrowingFile, led_to, output_errors, partial_path
-from visionpipe.sinks.records import dump, encodable
-from visionpipe.sinks.sink import Locate
+from visionpipe.sinks.sink import Locate, dump, encodable
 
 _BLOCK = 512
 _PIECE = 1 << 20
@@ -143,7 +142,7 @@ class WebDatasetSink:
         return shard if shard is not None else self._next_shard()
 
     def _next_shard(self) -> GrowingFile:
-        target = led_to(self._target(len(self._shards)))
+        target = resolve_link(self._target(len(self._shards)))
         self._shard = GrowingFile(partial_path(target))
         self._shards.append(target)
         self._in_shard = 0

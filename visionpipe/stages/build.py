@@ -9,7 +9,7 @@ from visionpipe.errors import ParameterError
 from visionpipe.media import Image, LinkedVideo, Media, Part, Text, Video
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.request import Message, Parameters, Request
-from visionpipe.stages.parameters import settle_thinking
+from visionpipe.stages.check import settle_thinking
 from visionpipe.values import Adjustment
 
 

@@ -11,9 +11,8 @@ import orjson
 
 from visionpipe.errors import MediaLimitError
 from visionpipe.media import Image, LinkedImage, Text, Video
-from visionpipe.registry.prices import estimate_cost
+from visionpipe.registry.estimates import estimate_cost, image_tokens, text_tokens, video_tokens
 from visionpipe.registry.records import ModelRecord
-from visionpipe.registry.tokens import image_tokens, text_tokens, video_tokens
 from visionpipe.request import Message, Request
 from visionpipe.values import JSON, Money
 

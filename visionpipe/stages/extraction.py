@@ -1,6 +1,6 @@
 """Structured data: what to ask for, whether an answer holds it, and what to say when it does not.
 
-The rule: a value is only ever what the schema allows. An answer that does not fit is asked for once more,
+A value is only ever what the schema allows. An answer that does not fit is asked for once more,
 with the reasons; after that it is an error that carries the answer.
 """
 

@@ -1,13 +1,18 @@
-"""Decide which repair an image needs so that its model takes it; the loaders carry it out.
+"""What has to change so that a model takes an image, and requests divided and their replies joined.
 
-The rule: no repair without a reason from the model's record, and an image without a reason is sent as it
+No repair without a reason from the model's record, and an image without a reason is sent as it
 lies on disk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from visionpipe.media import Image, Repair
 from visionpipe.registry.records import ImageRules
+from visionpipe.reply import Reply
+from visionpipe.values import Adjustment
 
 # Beyond 9,633,792 / 2 px the published GLM-4.1V to 4.6V processor shrinks a picture itself, so an image
 # that must be re-encoded anyway loses nothing the model would have seen. Taken where a record has none.
@@ -102,3 +107,39 @@ def _encoding(image: Image, rules: ImageRules) -> str:
     drawn = image.colour == "palette" or image.format == "gif"
     preferred = "png" if drawn else "jpeg"
     return preferred if preferred in rules.formats else rules.formats[0]
+
+
+def portions(count: int, most: int) -> list[slice]:
+    """``count`` things in as few runs of at most ``most`` as possible, of nearly equal length, in order."""
+    runs = -(-count // most)
+    shortest, longer = divmod(count, runs)
+    ends = [shortest * (n + 1) + min(n + 1, longer) for n in range(runs)]
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def merge_replies(replies: Sequence[Reply]) -> Reply:
+    """Join the texts in order; usage and cost are summed, adjustments, notes and attempts kept in order.
+
+    Usage (or cost) is None where any portion's is, since a part would look like the whole. ``raw`` is
+    the last portion's.
+    """
+    first, *others = replies
+    if not others:
+        return first
+    usage, cost = first.usage, first.cost
+    for reply in others:
+        usage = usage + reply.usage if usage and reply.usage else None
+        cost = cost + reply.cost if cost and reply.cost else None
+    adjustments: list[Adjustment] = []
+    for reply in replies:
+        adjustments.extend(a for a in reply.adjustments if a not in adjustments)
+    return replace(
+        replies[-1],
+        text="\n\n".join(reply.text for reply in replies),
+        reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
+        usage=usage,
+        cost=cost,
+        adjustments=tuple(adjustments),
+        notes=tuple(note for reply in replies for note in reply.notes),
+        attempts=tuple(attempt for reply in replies for attempt in reply.attempts),
+    )

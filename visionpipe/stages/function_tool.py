@@ -1,6 +1,6 @@
 """A Python function as a tool: its signature as a JSON Schema, its docstring as what the model reads of it.
 
-The rule: a function is only ever called with arguments that fit its type hints, and what it gives back goes
+A function is only ever called with arguments that fit its type hints, and what it gives back goes
 to the model as text, JSON where it is no text already.
 """
 

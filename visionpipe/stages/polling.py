@@ -1,6 +1,6 @@
 """Asking again and again until something at the service has come to its end; generators without I/O.
 
-The rule: waits grow, Retry-After is a floor, and a deadline ends the asking, never the thing asked for, so
+Waits grow, Retry-After is a floor, and a deadline ends the asking, never the thing asked for, so
 that it can be taken up again by its id.
 """
 

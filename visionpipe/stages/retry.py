@@ -1,6 +1,6 @@
 """Whether to send again, and when. tenacity's policies decide; this only asks them.
 
-The rule: what may help another time is tried again with growing waits, Retry-After is a floor, and what
+What may help another time is tried again with growing waits, Retry-After is a floor, and what
 cannot succeed (no balance, a refused form) or may already have been billed (a timeout, an answer that broke
 off) is not.
 """

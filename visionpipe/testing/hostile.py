@@ -1,6 +1,6 @@
 """Thirty files that no program should choke on: each is named like an image and none is one.
 
-The rule: every one must end as an input error that names the file, the reason and the cure, and none may
+Every one must end as an input error that names the file, the reason and the cure, and none may
 hang, fill the memory or end the run.
 """
 

@@ -1,6 +1,6 @@
 """Tiny encoded images, built on the spot: any format, size, colour mode and orientation.
 
-The rule: the same arguments give the same bytes, and the four corners differ, so that a test can see which
+The same arguments give the same bytes, and the four corners differ, so that a test can see which
 way up a picture is.
 """
 

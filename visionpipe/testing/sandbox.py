@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from visionpipe.errors import ConfigurationError
-from visionpipe.sandbox.limits import Limits
+from visionpipe.sandbox.accounts import Limits
 from visionpipe.sandbox.options import AnswerMode, Options
 from visionpipe.sandbox.scenario import Scenario, parse_scenario
 from visionpipe.sandbox.service import Service

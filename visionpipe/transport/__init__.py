@@ -1,4 +1,4 @@
 """The way to the outside: senders over HTTP and the embedded one, keys, timeouts, secrets kept out of sight.
 
-The rule: the only home of httpx, and nothing above ever sees one of its types.
+The only home of httpx, and nothing above ever sees one of its types.
 """

@@ -1,6 +1,6 @@
 """Who is asking: the key's way into a request, and the only one.
 
-The rule: a key is checked before anything is sent, is added to a request here and nowhere else, and is
+A key is checked before anything is sent, is added to a request here and nowhere else, and is
 in no repr.
 """
 

@@ -1,6 +1,6 @@
 """A request's body as chunks of bytes, in constant memory.
 
-The rule: exactly ``Body.size`` bytes or an error, never a short body; and a file that is no longer as it
+Exactly ``Body.size`` bytes or an error, never a short body; and a file that is no longer as it
 was probed is refused before the first byte goes out.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pybase64
 
 from visionpipe.errors import UnreadableSourceError
-from visionpipe.loaders.buffers import BufferPool
+from visionpipe.files import BufferPool
 from visionpipe.media import FileContent, MemoryContent
 from visionpipe.wire.http import Base64Piece, Body
 

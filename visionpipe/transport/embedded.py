@@ -1,6 +1,6 @@
 """The sender where there is no API key: it answers chat requests on this machine.
 
-The rule: nothing here opens a connection. To everything above it is one more Sender, so a request takes the
+Nothing here opens a connection. To everything above it is one more Sender, so a request takes the
 same way with a key and without.
 """
 

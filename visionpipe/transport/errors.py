@@ -1,6 +1,6 @@
 """What went wrong on the way, in the library's own words.
 
-The rule: an exception of httpx, h11 or the operating system never leaves the transport except as a cause.
+An exception of httpx, h11 or the operating system never leaves the transport except as a cause.
 What matters is whether a byte of the answer had come: before it nothing may have been done and the request
 can be sent again; after it the service has worked.
 """

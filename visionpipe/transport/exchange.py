@@ -1,6 +1,6 @@
 """One request and its answer on one HTTP/1.1 connection, as bytes in and bytes out; no I/O.
 
-The rule: both senders drive this same code, so that framing, early answers and the question whether a
+Both senders drive this same code, so that framing, early answers and the question whether a
 connection may be used again are decided once. The protocol itself is h11's.
 """
 

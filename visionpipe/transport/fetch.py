@@ -20,7 +20,7 @@ from typing import TypeVar
 import httpx
 
 from visionpipe.errors import FetchError
-from visionpipe.loaders.fetch import FetchedFile, Resolver, check_url, resolve, vet
+from visionpipe.sources.addresses import FetchedFile, Resolver, check_url, resolve, vet
 from visionpipe.transport.direct_sync import Dial, SocketTransport
 from visionpipe.transport.redaction import redact
 

@@ -1,6 +1,6 @@
 """The blocking sender: requests over HTTP for any number of threads.
 
-The rule: what leaves here is bytes, statuses and the library's own errors; a body goes from its file to the
+What leaves here is bytes, statuses and the library's own errors; a body goes from its file to the
 socket without ever being whole in memory.
 """
 

@@ -1,6 +1,6 @@
 """Connections closed with their event loop, where nobody closed them before.
 
-The rule: what an ``asyncio.run`` leaves open is closed while its loop still turns, since afterwards nobody
+What an ``asyncio.run`` leaves open is closed while its loop still turns, since afterwards nobody
 can close it without noise. A loop that ends tells its asynchronous generators so, and one of them waits here
 for each loop.
 """

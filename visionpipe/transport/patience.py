@@ -1,6 +1,6 @@
 """How long one wait on a connection may take, and what it means when nothing came.
 
-The rule: a wait ends at its own limit or at the deadline of the whole exchange, whichever is first, so that
+A wait ends at its own limit or at the deadline of the whole exchange, whichever is first, so that
 a server which sends a byte now and then keeps nobody waiting for ever.
 """
 

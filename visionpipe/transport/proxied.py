@@ -1,6 +1,6 @@
 """httpx's own transports behind a proxy, one connection each, so that no pool grows.
 
-The rule: a connection stays with the process, and the event loop, that made it.
+A connection stays with the process, and the event loop, that made it.
 """
 
 from __future__ import annotations

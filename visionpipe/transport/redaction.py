@@ -1,6 +1,6 @@
 """Takes secrets out of text that a person may see.
 
-The rule: whatever comes from outside (an exception's words, a URL, a header) passes through here before it
+Whatever comes from outside (an exception's words, a URL, a header) passes through here before it
 becomes part of an error.
 """
 

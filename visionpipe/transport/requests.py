@@ -1,6 +1,6 @@
 """What both HTTP senders put together before anything is sent: the address, the headers, the timeouts.
 
-The rule: a request goes to the endpoint's own host or nowhere, because the key goes with it.
+A request goes to the endpoint's own host or nowhere, because the key goes with it.
 """
 
 from __future__ import annotations

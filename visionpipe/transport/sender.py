@@ -1,6 +1,6 @@
 """The seam to the outside: whatever can send an HttpRequest.
 
-The rule: a sender raises only the library's own errors (ConnectionFailedError, ReplyTimeoutError,
+A sender raises only the library's own errors (ConnectionFailedError, ReplyTimeoutError,
 InterruptedAnswerError for a stream that breaks off, InputError where a body's file changed), answers every
 HTTP status as a value, never retries, and never shows the key.
 """

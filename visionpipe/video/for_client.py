@@ -1,6 +1,6 @@
 """Watching a clip with a client: what its model and endpoint say decides how the clip is shown.
 
-The rule: facts come from the registry's records; the caller's own wishes win over them.
+Facts come from the registry's records; the caller's own wishes win over them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
+from visionpipe.clips.load import load_video
+from visionpipe.clips.sampling import Sampling
+from visionpipe.clips.split import remux_video, split_video
+from visionpipe.clips.transcode import transcode_video
 from visionpipe.errors import MediaLimitError, UnsupportedError
-from visionpipe.loaders.sampling import Sampling
-from visionpipe.loaders.split import remux_video, split_video
-from visionpipe.loaders.transcode import transcode_video
-from visionpipe.loaders.video import load_video
 from visionpipe.media import Media, Video
+from visionpipe.registry.estimates import image_tokens
 from visionpipe.registry.records import VideoRules
-from visionpipe.registry.tokens import image_tokens
 from visionpipe.reply import Reply
-from visionpipe.stages.video_rules import check_video
-from visionpipe.video.asking import Asker
-from visionpipe.video.options import ClipSource, OverLimit, WatchOptions, WholeClip
+from visionpipe.stages.check import check_video
+from visionpipe.video.options import Asker, ClipSource, OverLimit, WatchOptions, WholeClip
 from visionpipe.video.question import ClipAnswer, ask_clip
 from visionpipe.video.span_journal import SpanJournal, SqliteSpanJournal
 from visionpipe.video.timeline import Span, Timeline

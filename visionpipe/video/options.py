@@ -1,15 +1,16 @@
-"""How a clip is watched, as one value."""
+"""How a clip is watched, as one value, and the seam to whoever answers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
+from visionpipe.clips.cuts import SceneRules
 from visionpipe.errors import ParameterError
-from visionpipe.loaders.cuts import SceneRules
 from visionpipe.media import Media, Video
+from visionpipe.reply import Reply
 from visionpipe.video.wording import Language
 
 ClipSource: TypeAlias = str | os.PathLike[str] | bytes | Video
@@ -78,3 +79,9 @@ class WholeClip:
 
     parts: tuple[Video, ...]
     deliver: Callable[[Video], Media]
+
+
+class Asker(Protocol):
+    """Asks a model about media; called from several threads at once where ``concurrency`` is over 1."""
+
+    def __call__(self, prompt: str, media: Sequence[Media], /) -> Reply: ...

@@ -1,6 +1,6 @@
 """A question over a clip, answered from frames, with the frames that the answer rests on.
 
-The rule: the model names pictures by number; their times come from the container.
+The model names pictures by number; their times come from the container.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from visionpipe.loaders.contact_sheet import contact_sheet
-from visionpipe.loaders.frames import FrameSet, sample_frames
-from visionpipe.loaders.sampling import Even, Sampling, fit_count
+from visionpipe.clips.frames import FrameSet, sample_frames
+from visionpipe.clips.sampling import Even, Sampling, fit_count
+from visionpipe.images.contact_sheet import contact_sheet
 from visionpipe.media import Frame, Image, Video
 from visionpipe.reply import Reply
 from visionpipe.values import Note
-from visionpipe.video.asking import Asker
+from visionpipe.video.options import Asker
 from visionpipe.video.wording import Language, about_clip
 
 _ON_A_SHEET = 9

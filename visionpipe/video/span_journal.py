@@ -1,6 +1,6 @@
 """Where finished spans are kept, so that a run that was killed asks for none of them again.
 
-The rule: a span is on disk before the next one is asked for; its key says everything that its words depend
+A span is on disk before the next one is asked for; its key says everything that its words depend
 on, so a changed clip, prompt or model is another span.
 """
 

@@ -1,6 +1,6 @@
 """From scenes to spans: the stretches of a clip that one description each is asked for.
 
-The rule: pure, and in whole ticks; the spans cover the clip from its first picture to its end, without gap
+Pure, and in whole ticks; the spans cover the clip from its first picture to its end, without gap
 or overlap, and none reaches over a cut.
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from visionpipe.clips.sampling import MOST_TIMES, spread
+from visionpipe.clips.scenes import Scene
 from visionpipe.errors import ParameterError
-from visionpipe.loaders.sampling import MOST_TIMES, spread
-from visionpipe.loaders.scenes import Scene
 from visionpipe.values import Timecode
 
 _SHORTEST, _LONGEST, _USUAL = Fraction(2), Fraction(15), 8

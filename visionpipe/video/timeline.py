@@ -1,6 +1,6 @@
 """A clip told in spans: times from the container, words from the model.
 
-The rule: values only; what is written to JSON can be read back to the same value.
+Values only; what is written to JSON can be read back to the same value.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the model is told about the pictures of a clip, in English and Chinese.
 
-The rule: the words come from the model and the times never do, so it is told the times and asked not to
+The words come from the model and the times never do, so it is told the times and asked not to
 state any.
 """
 

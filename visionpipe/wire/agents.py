@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from visionpipe.stages.read import read_usage
 from visionpipe.values import JSON, Usage
 from visionpipe.wire.answers import table_of, text_of
-from visionpipe.wire.http import Body
-from visionpipe.wire.pieces import encode_body
+from visionpipe.wire.http import Body, encode_body
+from visionpipe.wire.reply import read_usage
 
 RESULT = "/async-result"
 """Below the agents' address: where a result that comes later is asked for."""

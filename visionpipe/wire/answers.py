@@ -1,6 +1,6 @@
 """JSON answers of the service's other calls: read strictly where a field is needed, loosely elsewhere.
 
-The rule: what is not the protocol's shape is an UnreadableAnswerError, never a KeyError.
+What is not the protocol's shape is an UnreadableAnswerError, never a KeyError.
 """
 
 from __future__ import annotations

@@ -13,8 +13,7 @@ from typing import Any
 
 from visionpipe.values import JSON, Usage
 from visionpipe.wire.answers import needed, number_of, table_of, text_of, unreadable
-from visionpipe.wire.http import Body
-from visionpipe.wire.pieces import encode_body
+from visionpipe.wire.http import Body, encode_body
 
 UPLOAD = "/v2/application/file_upload"
 FILE_STATE = "/v2/application/file_stat"

@@ -1,6 +1,6 @@
 """A Request as the body of a chat call, in the form its endpoint takes.
 
-The rule: what stands in the body is decided by the endpoint's record and the request alone; fields that
+What stands in the body is decided by the endpoint's record and the request alone; fields that
 were not set are not sent, since the service checks what it is given (an explicit null is a parameter too).
 """
 
@@ -11,8 +11,7 @@ from typing import Any
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Part, Text, Video
 from visionpipe.registry.records import EndpointRecord
 from visionpipe.request import Message, Request
-from visionpipe.wire.http import Body
-from visionpipe.wire.pieces import Base64Text, encode_body
+from visionpipe.wire.http import Base64Text, Body, encode_body
 
 CHAT_PATH = "/chat/completions"
 

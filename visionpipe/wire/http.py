@@ -1,11 +1,18 @@
-"""HTTP requests and responses as plain values, so that nothing above the transport knows its library."""
+"""HTTP requests and responses as plain values, and JSON bodies in pieces with media spliced in.
+
+Joining the encoded pieces gives exactly the JSON document that the value describes; base64 text
+stands in it as its own piece and is produced only while it is sent.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import orjson
+
+from visionpipe.errors import ParameterError
 from visionpipe.media import Content
 
 
@@ -82,3 +89,49 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+
+
+_MARK = b"\0"
+"""Where base64 goes. JSON escapes this byte in any text, so it stands nowhere else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base64Text:
+    """A JSON string that is ``prefix`` (plain ASCII without quotes) followed by ``content`` in base64."""
+
+    content: Content
+    prefix: str = ""
+
+
+def encode_body(value: Any) -> Body:
+    """Encode a JSON value that may hold :class:`Base64Text` leaves.
+
+    Raises:
+        ParameterError: a text in it has half a surrogate pair (a file's name that is no UTF-8, say).
+    """
+    contents: list[Content] = []
+
+    def encode(leaf: Any) -> Any:
+        if isinstance(leaf, Base64Text):
+            contents.append(leaf.content)
+            return orjson.Fragment(b'"' + leaf.prefix.encode("ascii") + _MARK + b'"')
+        if isinstance(leaf, Mapping):
+            return dict(leaf)
+        raise TypeError(f"{type(leaf).__name__} is no JSON value")
+
+    try:
+        whole = orjson.dumps(value, default=encode, option=orjson.OPT_PASSTHROUGH_DATACLASS)
+    except orjson.JSONEncodeError as error:
+        if "surrogates" not in str(error):
+            raise
+        raise ParameterError(
+            "a text of the request is no whole Unicode text: it holds half a surrogate pair",
+            cure='Clean it with text.encode("utf-8", "backslashreplace").decode().',
+            subject="prompt",
+            code="surrogates",
+        ) from error
+    plain = whole.split(_MARK)
+    pieces: list[Piece] = [plain[0]]
+    for content, text in zip(contents, plain[1:], strict=True):
+        pieces += (Base64Piece(content), text)
+    return Body(tuple(pieces))

@@ -12,8 +12,7 @@ from visionpipe.request import Request
 from visionpipe.values import JSON
 from visionpipe.wire.answers import number_of, read_object, table_of, unreadable
 from visionpipe.wire.chat import chat_fields
-from visionpipe.wire.http import Body
-from visionpipe.wire.pieces import encode_body
+from visionpipe.wire.http import Body, encode_body
 
 TOKENIZER_PATH = "/tokenizer"
 _FIELDS = ("model", "messages", "tools")

@@ -1,6 +1,6 @@
-"""JSON out of what a model wrote: in fences, with prose around it, with a comma too many.
+"""JSON out of what a model wrote: in fences, in prose, with a comma too many, or not finished yet.
 
-The rule: wrapping is taken off and trailing commas are forgiven, since neither can change the data; what is
+Wrapping is taken off and trailing commas are forgiven, since neither can change the data; what is
 cut off or misspelt is never guessed at. A text that opens bracket after bracket (a model that repeats itself)
 is given up in good time.
 """
@@ -102,3 +102,41 @@ def _load(text: str) -> tuple[bool, Any]:
         return True, orjson.loads(_TRAILING.sub(r"\1", text))
     except orjson.JSONDecodeError:
         return False, None
+
+
+_NOTHING = object()
+
+
+class PartialReader:
+    """Fed with an answer's text as it grows.
+
+    >>> reader = PartialReader()
+    >>> reader.feed('Here: {"name": "Te')
+    {'name': 'Te'}
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._last: Any = _NOTHING
+
+    def feed(self, piece: str) -> Any:
+        """The document so far, its last string perhaps unfinished; None where ``piece`` changed nothing.
+
+        Only the first object or array in the text counts, as in
+        :func:`visionpipe.wire.tolerant_json.read_tolerant`; what follows it is passed over.
+        """
+        import pydantic_core
+
+        self._text += piece
+        begin = min((at for at in (self._text.find("{"), self._text.find("[")) if at >= 0), default=None)
+        if begin is None:
+            return None
+        try:
+            found = pydantic_core.from_json(self._text[begin:], allow_partial="trailing-strings")
+        except ValueError:
+            # No JSON, or prose behind a whole document: there is nothing new in it.
+            return None
+        if found == self._last:
+            return None
+        self._last = found
+        return found

@@ -22,8 +22,7 @@ from visionpipe.wire.answers import (
     table_of,
     text_of,
 )
-from visionpipe.wire.http import Body
-from visionpipe.wire.pieces import encode_body
+from visionpipe.wire.http import Body, encode_body
 
 JOBS_PATH = "/fine_tuning/jobs"
 FINAL = frozenset({"succeeded", "failed", "cancelled"})

@@ -19,7 +19,6 @@ from visionpipe.errors import (
 )
 from visionpipe.stages.exchange import Answered, Effect
 from visionpipe.stages.polling import Look, Looked, PollPolicy, poll
-from visionpipe.stages.read_error import retry_after, service_error
 from visionpipe.values import JSON
 from visionpipe.wire.agents import (
     RESULT,
@@ -31,6 +30,7 @@ from visionpipe.wire.agents import (
     reply_of,
 )
 from visionpipe.wire.answers import read_object
+from visionpipe.wire.errors import retry_after, service_error
 from visionpipe.wire.http import Body, HttpRequest, HttpResponse
 
 

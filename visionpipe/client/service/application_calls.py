@@ -15,7 +15,6 @@ from visionpipe.client.service.file_calls import file_content
 from visionpipe.client.service.surfaces import beside, require
 from visionpipe.errors import ParameterError, ServiceError
 from visionpipe.stages.exchange import Answered, Effect
-from visionpipe.stages.read_error import service_error
 from visionpipe.wire.answers import read_object, segment
 from visionpipe.wire.applications import (
     FILE_STATE,
@@ -36,6 +35,7 @@ from visionpipe.wire.applications import (
     uploads_of,
     variables_of,
 )
+from visionpipe.wire.errors import service_error
 from visionpipe.wire.files import encode_form
 from visionpipe.wire.http import Body, HttpRequest, HttpResponse
 

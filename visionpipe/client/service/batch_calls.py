@@ -15,22 +15,23 @@ from visionpipe.reply import Reply
 from visionpipe.request import Request
 from visionpipe.stages.exchange import Answered, Effect
 from visionpipe.stages.polling import LONG, Look, Looked, PollPolicy, poll
-from visionpipe.stages.read import ReadingContext, read_reply
-from visionpipe.stages.read_error import read_error, retry_after
 from visionpipe.values import Adjustment, Money
 from visionpipe.wire.answers import Page
-from visionpipe.wire.batch_lines import encode_line, read_line
 from visionpipe.wire.batches import (
     BATCHES_PATH,
     BatchRecord,
     batch_path,
     cancel_path,
     encode_batch,
+    encode_line,
     list_path,
     read_batch,
     read_batches,
+    read_line,
 )
+from visionpipe.wire.errors import read_error, retry_after
 from visionpipe.wire.http import Body, HttpRequest, HttpResponse
+from visionpipe.wire.reply import ReadingContext, read_reply
 
 
 @dataclass(frozen=True, slots=True)

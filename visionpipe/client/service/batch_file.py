@@ -1,6 +1,6 @@
 """Batch files on disk: written line by line, and their results read line by line, in constant memory.
 
-The rule: a line stands in the file whole or not at all.
+A line stands in the file whole or not at all.
 """
 
 from __future__ import annotations

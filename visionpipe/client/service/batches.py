@@ -5,7 +5,7 @@
     client.batches.wait(batch)
     for answer in client.batches.read(client.batches.download(batch.id, "work/")): ...
 
-A folder of images is better given to :class:`visionpipe.pipeline.provider_batch.job.ProviderBatch`, which
+A folder of images is better given to :class:`visionpipe.pipeline.batch.job.ProviderBatch`, which
 keeps a journal and goes on after a break.
 """
 
@@ -24,8 +24,7 @@ from visionpipe.client.service.batch_file import BatchFile, lines_of
 from visionpipe.client.service.file_calls import FileCalls
 from visionpipe.errors import UnreadableAnswerError
 from visionpipe.wire.answers import Page
-from visionpipe.wire.batch_lines import BatchLimits, Splitter
-from visionpipe.wire.batches import BatchRecord
+from visionpipe.wire.batches import BatchLimits, BatchRecord, Splitter
 from visionpipe.wire.http import Body
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from visionpipe.client.calls import Calls
 from visionpipe.client.service.surfaces import require
-from visionpipe.loaders.disk import open_regular
+from visionpipe.files import open_regular
 from visionpipe.media import FileContent
 from visionpipe.stages.exchange import Effect
 from visionpipe.wire.answers import Page

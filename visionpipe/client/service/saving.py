@@ -1,6 +1,6 @@
 """An answer's body into a file as it arrives, in constant memory.
 
-The rule: the file appears under its name when it is whole, never before; what broke off leaves nothing.
+The file appears under its name when it is whole, never before; what broke off leaves nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which of the service's calls an endpoint and a model have, asked before a request is spent.
 
-The rule: the registry's records decide; the error names who has what is missing here.
+The registry's records decide; the error names who has what is missing here.
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from visionpipe.reply import Attempt, Reply
 from visionpipe.request import Request
 from visionpipe.stages.exchange import Answered, Effect
 from visionpipe.stages.polling import Look, Looked, PollPolicy, poll, poll_all
-from visionpipe.stages.read import ReadingContext, read_reply
-from visionpipe.stages.read_error import retry_after, service_error
 from visionpipe.values import Adjustment
 from visionpipe.wire.chat import encode_chat
+from visionpipe.wire.errors import retry_after, service_error
 from visionpipe.wire.http import HttpRequest, HttpResponse
+from visionpipe.wire.reply import ReadingContext, read_reply
 from visionpipe.wire.tasks import SUBMIT_PATH, TaskState, TaskStatus, read_task, result_path
 
 

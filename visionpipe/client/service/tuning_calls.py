@@ -11,9 +11,9 @@ from visionpipe.client.service.surfaces import require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnsupportedError
 from visionpipe.stages.exchange import Answered, Effect
 from visionpipe.stages.polling import LONG, Look, Looked, PollPolicy, poll
-from visionpipe.stages.read_error import retry_after
 from visionpipe.values import JSON
 from visionpipe.wire.answers import Page
+from visionpipe.wire.errors import retry_after
 from visionpipe.wire.http import HttpRequest, HttpResponse
 from visionpipe.wire.tuning import (
     JOBS_PATH,

@@ -1,0 +1,273 @@
+"""Answers as the service gives them, in all their forms, become one Reply or one clear error; whole and
+streamed answers are read alike."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from visionpipe import errors
+from visionpipe.registry.records import EndpointRecord, ModelRecord, Price
+from visionpipe.reply import Attempt, Reply
+from visionpipe.request import Request
+from visionpipe.stages.exchange import Answered
+from visionpipe.values import Money, Usage
+from visionpipe.wire.reply import ReadingContext, read_reply
+from visionpipe.wire.stream import StreamReader
+
+ENDPOINT = EndpointRecord(id="g", title="G", base_url="https://g.example", unknown_model="u", dialect="glm")
+MODEL = ModelRecord(id="m", prices=(Price(input=Decimal(2), output=Decimal(6)),))
+CONTEXT = ReadingContext(Request("m", ()), MODEL, ENDPOINT)
+ANSWERED = Answered("vp-1", (Attempt("vp-1", 0.1),))
+USAGE = {
+    "prompt_tokens": 1000,
+    "completion_tokens": 500,
+    "total_tokens": 1500,
+    "prompt_tokens_details": {"cached_tokens": 10},
+}
+
+
+def whole(message: dict[str, Any], finish: str = "stop", **more: Any) -> Reply:
+    answer = {
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": finish, "message": message}],
+        "usage": USAGE,
+        **more,
+    }
+    return read_reply(orjson.dumps(answer), CONTEXT, ANSWERED)
+
+
+def frame(finish: str | None = None, usage: Any = None, **delta: Any) -> bytes:
+    found: dict[str, Any] = {"model": "m", "choices": [{"index": 0, "delta": delta}]}
+    if finish:
+        found["choices"][0]["finish_reason"] = finish
+    if usage:
+        found["usage"] = usage
+    return b"data: " + orjson.dumps(found) + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def streamed(data: bytes, size: int = 7) -> tuple[str, Reply]:
+    reader = StreamReader(CONTEXT, ANSWERED)
+    pieces: list[str] = []
+    for begin in range(0, len(data), size):
+        pieces += reader.feed(data[begin : begin + size])
+    last, reply = reader.finish()
+    return "".join([*pieces, *last]), reply
+
+
+def test_a_plain_answer() -> None:
+    reply = whole({"role": "assistant", "content": "A cat."})
+    assert (reply.text, reply.finish_reason, reply.request_id) == ("A cat.", "stop", "vp-1")
+    assert reply.usage == Usage(1000, 500, 10)
+    assert reply.cost == Money(Decimal("0.005"), "CNY")
+    assert reply.attempts == ANSWERED.attempts
+    assert reply.local is False
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([{"type": "text", "text": "A "}, {"type": "text", "text": "cat."}], "A cat."),
+        ("<|begin_of_box|>A cat.<|end_of_box|>", "A cat."),
+        ("line\u2028separator and\u0085next", "line\u2028separator and\u0085next"),
+    ],
+)
+def test_forms_of_content(content: Any, text: str) -> None:
+    assert whole({"content": content}).text == text
+
+
+def test_thinking_is_kept_apart() -> None:
+    reply = whole({"content": "<think>hmm</think>A cat.", "reasoning_content": "first"})
+    assert reply.text == "A cat."
+    assert reply.reasoning == "first\nhmm"
+    assert [note.kind for note in reply.notes] == ["markup_removed"]
+
+
+def test_tool_calls_need_no_text() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    reply = whole({"content": None, "tool_calls": [call]}, "tool_calls")
+    assert [(c.id, c.name, c.arguments) for c in reply.tool_calls] == [("c", "f", '{"a":1}')]
+
+
+@pytest.mark.parametrize("calls", ["look", [7, {"function": "look"}]])
+def test_what_is_no_tool_call_is_none(calls: Any) -> None:
+    assert whole({"content": "A cat.", "tool_calls": calls}).tool_calls == ()
+
+
+@pytest.mark.parametrize("usage", [None, "much", [1]])
+def test_usage_that_is_none_costs_nobody_knows(usage: Any) -> None:
+    reply = whole({"content": "A cat."}, usage=usage)
+    assert (reply.usage, reply.cost) == (None, None)
+
+
+def test_pages_of_a_web_search() -> None:
+    found = [{"title": "Cats", "link": "https://cats.example", "media": None}, 7]
+    [source] = whole({"content": "A cat."}, web_search=found).sources
+    assert (source.title, source.link, source.media) == ("Cats", "https://cats.example", "")
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "kind"),
+    [
+        ({"content": ""}, "stop", errors.EmptyAnswerError),
+        ({"content": None}, "stop", errors.EmptyAnswerError),
+        ({"content": "", "reasoning_content": "thinking"}, "length", errors.EmptyAnswerError),
+        ({"content": "half"}, "sensitive", errors.FilteredAnswerError),
+        ({"content": "half"}, "network_error", errors.InterruptedAnswerError),
+    ],
+)
+def test_answers_without_use(message: dict[str, Any], finish: str, kind: type[errors.AnswerError]) -> None:
+    with pytest.raises(kind) as caught:
+        whole(message, finish)
+    assert caught.value.reply is not None
+    assert caught.value.reply.text == (message["content"] or "")
+    assert caught.value.request_id == "vp-1"
+
+
+def test_a_cut_answer_is_kept_with_a_note() -> None:
+    reply = whole({"content": "A long"}, "length", content_filter=[{"role": "user", "level": 2}])
+    assert [note.kind for note in reply.notes] == ["truncated", "content_filter"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"", b"[]", b"{}", b'{"choices":[]}', b'{"choices":[{}]}', b'{"choices":[1]}']
+)
+def test_what_is_no_answer(body: bytes) -> None:
+    with pytest.raises(errors.UnreadableAnswerError, match="base URL") as caught:
+        read_reply(body, CONTEXT, ANSWERED)
+    assert caught.value.retryable  # a network's sign-in page is gone tomorrow
+
+
+def test_an_error_with_status_200() -> None:
+    with pytest.raises(errors.RateLimitError):
+        read_reply(b'{"error":{"code":"1302","message":"slow"}}', CONTEXT, ANSWERED)
+
+
+STREAM = (
+    frame(role="assistant", reasoning_content="look")
+    + b": a comment\n\n"
+    + frame(content="A ")
+    + b'data: {"choices":[]}\n\n'
+    + frame(content="cat.")
+    + frame("stop", USAGE, content="")
+    + DONE
+)
+
+
+@given(st.integers(1, 400))
+def test_a_stream_reads_like_a_whole_answer(size: int) -> None:
+    text, reply = streamed(STREAM, size)
+    same = whole({"content": "A cat.", "reasoning_content": "look"})
+    assert text == reply.text == same.text
+    assert (reply.usage, reply.cost, reply.reasoning) == (same.usage, same.cost, same.reasoning)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        STREAM.removesuffix(DONE),
+        STREAM.replace(b"\n\n", b"\n"),
+        STREAM.replace(b"\n", b"\r\n"),
+        STREAM.rstrip(b"\n"),
+    ],
+    ids=["no [DONE]", "no blank lines", "CRLF", "no last newline"],
+)
+def test_streams_that_are_almost_right(data: bytes) -> None:
+    text, reply = streamed(data)
+    assert text == "A cat."
+    assert reply.usage == Usage(1000, 500, 10)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (frame(content="A ca"), "ended before"),
+        (frame(content="A ca") + b'data: {"choices":[{"del\n\n', "no JSON"),
+        (frame(content="A ca") + b'data: {"error":{"code":"1234","message":"x"}}\n\n', "network error"),
+    ],
+)
+def test_a_broken_stream_keeps_what_came(data: bytes, words: str) -> None:
+    with pytest.raises(errors.InterruptedAnswerError, match=words) as caught:
+        streamed(data)
+    assert caught.value.reply is not None
+    assert caught.value.reply.text == "A ca"
+
+
+def test_an_error_frame_before_any_text_is_the_services_error() -> None:
+    with pytest.raises(errors.RateLimitError):
+        streamed(b'data: {"error":{"code":"1302","message":"slow"}}\n\n')
+
+
+def test_markup_is_not_shown_while_streaming() -> None:
+    data = frame(content="<think>hm") + frame(content="m</thi") + frame("stop", content="nk>A cat.") + DONE
+    text, reply = streamed(data)
+    assert text == reply.text == "A cat."
+    assert reply.reasoning == "hmm"
+
+
+def test_a_page_instead_of_a_stream() -> None:
+    with pytest.raises(errors.UnreadableAnswerError, match="no stream of events"):
+        streamed(b"<html><body>Bad gateway</body></html>")
+
+
+def test_a_tool_call_in_parts() -> None:
+    data = (
+        frame(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a"'}}])
+        + frame("tool_calls", tool_calls=[{"index": 0, "function": {"arguments": ":1}"}}])
+        + DONE
+    )
+    _, reply = streamed(data)
+    assert [(c.id, c.name, c.arguments) for c in reply.tool_calls] == [("c", "f", '{"a":1}')]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        (b'{"error": "the model is still loading"}', errors.RejectedRequestError, "rejected"),
+        (b'{"code": 500, "msg": "404 NOT_FOUND", "success": false}', errors.ServerError, "500"),
+        (
+            b'{"error": {"code": null, "type": "overloaded", "message": null}}',
+            errors.ServiceError,
+            "overloaded",
+        ),
+        (b'{"error": {"code": 429, "message": "slow"}}', errors.RateLimitError, "429"),
+    ],
+)
+def test_errors_in_place_of_an_answer_in_all_their_forms(
+    body: bytes, kind: type[errors.ServiceError], code: str
+) -> None:
+    with pytest.raises(kind) as whole_error:
+        read_reply(body, CONTEXT, ANSWERED)
+    with pytest.raises(kind) as stream_error:
+        streamed(b"data: " + body + b"\n\n")
+    assert whole_error.value.code == stream_error.value.code == code
+
+
+def test_a_stream_longer_than_allowed_is_given_up() -> None:
+    reader = StreamReader(CONTEXT, ANSWERED, max_bytes=400)
+    text = "".join(reader.feed(frame(content="A cat.")))
+    with pytest.raises(errors.UnreadableAnswerError, match="400 bytes") as caught:
+        reader.feed(b": " + b"x" * 400)
+    reader.complete_error(caught.value)
+    assert (text, caught.value.attempts, caught.value.request_id) == ("A cat.", 1, "vp-1")
+    assert caught.value.reply is not None and caught.value.reply.text == "A cat."
+
+
+def test_odd_values_in_a_stream_do_no_harm() -> None:
+    calls = [{"index": 0, "id": None, "function": {"name": None, "arguments": 5}}]
+    text, reply = streamed(
+        frame(tool_calls=calls)
+        + frame(content=[{"type": "text", "text": None}])
+        + frame("stop", content="ok")
+        + DONE
+    )
+    assert (text, reply.text) == ("ok", "ok")
+    assert [(c.id, c.name, c.arguments) for c in reply.tool_calls] == [("", "", "")]

@@ -1,0 +1,200 @@
+"""Options that several commands share: whom to ask, what to do about poor answers, schemas, publishing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+import typer
+
+from visionpipe.stages.quality import KINDS, STANDARD, Action, QualityPolicy
+
+if TYPE_CHECKING:
+    from visionpipe.client.client import Client
+    from visionpipe.client.options import CallOptions
+    from visionpipe.sources.publish import Publisher
+
+
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="Model id; default the endpoint's own. See `models`.")
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="An endpoint's URL, its registered name (zai, ollama, ...), or name+URL."),
+]
+Catalog = Annotated[
+    Path | None, typer.Option(help="A TOML file with models and endpoints of your own.", dir_okay=False)
+]
+Lang = Annotated[str | None, typer.Option(help="Language of the built-in prompts: en or zh.")]
+MaxTokens = Annotated[int | None, typer.Option(help="Most tokens of an answer.")]
+Temperature = Annotated[float | None, typer.Option(help="0.0 to 1.0; not together with --top-p.")]
+TopP = Annotated[float | None, typer.Option(help="0.0 to 1.0; not together with --temperature.")]
+Thinking = Annotated[str | None, typer.Option(help="on or off, where the model can switch.")]
+MaxSide = Annotated[int | None, typer.Option(help="Shrink images over this many pixels a side.", min=16)]
+Fetch = Annotated[bool, typer.Option("--fetch", help="Download linked images and send their bytes.")]
+AllowPrivate = Annotated[
+    bool, typer.Option("--allow-private", help="Let --fetch reach private and loopback addresses.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def make_client(model: str | None, base_url: str | None, catalog: Path | None, lang: str | None) -> Client:
+    """A client from the options; keys come from the environment, never from the command line."""
+    from visionpipe.client.client import Client
+
+    return Client(model, base_url=base_url, catalog=catalog, lang=lang)
+
+
+def planning_client(
+    model: str | None, base_url: str | None, catalog: Path | None, lang: str | None
+) -> Client:
+    """A client that prepares and estimates, and needs no key."""
+    from visionpipe.client.client import Client
+
+    return Client(model, base_url=base_url, catalog=catalog, lang=lang, plan_only=True)
+
+
+def call_options(
+    *,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    thinking: str | None = None,
+    max_side: int | None = None,
+    fetch: bool = False,
+    allow_private: bool = False,
+) -> CallOptions:
+    """The options that were given, and no others.
+
+    Raises:
+        ParameterError: ``thinking`` is neither on nor off.
+    """
+    from visionpipe.client.options import CallOptions
+    from visionpipe.errors import ParameterError
+
+    options = CallOptions(fetch=fetch, allow_private=allow_private)
+    if max_tokens is not None:
+        options["max_tokens"] = max_tokens
+    if temperature is not None:
+        options["temperature"] = temperature
+    if top_p is not None:
+        options["top_p"] = top_p
+    match thinking:
+        case None:
+            pass
+        case "on":
+            options["thinking"] = "on"
+        case "off":
+            options["thinking"] = "off"
+        case _:
+            raise ParameterError(f"{thinking!r} is neither", cure="Use on or off.", subject="--thinking")
+    if max_side is not None:
+        options["max_side"] = max_side
+    return options
+
+
+_ACTIONS: dict[str, Action] = {name: name for name in get_args(Action)}
+
+
+def _standing(action: str) -> str:
+    return ", ".join(kind for kind in KINDS if STANDARD.action(kind) == action)
+
+
+Quality = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND=ACTION",
+        help="What to do about a kind of poor answer: keep it with a note, reask once, or fail the item. By "
+        f"default {_standing('reask')} are asked again, and {_standing('keep')} kept. Several may be given.",
+    ),
+]
+
+
+def quality_policy(given: Sequence[str] | None) -> QualityPolicy:
+    """The standard policy with what was given changed.
+
+    Raises:
+        ParameterError: not KIND=ACTION, or no such kind or action.
+    """
+    policy = STANDARD
+    for entry in given or ():
+        kind, _, action = entry.partition("=")
+        if kind not in KINDS or action not in _ACTIONS:
+            from visionpipe.errors import ParameterError
+
+            raise ParameterError(
+                f"{entry!r} does not say what to do about which answers",
+                cure=f"Give KIND=ACTION: one of {', '.join(KINDS)}, and {' or '.join(_ACTIONS)}.",
+                subject="--quality",
+            )
+        policy = replace(policy, **{kind: _ACTIONS[action]})
+    return policy
+
+
+SchemaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--schema",
+        help="A file with a JSON Schema: answers are data that fits it, and tables have a column for each of "
+        "its fields. Default the preset's.",
+        dir_okay=False,
+    ),
+]
+
+
+def chosen_schema(file: Path | None, prompt: Any) -> Any:
+    """The schema in the file where one is given, else the preset's; None for plain text.
+
+    Raises:
+        ParameterError: the file cannot be read, or holds no JSON object.
+    """
+    if file is None:
+        return getattr(prompt, "schema", None)
+    import orjson
+
+    from visionpipe.errors import ParameterError
+
+    try:
+        schema = orjson.loads(file.read_bytes())
+    except (OSError, ValueError) as cause:
+        raise ParameterError(
+            f"no JSON Schema can be read from it ({cause})",
+            cure="Give a file that holds one.",
+            subject=str(file),
+        ) from cause
+    if not isinstance(schema, dict):
+        raise ParameterError("it holds no JSON object", cure="Give a JSON Schema.", subject=str(file))
+    return schema
+
+
+Publish = Annotated[
+    str | None,
+    typer.Option(
+        help="Where clips are put for the service to fetch: a store (s3://bucket/prefix), or "
+        "FOLDER=URL for a folder that a web server shows at URL.",
+    ),
+]
+
+
+def publisher_named(text: str) -> Publisher:
+    """The publisher that ``text`` names; a store's credentials come from its own environment variables.
+
+    Raises:
+        ParameterError: neither form.
+        ConfigurationError: the store's library is not installed, or it is not known.
+    """
+    from visionpipe.errors import ParameterError
+    from visionpipe.sources.publish import FolderPublisher, StorePublisher
+
+    folder, equals, url = text.partition("=")
+    if equals and folder and url.startswith(("http://", "https://")):
+        return FolderPublisher(Path(folder), url)
+    if "://" in text and not text.startswith(("http://", "https://")):
+        return StorePublisher(text)
+    raise ParameterError(
+        "this names no place to publish at",
+        cure="Give a store such as s3://bucket/prefix, or FOLDER=https://host/path.",
+        subject=f"--publish {text}",
+    )

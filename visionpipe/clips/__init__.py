@@ -1,0 +1,1 @@
+"""Clips: the home of PyAV. Opened, sampled, split and encoded anew."""

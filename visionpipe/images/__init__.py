@@ -1,0 +1,1 @@
+"""Images: the home of Pillow and OpenCV. Sniffed, loaded, repaired, laid out, hashed."""

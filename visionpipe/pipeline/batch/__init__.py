@@ -1,0 +1,1 @@
+"""Jobs through the service's own batch files."""

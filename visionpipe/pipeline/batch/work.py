@@ -1,0 +1,455 @@
+"""The steps of a run through batch files: take in what is listed, hand it in, collect until all has ended.
+
+The first who waits for a line is billed for it, whoever else waits shares its answer. Nobody is
+asked a second time within a batch, so a judge is asked as for a second answer.
+
+One thread, one file on this disk at a time, and every step in the journal before the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from visionpipe.client.client import Client
+from visionpipe.client.preparation import Prepared as Question
+from visionpipe.client.service.batch_calls import BatchAnswer
+from visionpipe.client.service.batch_file import BatchFile
+from visionpipe.errors import AnswerError, ServerError, UnreadableAnswerError, VisionPipeError
+from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Prepared
+from visionpipe.pipeline.asking import not_good_enough
+from visionpipe.pipeline.batch.store import BatchStore, StoredFile, StoredLine
+from visionpipe.pipeline.batch.transfer import BatchTransfer
+from visionpipe.pipeline.budget import Budget
+from visionpipe.pipeline.items import Ended, Item, done, failed, refused, shared, skipped
+from visionpipe.pipeline.journal import Journal, Sent
+from visionpipe.pipeline.triage import LISTED_TWICE, Fresh, Kept, Refused, Skipped, Triage
+from visionpipe.registry.records import ModelRecord
+from visionpipe.reply import Reply
+from visionpipe.results import ItemResult
+from visionpipe.sources.find import Found, Source
+from visionpipe.stages.extraction import MisfitError, Schema, with_schema
+from visionpipe.stages.polling import PollPolicy
+from visionpipe.values import JSON, Money
+from visionpipe.wire.batches import BatchLimits, BatchRecord, BatchStatus, Splitter, custom_id
+
+
+def end_of(
+    line: StoredLine, answer: BatchAnswer, now: float, judge: Judge | None, schema: Schema[Any] | None
+) -> tuple[ItemResult, Sent]:
+    """How the first who waits for a line ends, and what the journal keeps of its request.
+
+    Args:
+        line: the item.
+        answer: the line's.
+        now: seconds since 1970.
+    """
+    item = _item(line)
+    item.sends = 1
+    try:
+        if answer.error is not None:
+            raise answer.error
+        assert answer.reply is not None, "an answer is a reply or an error"
+        reply = replace(answer.reply, adjustments=line.adjustments)
+        item.billed(reply.usage, reply.cost)
+        taken = Answer(reply, _data(reply, schema) if schema is not None else None)
+        if judge is not None:
+            judgement = judge(taken, True)
+            item.notes = judgement.notes
+            if judgement.action == "fail":
+                raise not_good_enough(judgement, taken)
+        return done(item, taken, now), _sent(reply, None, now - line.begun)
+    except VisionPipeError as error:
+        partial = error.reply if isinstance(error, AnswerError) else None
+        if partial is not None and item.usage is None:
+            item.billed(partial.usage, partial.cost)
+        billed = answer.reply or partial
+        return failed(item, error, now), _sent(billed, error.code, now - line.begun, error.request_id)
+
+
+def _data(reply: Reply, schema: Schema[Any]) -> JSON:
+    try:
+        _, data = schema.read(reply.text)
+    except MisfitError as misfit:
+        raise UnreadableAnswerError(
+            f"the answer does not fit the schema: {misfit}",
+            cure="Run again with failures retried, simplify the schema, or use another model.",
+            code="schema",
+            request_id=reply.request_id,
+            retryable=True,
+            reply=reply,
+        ) from misfit
+    found: JSON = data
+    return found
+
+
+def share_of(line: StoredLine, original: ItemResult, now: float) -> ItemResult:
+    """How another one who waits for the same line ends."""
+    return shared(_item(line), original, now)
+
+
+def no_answer(line: StoredLine, batch: BatchRecord, now: float) -> ItemResult:
+    """How an item ends whose line the batch has not answered."""
+    told = f": {batch.errors[0]}" if batch.errors else ""
+    again = "Run again with failures retried."
+    reason, cure, code = {
+        BatchStatus.FAILED: (f"the service refused the whole batch file{told}", again, "batch_failed"),
+        BatchStatus.EXPIRED: ("the batch expired before this line was answered", again, "batch_expired"),
+        BatchStatus.CANCELLED: ("the batch was cancelled before this line", again, "batch_cancelled"),
+    }.get(batch.status, ("the batch ended without an answer to this line", again, "batch_line_missing"))
+    return failed(_item(line), ServerError(reason, cure=cure, subject=batch.id, code=code), now)
+
+
+def lost(line: StoredLine, file: StoredFile, now: float) -> ItemResult:
+    """How an item ends whose batch the service no longer knows."""
+    error = ServerError(
+        "the service no longer knows the batch (it keeps one for 30 days)",
+        cure="Run again with failures retried; what it answered may have been billed.",
+        subject=file.batch_id or file.name,
+        code="batch_lost",
+    )
+    return failed(_item(line), error, now)
+
+
+def _item(line: StoredLine) -> Item:
+    prepared = Prepared(None, adjustments=line.adjustments)
+    source = Source(line.key.source, "")
+    return Item(source, line.key, line.key.content or "", "", line.begun, prepared)
+
+
+def _sent(
+    reply: Reply | None, failed_with: str | None, seconds: float, request_id: str | None = None
+) -> Sent:
+    if reply is None:
+        return Sent(seconds, request_id, failed_with, billable=False)
+    tokens = reply.usage.total_tokens if reply.usage else None
+    return Sent(seconds, reply.request_id or None, failed_with, True, tokens, reply.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchEvent:
+    """A file has come a step further: written, uploaded, created, a service's word, collected, or lost.
+
+    ``lines`` are in the file, ``trouble`` is what a question after it met and will be asked again.
+    """
+
+    file: str
+    state: str
+    lines: int
+    batch_id: str | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """What a run works with.
+
+    Attributes:
+        killed: plain requests that were under way when an earlier run was killed.
+        close: gives back what was made for the run alone.
+    """
+
+    client: Client
+    model: ModelRecord
+    sources: Iterator[Found]
+    journal: Journal
+    screen: Triage
+    answerer: Answerer
+    shelf: BatchStore
+    courier: BatchTransfer
+    limits: BatchLimits
+    judge: Judge | None
+    schema: Schema[Any] | None
+    budget: Budget | None
+    wait: bool
+    policy: PollPolicy
+    sleep: Callable[[float], object]
+    killed: int
+    close: Callable[[], None]
+
+
+class Work:
+    """The steps, as generators of ends."""
+
+    def __init__(
+        self,
+        job: BatchJob,
+        stop: threading.Event,
+        tell: Callable[[BatchEvent], object],
+        clock: Callable[[], float],
+    ) -> None:
+        self._job = job
+        self._stop = stop
+        self._tell = tell
+        self._clock = clock
+        self._splitter = Splitter(job.limits)
+        self._place = -1
+        self._open: tuple[StoredFile, BatchFile] | None = None
+        self._earlier = job.shelf.last_line()
+        self._expected: set[str] = set()
+        self._early: set[str] = set()
+        self._seen = 0
+        self.listed = False
+        self.out_of_budget = False
+        self.error: VisionPipeError | None = None
+        """What a line ended with that every line would; its item has no end, and is asked another time."""
+
+    @property
+    def seen(self) -> int:
+        """Items listed, and those of earlier runs that ended now without being listed."""
+        return self._seen + len(self._early)
+
+    def results(self) -> Iterator[Ended]:
+        """Everything from the first step to the last."""
+        for file in self._job.shelf.files():
+            yield from self._resume(file)
+        for found in self._job.sources:
+            if self._stop.is_set() or self.out_of_budget:
+                break
+            self._seen += 1
+            yield from self._take_in(found)
+        else:
+            self.listed = True
+        yield from self._ship()
+        yield from self._collect_all()
+
+    def close(self) -> None:
+        """A file in writing is dropped by the next run."""
+        if self._open is not None:
+            self._open[1].close()
+
+    def _resume(self, file: StoredFile) -> Iterator[Ended]:
+        courier = self._job.courier
+        if file.state == "writing":
+            courier.drop(file)
+        elif file.state == "written" and courier.upload(file, again=True):
+            yield from self._make(file.number, again=False)
+        elif file.state == "uploaded":
+            yield from self._make(file.number, again=True)
+
+    def _take_in(self, found: Found) -> Iterator[Ended]:
+        job = self._job
+        look = job.screen.look(found)
+        match look:
+            case Skipped(again=True) if found.name in self._early:
+                self._early.discard(found.name)  # it came out before it was listed
+            case Skipped():
+                yield self._end(skipped(look.key, look.reason, look.detail), None if look.again else look)
+            case Refused():
+                yield self._end(refused(look.key, look.error), look)
+            case Kept():
+                job.journal.adopt(look.key.source, look.key.question)
+                yield Ended(look.result, kept=True)
+            case Fresh() if isinstance(found, Source):
+                if look.read is not None:
+                    job.journal.note_source(found.name, found.location, look.read, look.content)
+                yield from self._add(found, look)
+
+    def _add(self, source: Source, look: Fresh) -> Iterator[Ended]:
+        job, key = self._job, look.key
+        waits = job.shelf.waits(key.source, key.question)
+        if waits is not None:
+            if waits > self._earlier or source.name in self._expected:
+                yield Ended(skipped(key, LISTED_TWICE))
+            else:
+                self._expected.add(source.name)
+            return
+        now = self._clock()
+        item = Item(source, key, look.content, look.prompt, now)
+        original = job.journal.shared(look.content, key.question, job.screen.shared_since)
+        if original is not None:
+            yield self._end(shared(item, original, self._clock()), look)
+            return
+        identity = custom_id(look.content, key.question)
+        file = job.shelf.file_of(identity)
+        if file is not None:
+            job.shelf.add(file, identity, key, now)
+            return
+        try:
+            prepared = job.answerer.prepare(source, look.prompt)
+            cost = self._price(prepared.cost)
+            if not self._affords(prepared, cost):
+                return
+            line = job.client.batches.line(identity, self._question(prepared))
+            place = self._splitter.place(job.model.id, line.size)
+            if place != self._place:
+                yield from self._ship()
+                self._place = place
+                self._open = job.courier.begin()
+            assert self._open is not None, "a place belongs to an open file"
+            self._open[1].add(line)
+        except VisionPipeError as error:
+            if error.scope == "job":
+                raise
+            yield self._end(failed(item, error, self._clock()), look)
+            return
+        job.shelf.add(self._open[0].number, identity, key, now, prepared, cost)
+
+    def _question(self, prepared: Prepared) -> Question:
+        """The item's question as it stands in its line."""
+        asked: Question = prepared.request
+        schema = self._job.schema
+        if schema is None:
+            return asked
+        lang = self._job.client.settings.lang
+        requests = (with_schema(request, schema, asked.model, lang) for request in asked.requests)
+        return replace(asked, requests=tuple(requests))
+
+    def _price(self, cost: Money | None) -> Money | None:
+        """What a call in a batch file costs."""
+        factor = self._job.client.settings.endpoint.batch_price_factor
+        return cost if cost is None or factor is None else Money(cost.amount * factor, cost.currency)
+
+    def _affords(self, prepared: Prepared, cost: Money | None) -> bool:
+        """Whether the budget has room; what is handed in counts by its estimate."""
+        budget = self._job.budget
+        if budget is None:
+            return True
+        amount = budget.reserve(prepared.tokens, cost)
+        if amount is None:
+            self.out_of_budget = True
+            return False
+        budget.settle(amount, None, None)
+        return True
+
+    def _end(self, result: ItemResult, look: Skipped | Refused | Fresh | None) -> Ended:
+        if look is not None:
+            self._job.journal.record(look.key, result)
+        return Ended(result)
+
+    def _ship(self) -> Iterator[Ended]:
+        """Hand the open file in."""
+        if self._open is None:
+            return
+        shelved, file = self._open
+        file.close()
+        self._open, self._place = None, -1
+        if not file.lines:
+            self._job.courier.drop(shelved)
+            return
+        self._job.shelf.written(shelved.number, file.lines, file.size)
+        self._report(shelved.number)
+        written = self._job.shelf.file(shelved.number)
+        if written is not None and self._job.courier.upload(written):
+            self._report(shelved.number)
+            yield from self._make(shelved.number, again=False)
+
+    def _make(self, number: int, *, again: bool) -> Iterator[Ended]:
+        """Make a batch of an uploaded file, once the model's queue has room for it."""
+        asked = 0
+        while not self._has_room(number):
+            if self._stop.is_set() or not self._job.wait:
+                return
+            ended = self._collect()
+            yield from ended
+            asked += 1
+            self._job.sleep(self._job.policy.seconds(asked))
+        file = self._job.shelf.file(number)
+        if file is not None and self._job.courier.create(file, again=again):
+            self._report(number)
+
+    def _has_room(self, number: int) -> bool:
+        queue = self._job.model.batch_queue
+        files = self._job.shelf.files()
+        under_way = sum(file.lines for file in files if file.state == "created")
+        wanted = sum(file.lines for file in files if file.number == number)
+        return queue is None or not under_way or under_way + wanted <= queue
+
+    def _collect_all(self) -> Iterator[Ended]:
+        asked = 0
+        while self._job.shelf.files():
+            before = len(self._job.shelf.files())
+            yield from self._collect()
+            for file in self._job.shelf.files():
+                if file.state == "uploaded" and self._has_room(file.number):
+                    yield from self._make(file.number, again=True)
+            left = len(self._job.shelf.files())
+            if not left or self._stop.is_set() or not self._job.wait:
+                return
+            asked = 0 if left < before else asked + 1
+            self._job.sleep(self._job.policy.seconds(max(1, asked)))
+            if self._stop.is_set():
+                return
+
+    def _collect(self) -> Iterator[Ended]:
+        """Ask once after every batch, and read those that have ended."""
+        job = self._job
+        for file in job.shelf.files():
+            if file.batch_id is None:
+                continue
+            try:
+                batch = job.client.batches.get(file.batch_id)
+            except VisionPipeError as error:
+                if job.courier.is_gone(file, error):
+                    yield from self._lose(file, file.batch_id, str(error))
+                    continue
+                if not error.retryable or error.scope == "job":
+                    raise
+                # A batch takes hours: an hour's outage is waited out like the rest.
+                self._tell(BatchEvent(file.name, file.state, file.lines, file.batch_id, str(error)))
+                continue
+            self._tell(BatchEvent(file.name, batch.status.value, file.lines, batch.id))
+            if batch.done:
+                yield from self._read(file, batch)
+
+    def _read(self, file: StoredFile, batch: BatchRecord) -> Iterator[Ended]:
+        job = self._job
+        paths = job.courier.fetch(batch)
+        for answer in job.client.batches.read(paths, job.model.id):
+            yield from self._settle(job.shelf.waiting(file.number, answer.custom_id), answer)
+        yield from self._close_rest(file, lambda line: no_answer(line, batch, self._clock()))
+        job.courier.settle(file, batch.id)
+        self._tell(BatchEvent(file.name, "collected", file.lines, batch.id))
+
+    def _close_rest(self, file: StoredFile, end: Callable[[StoredLine], ItemResult]) -> Iterator[Ended]:
+        """End whoever still waits for a line of a file."""
+        while left := self._job.shelf.unanswered(file.number):
+            for identity in left:
+                for line in self._job.shelf.waiting(file.number, identity):
+                    if not line.ended:
+                        yield self._close(line, end(line))
+
+    def _lose(self, file: StoredFile, batch_id: str, trouble: str) -> Iterator[Ended]:
+        """The service has forgotten the batch."""
+        yield from self._close_rest(file, lambda line: lost(line, file, self._clock()))
+        self._job.courier.settle(file, batch_id)
+        self._tell(BatchEvent(file.name, "lost", file.lines, batch_id, trouble))
+
+    def _settle(self, lines: list[StoredLine], answer: BatchAnswer) -> Iterator[Ended]:
+        """A line is answered: so end all who wait for it."""
+        if not lines:
+            return
+        if answer.error is not None and answer.error.scope == "job":
+            self.error = self.error or answer.error
+            for line in lines:
+                self._job.shelf.give_up(line.number)
+            return
+        first, *others = lines
+        result, sent = end_of(first, answer, self._clock(), self._job.judge, self._job.schema)
+        if not first.ended:
+            self._job.shelf.ending(first.number)
+            self._job.journal.record(first.key, result, [sent])
+            yield self._out(first, result)
+        for other in others:
+            if not other.ended:
+                yield self._close(other, share_of(other, result, self._clock()))
+
+    def _close(self, line: StoredLine, result: ItemResult) -> Ended:
+        self._job.shelf.ending(line.number)
+        self._job.journal.record(line.key, result)
+        return self._out(line, result)
+
+    def _out(self, line: StoredLine, result: ItemResult) -> Ended:
+        name = line.key.source
+        if name in self._expected:
+            self._expected.discard(name)
+        elif line.number <= self._earlier:
+            self._early.add(name)
+        return Ended(result)
+
+    def _report(self, number: int) -> None:
+        file = self._job.shelf.file(number)
+        if file is not None:
+            self._tell(BatchEvent(file.name, file.state, file.lines, file.batch_id))

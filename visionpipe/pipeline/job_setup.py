@@ -1,0 +1,185 @@
+"""Who answers a job, with which prompt for each item, by whose judgement, and what its answers depend on.
+
+Words are taken as they are; only a Template has fields. EXIF and sidecars are read only where a
+template names them.
+
+What the recipe says is what is sent, a preset's own wishes and the client's defaults included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+
+from visionpipe.client.client import Client
+from visionpipe.client.options import CallOptions, merged, preset_options
+from visionpipe.errors import UnreadableSourceError
+from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Render
+from visionpipe.pipeline.client_answerer import ClientAnswerer
+from visionpipe.pipeline.keys import Recipe, is_link
+from visionpipe.prompts.presets import Language, Preset
+from visionpipe.prompts.template import Template, item_fields
+from visionpipe.sources.find import Source
+from visionpipe.stages.extraction import Schema
+from visionpipe.stages.quality import QualityPolicy, assess, decide
+from visionpipe.values import JSON
+
+Prompt: TypeAlias = str | Template | Preset
+
+_EXIF, _SIDECAR = "exif.", "sidecar"
+
+
+def prompt_text(prompt: Prompt, lang: Language) -> str:
+    """The prompt before an item's fields are put in."""
+    match prompt:
+        case Preset():
+            return prompt.text(lang)
+        case Template():
+            return prompt.text
+        case str():
+            return prompt
+
+
+def renderer(prompt: Prompt, lang: Language) -> Render:
+    """What gives each item its prompt; it raises ParameterError where a field is missing."""
+    if not isinstance(prompt, Template):
+        text = prompt_text(prompt, lang)
+        return lambda source: text
+    wants_exif = any(name.startswith(_EXIF) for name in prompt.fields)
+    wants_sidecar = any(name.partition(".")[0] == _SIDECAR for name in prompt.fields)
+
+    def render(source: Source) -> str:
+        here = not is_link(source.location)
+        exif = _exif(source.location) if wants_exif and here else None
+        sidecar = _sidecar(Path(source.location)) if wants_sidecar and here else None
+        fields = item_fields(source.name, exif=exif, sidecar=sidecar, columns=source.fields)
+        return prompt.fill(fields, item=source.name)
+
+    return render
+
+
+def _exif(path: str) -> dict[str, str]:
+    from visionpipe.images.exif import read_exif_fields
+
+    return read_exif_fields(path)
+
+
+def _sidecar(path: Path) -> str | dict[str, JSON] | None:
+    """The file beside the image: ``.txt`` as text, else ``.json`` as an object's keys."""
+    try:
+        text = path.with_suffix(".txt")
+        if text.exists():
+            return text.read_text("utf-8")
+        data = path.with_suffix(".json")
+        if not data.exists():
+            return None
+        found = orjson.loads(data.read_bytes())
+    except (OSError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
+        raise UnreadableSourceError(
+            f"its sidecar cannot be read: {error}", cure="Mend or remove the sidecar.", subject=str(path)
+        ) from error
+    return found if isinstance(found, dict) else None
+
+
+def judge_by(policy: QualityPolicy, preset: Preset | None, lang: Language | None) -> Judge:
+    """A judge that holds answers against ``preset`` (None: a question of the caller's own) and ``policy``.
+
+    Args:
+        lang: the language asked for; None where any will do.
+    """
+
+    def judge(answer: Answer, reasked: bool) -> Judgement:
+        reply = answer.reply
+        notes = assess(
+            reply.text,
+            finish_reason=reply.finish_reason,
+            reasoning=reply.reasoning,
+            structured=answer.data is not None,
+            preset=preset,
+            lang=lang,
+        )
+        action = decide((*reply.notes, *notes), policy, reasked)
+        told = {note.kind for note in reply.notes}
+        return Judgement(tuple(note for note in notes if note.kind not in told), action)
+
+    return judge
+
+
+def judge_of_job(
+    policy: QualityPolicy | None, prompt: Prompt, preset_lang: Language, lang: Language | None
+) -> Judge | None:
+    """The judge of a job's answers; None where they are taken as they come.
+
+    Args:
+        prompt: what the job asks; a preset is held to its own checks.
+        preset_lang: the language that a preset asks for.
+        lang: the one that the job was told, for prompts of the caller's own.
+    """
+    if policy is None:
+        return None
+    preset = prompt if isinstance(prompt, Preset) else None
+    return judge_by(policy, preset, preset_lang if preset is not None else lang)
+
+
+class JobSetup:
+    """Who answers, under which recipe."""
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        recipe: Recipe,
+        lang: Language,
+        concurrency: int,
+        close: Callable[[], None],
+    ) -> None:
+        self.answerer = answerer
+        self.recipe = recipe
+        self.lang: Language = lang
+        self.concurrency = concurrency
+        self.close = close
+
+    @classmethod
+    def given(
+        cls,
+        answerer: Answerer,
+        prompt: Prompt,
+        model: str | None,
+        options: CallOptions,
+        lang: Language | None,
+    ) -> JobSetup:
+        language = lang or "en"
+        recipe = Recipe(model or "", prompt_text(prompt, language), _parameters(options))
+        return cls(answerer, recipe, language, 4, lambda: None)
+
+    @classmethod
+    def of_client(
+        cls,
+        prompt: Prompt,
+        client: Client | None,
+        model: str | None,
+        options: CallOptions,
+        schema: Schema[Any] | None,
+        lang: Language | None,
+    ) -> JobSetup:
+        asks = client if client is not None else Client(model, lang=lang)
+        settings = asks.settings
+        chosen = merged(asks.defaults, options)
+        asked = settings.model_named(chosen.get("model"))
+        if isinstance(prompt, Preset):
+            chosen = merged(preset_options(prompt, asked), chosen)
+        language = lang or settings.lang
+        recipe = Recipe(
+            asked.id,
+            prompt_text(prompt, language),
+            _parameters(chosen),
+            schema.json_schema if schema is not None else None,
+        )
+        close = asks.close if client is None else lambda: None
+        return cls(ClientAnswerer(asks, chosen, schema), recipe, language, asked.concurrency, close)
+
+
+def _parameters(options: CallOptions) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != "model"}

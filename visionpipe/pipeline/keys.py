@@ -1,0 +1,130 @@
+"""What an answer depends on, as keys: the bytes of a source, and the question asked about them.
+
+A file is read once to know it, in stretches, and never again while size and time of its last
+change are as recorded.
+
+A key changes when, and only when, another answer could come of it. ``content`` names the bytes,
+``question`` everything else: model, prompt as rendered for the item, parameters, schema, and the version of
+the library's own preparation. Where the answer is served from is no part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from visionpipe.errors import UnreadableSourceError
+from visionpipe.files import BufferPool, open_regular, unreadable
+
+_buffers = BufferPool(1 << 20)
+_LINKS = ("http://", "https://")
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """A file as the file system shows it: ``size`` in bytes, ``modified_ns`` since the epoch."""
+
+    size: int
+    modified_ns: int
+
+
+def is_link(location: str) -> bool:
+    """Whether the source is an address that is not ours to read."""
+    return location.lower().startswith(_LINKS)
+
+
+def content_of_link(url: str) -> str:
+    """The content key of a link: its address stands for its bytes."""
+    return "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def sha256_of(content: str | None) -> str | None:
+    """The SHA-256 in a content key, None for a link."""
+    return None if content is None or content.startswith("url:") else content
+
+
+def stat_of(path: str) -> Stat:
+    """Size and time of change.
+
+    Raises:
+        UnreadableSourceError: it is not there.
+    """
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError) as error:
+        raise unreadable(error, path, path) from error
+    return Stat(found.st_size, found.st_mtime_ns)
+
+
+def fingerprint(path: str) -> tuple[str, Stat]:
+    """The SHA-256 of a file's bytes (hexadecimal), with the stat it held while they were read.
+
+    Raises:
+        UnreadableSourceError: it cannot be read, or was changed meanwhile.
+    """
+    seen = hashlib.sha256()
+    descriptor, before = open_regular(path, path)
+    buffer = _buffers.take()
+    try:
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                seen.update(buffer[:count])
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise unreadable(error, path, path) from error
+    finally:
+        _buffers.give_back(buffer)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise UnreadableSourceError(
+            "the file changed while it was read",
+            cure="Run again when whatever writes it is done.",
+            subject=path,
+            code="changed",
+            retryable=True,
+        )
+    return seen.hexdigest(), Stat(after.st_size, after.st_mtime_ns)
+
+
+PREPARATION = 1
+"""Raised whenever the same file and settings come to be sent as other bytes."""
+
+
+def digest(value: Any) -> str:
+    """32 hexadecimal digits of the SHA-256 of ``value`` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all items of a job share.
+
+    Attributes:
+        model: the model asked.
+        template: the prompt before an item's fields are put in.
+        parameters: everything else that steers the answer, as JSON.
+        schema: the JSON schema asked for, None for plain text.
+        preparation: version of how images are made ready.
+    """
+
+    model: str
+    template: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
+    preparation: int = PREPARATION
+
+    def question(self, prompt: str) -> str:
+        """The key of ``prompt`` (rendered) under this recipe."""
+        return digest([self.model, prompt, dict(self.parameters), self.schema, self.preparation])
+
+    @property
+    def job(self) -> str:
+        """The key of the recipe itself: results of one job belong together in an export."""
+        return digest(
+            ["job", self.model, self.template, dict(self.parameters), self.schema, self.preparation]
+        )

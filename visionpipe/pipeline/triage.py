@@ -1,0 +1,143 @@
+"""Whether an item has to be asked about at all: the same look for the plan and for the run.
+
+The cheapest reason first. A name, a stat and a row of the journal settle most items of a job that
+is started again; bytes are read only where nothing is known of them, and nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from visionpipe.errors import VisionPipeError
+from visionpipe.pipeline.answerer import Render, Skip
+from visionpipe.pipeline.journal import Key
+from visionpipe.pipeline.keys import Recipe, Stat, content_of_link, fingerprint, is_link, stat_of
+from visionpipe.pipeline.reading import JournalView
+from visionpipe.results import ItemResult, Outcome
+from visionpipe.sources.find import FailedSource, Found, SkippedSource, Source
+
+LISTED_TWICE = "listed twice"
+_PROMPTS_KEPT = 16
+NO_QUESTION = ""
+"""The question of an item that never came as far as having one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Not to be asked about. ``reason`` is one of a few words, ``detail`` more than that.
+
+    ``again``: it has its end already, under the same name in the same run.
+    """
+
+    key: Key
+    reason: str
+    again: bool = False
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Recorded by an earlier run."""
+
+    key: Key
+    result: ItemResult
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Cannot be asked about: its file or folder cannot be read, or a field of its prompt is missing."""
+
+    key: Key
+    error: VisionPipeError
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """To be asked about. ``read``: the stat of a file whose bytes were read just now, else None."""
+
+    key: Key
+    content: str
+    prompt: str
+    read: Stat | None
+
+
+Look: TypeAlias = Skipped | Kept | Refused | Fresh
+
+
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """How items are looked at.
+
+    Attributes:
+        journal: what is recorded.
+        recipe: what all items share.
+        render: the prompt of an item.
+        skip: why an item is not to be asked about.
+        run: the run under way; what it has recorded itself is not "kept". 0 for a plan.
+        retry_failed: ask again where a recorded failure may pass.
+        force: ask again whatever is recorded.
+    """
+
+    journal: JournalView
+    recipe: Recipe
+    render: Render
+    skip: Skip | None = None
+    run: int = 0
+    retry_failed: bool = False
+    force: bool = False
+    _questions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shared_since(self) -> int:
+        """The first run whose answers may be shared with other items of the same bytes."""
+        return self.run if self.force else 0
+
+    def look(self, source: Found) -> Look:
+        """Decides about one item of the listing."""
+        key = Key(source.name, NO_QUESTION, None)
+        if isinstance(source, SkippedSource):
+            return Skipped(key, source.reason, detail=source.detail)
+        if isinstance(source, FailedSource):
+            return Refused(key, source.error)
+        try:
+            prompt = self.render(source)
+            key = Key(source.name, self._question(prompt), None)
+            found = self.journal.recorded(source.name, key.question)
+            if found is not None and self.run and found.run == self.run:
+                return Skipped(key, LISTED_TWICE, again=True)
+            # An item that was answered here before is not skipped for the sidecar that its answer left.
+            answered = found is not None and found.result.outcome is Outcome.DONE
+            reason = self.skip(source) if self.skip is not None and not answered else None
+            if reason is not None:
+                return Skipped(key, reason)
+            content, read = self._content(source)
+        except VisionPipeError as error:
+            return Refused(key, error)
+        key = Key(source.name, key.question, content)
+        if found is not None and found.content == content and not self._again(found.result):
+            return Kept(key, found.result)
+        return Fresh(key, content, prompt, read)
+
+    def _question(self, prompt: str) -> str:
+        """The recipe's key of ``prompt``; most jobs have one prompt for all items."""
+        found = self._questions.get(prompt)
+        if found is None:
+            if len(self._questions) >= _PROMPTS_KEPT:
+                self._questions.clear()
+            found = self._questions[prompt] = self.recipe.question(prompt)
+        return found
+
+    def _again(self, result: ItemResult) -> bool:
+        if self.force or result.outcome is Outcome.SKIPPED:
+            return True
+        failure = result.failure
+        return failure is not None and failure.retryable and self.retry_failed
+
+    def _content(self, source: Source) -> tuple[str, Stat | None]:
+        if is_link(source.location):
+            return content_of_link(source.location), None
+        known = self.journal.known_content(source.name, source.location, stat_of(source.location))
+        if known is not None:
+            return known, None
+        return fingerprint(source.location)

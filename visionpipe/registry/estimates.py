@@ -1,0 +1,184 @@
+"""How many tokens media and texts will take, and what tokens cost: estimates, from what is published.
+
+An estimate names its source and is never zero; where nothing is published the answer is None.
+The truth is in a reply's usage.
+
+The "patch28" formula is the arithmetic of the published processor of GLM-4.1V, 4.5V and 4.6V
+(transformers 5.23): 28 x 28 px a token, one frame pair at a time, within a pixel budget for all frames
+together. An image counts as two equal frames.
+
+An amount is given only where one price holds for certain. Cached input is charged at the full
+price here: the documentation says "usually half" and gives no figure a model, so the bill may be lower.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from visionpipe.errors import MediaLimitError
+from visionpipe.values import Money
+
+if TYPE_CHECKING:
+    from visionpipe.registry.records import Price, TokenRules
+
+
+_PATCH = 28
+_SMALLEST = 12_544  # px in all frames together; less is scaled up
+_STEEPEST = 200
+_FRAMES_PER_SECOND = 2
+_LONGEST_S = 300
+_MOST_FRAMES = _FRAMES_PER_SECOND * _LONGEST_S
+
+# Han, kana, hangul, and the punctuation that goes with them.
+_EAST_ASIAN = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_WORD = re.compile(r"\w+")
+_SIGN = re.compile(r"[^\w\s\x00-\x7f]")
+# A run of letters or digits longer than this is several words' worth (a link, a key, a language that
+# writes no spaces).
+_WORD_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class VideoTokens:
+    """What a clip becomes: frames looked at, the size in pixels they are brought to, tokens in all."""
+
+    sampled_frames: int
+    resized_width: int
+    resized_height: int
+    tokens: int
+
+
+def image_tokens(width: int, height: int, rules: TokenRules) -> int | None:
+    """The tokens an image of ``width`` x ``height`` pixels (upright) takes.
+
+    Returns:
+        The estimate; None where no figure is published for the model.
+
+    Raises:
+        MediaLimitError: one side is more than 200 times the other, which the processor refuses.
+    """
+    if rules.formula == "flat":
+        return rules.flat
+    resized_width, resized_height = _resized(2, width, height, rules.longest_edge_px)
+    return _tokens(2, resized_width, resized_height)
+
+
+def video_tokens(
+    total_frames: int, fps: float, duration_s: float, width: int, height: int, rules: TokenRules
+) -> VideoTokens | None:
+    """The frames and tokens a clip takes.
+
+    Args:
+        total_frames: frames in the file.
+        fps: frames a second of the file.
+        duration_s: its length in seconds.
+        width: pixels as shown.
+        height: pixels as shown.
+        rules: the model's formula and pixel budget.
+
+    Returns:
+        The estimate; None where no figure is published for the model's videos.
+
+    Raises:
+        MediaLimitError: one side is more than 200 times the other, which the processor refuses.
+    """
+    if rules.formula == "flat":
+        return None
+    frames = len(_sampled(total_frames, fps, duration_s))
+    frames += frames % 2
+    resized_width, resized_height = _resized(frames, width, height, rules.video_longest_edge_px)
+    return VideoTokens(frames, resized_width, resized_height, _tokens(frames, resized_width, resized_height))
+
+
+def text_tokens(text: str) -> int:
+    """The tokens a text takes, by the platform's rule of thumb: a token is 0.75 of an English word or 1.5
+    Chinese characters (docs.bigmodel.cn, late 2025 and 2026-09). At least 1 for a text that says anything.
+    """
+    east_asian = len(_EAST_ASIAN.findall(text))
+    rest = _EAST_ASIAN.sub(" ", text)
+    words = sum(math.ceil(len(word) / _WORD_LENGTH) for word in _WORD.findall(rest))
+    words += len(_SIGN.findall(rest))
+    # ceil(words / 0.75 + east_asian / 1.5), in whole numbers.
+    return max(-(-(4 * words + 2 * east_asian) // 3), 1 if text.strip() else 0)
+
+
+def _sampled(total_frames: int, fps: float, duration_s: float) -> set[int]:
+    """The frames looked at: two a second up to 300 s, beyond that 600 spread evenly over the clip."""
+    last = max(total_frames - 1, 0)
+    if duration_s <= _LONGEST_S:
+        count = max(math.floor(duration_s * _FRAMES_PER_SECOND), 1)
+        return {min(last, math.ceil(k * fps / _FRAMES_PER_SECOND)) for k in range(count)}
+    if total_frames <= _MOST_FRAMES:
+        return set(range(total_frames)) or {0}
+    step = duration_s / (_MOST_FRAMES - 1)
+    return {min(last, math.ceil(k * step * fps)) for k in range(_MOST_FRAMES)}
+
+
+def _resized(frames: int, width: int, height: int, longest_edge_px: int) -> tuple[int, int]:
+    """(width, height) in pixels after the processor's own scaling of ``frames`` frames."""
+    if width < 1 or height < 1:
+        raise MediaLimitError(
+            f"{width}x{height} px is no picture", cure="Check where the size comes from.", code="pixels"
+        )
+    given = f"{width}x{height} px"
+    if width < _PATCH or height < _PATCH:
+        scale = max(_PATCH / width, _PATCH / height)
+        width, height = int(width * scale), int(height * scale)
+    if max(width, height) / min(width, height) > _STEEPEST:
+        raise MediaLimitError(
+            f"one side is more than {_STEEPEST} times the other ({given})",
+            cure="Cut it into pieces first.",
+            code="ratio",
+        )
+    wide, high = (max(round(side / _PATCH), 1) * _PATCH for side in (width, height))
+    pixels = frames * width * height
+    if frames * wide * high > longest_edge_px:
+        beta = math.sqrt(pixels / longest_edge_px)
+        wide, high = (max(_PATCH, math.floor(side / beta / _PATCH) * _PATCH) for side in (width, height))
+    elif frames * wide * high < _SMALLEST:
+        beta = math.sqrt(_SMALLEST / pixels)
+        wide, high = (math.ceil(side * beta / _PATCH) * _PATCH for side in (width, height))
+    return wide, high
+
+
+def _tokens(frames: int, width: int, height: int) -> int:
+    return frames // 2 * (width // _PATCH) * (height // _PATCH)
+
+
+_MILLION = Decimal(1_000_000)
+
+
+def price_for(prompt_tokens: int, prices: Sequence[Price]) -> Price | None:
+    """The price whose tier a prompt of ``prompt_tokens`` falls in; None beyond the last tier, or where
+    services with different currencies are mixed (look the model up with its endpoint)."""
+    if len({price.currency for price in prices}) > 1:
+        return None
+    fitting = [
+        price
+        for price in prices
+        if price.up_to_prompt_tokens is None or prompt_tokens <= price.up_to_prompt_tokens
+    ]
+    return min(fitting, key=lambda price: price.up_to_prompt_tokens or float("inf"), default=None)
+
+
+def estimate_cost(prompt_tokens: int, completion_tokens: int, prices: Sequence[Price]) -> Money | None:
+    """What a call costs.
+
+    Args:
+        prompt_tokens: all input, images included; it chooses the tier.
+        completion_tokens: all output, thinking included.
+        prices: a model's, for one endpoint.
+
+    Returns:
+        The amount in the price's currency; None where no price is known.
+    """
+    price = price_for(prompt_tokens, prices)
+    if price is None:
+        return None
+    amount = (prompt_tokens * price.input + completion_tokens * price.output) / _MILLION
+    return Money(amount, price.currency)

@@ -1,0 +1,163 @@
+"""A timeline as subtitles (.srt, .vtt), JSON, Markdown and CSV.
+
+Cues follow one another without overlap, to the millisecond; no text can break the format; words
+of the embedded engine say so in the first cue.
+
+JSON holds all of it and can be read back; CSV has one line a span and opens in a spreadsheet
+without running anything; Markdown is for people.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import math
+import textwrap
+import unicodedata
+from collections.abc import Iterator
+
+from visionpipe.values import Timecode
+from visionpipe.video.timeline import Span, Timeline
+
+_LINE = 42
+"""Columns a line; the usual measure for subtitles. A Chinese character takes two."""
+_LOCAL = "[local analysis] "
+
+
+def to_srt(timeline: Timeline) -> str:
+    """The timeline as SubRip text; spans without words have no cue."""
+    cues = []
+    for number, (start, end, lines) in enumerate(_cues(timeline), 1):
+        times = f"{_stamp(start, ',')} --> {_stamp(end, ',')}"
+        cues.append("\n".join([str(number), times, *(line.replace("-->", "→") for line in lines)]))
+    return "\n\n".join(cues) + "\n" if cues else ""
+
+
+def to_vtt(timeline: Timeline) -> str:
+    """The timeline as WebVTT text; spans without words have a note instead of a cue."""
+    blocks = ["WEBVTT"]
+    if timeline.local:
+        blocks.append("NOTE\nLocal analysis by the embedded engine; nothing left the machine.")
+    blocks += [
+        f"NOTE\n{span.start} to {span.end}: {_one_line(span.failure.reason)}".replace("-->", "→")
+        for span in timeline.failed
+        if span.failure
+    ]
+    for start, end, lines in _cues(timeline):
+        times = f"{_stamp(start, '.')} --> {_stamp(end, '.')}"
+        blocks.append("\n".join([times, *(html.escape(line, quote=False) for line in lines)]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _cues(timeline: Timeline) -> Iterator[tuple[int, int, list[str]]]:
+    """(start, end) in milliseconds, and the lines."""
+    first = True
+    after = 0
+    for span in timeline.spans:
+        if not span.text.strip():
+            continue
+        start = max(_millis(span.start), after)
+        end = max(_millis(span.end), start + 1)
+        yield start, end, wrapped(_marked(span, first))
+        first, after = False, end
+
+
+def _marked(span: Span, first: bool) -> str:
+    return _LOCAL + span.text if first and span.local else span.text
+
+
+def wrapped(text: str) -> list[str]:
+    """Lines of at most 42 columns, broken at spaces, or anywhere in scripts that have none."""
+    words = _one_line(text)
+    if columns(words) == len(words):
+        return textwrap.wrap(words, _LINE)
+    lines = [""]
+    for character in words:
+        if columns(lines[-1] + character) > _LINE:
+            lines.append("")
+        lines[-1] += character
+    return [line.strip() for line in lines if line.strip()]
+
+
+def columns(text: str) -> int:
+    """How wide the text is; wide East Asian characters count 2."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _one_line(text: str) -> str:
+    """White space and control characters, which would end a cue, become single spaces."""
+    visible = (" " if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
+    return " ".join("".join(visible).split())
+
+
+def _millis(moment: Timecode) -> int:
+    return math.floor(moment.exact * 1000)
+
+
+def _stamp(millis: int, point: str) -> str:
+    seconds, thousandths = divmod(millis, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{thousandths:03}"
+
+
+COLUMNS = ("clip", "span", "scene", "start", "end", "start_s", "end_s", "text", "seen_by", "local", "error")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def to_json(timeline: Timeline) -> str:
+    """The whole timeline; :meth:`Timeline.from_json` reads it back."""
+    return json.dumps(timeline.to_json(), ensure_ascii=False, indent=2) + "\n"
+
+
+def to_csv(timeline: Timeline) -> str:
+    """One line a span, with a heading. A text that a spreadsheet would take for a formula gets an
+    apostrophe before it."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for span in timeline.spans:
+        writer.writerow(
+            [
+                _safe(timeline.clip),
+                span.index + 1,
+                span.scene + 1,
+                span.start,
+                span.end,
+                f"{span.start.seconds:.6f}",
+                f"{span.end.seconds:.6f}",
+                _safe(span.text),
+                span.seen_by,
+                "yes" if span.local else "no",
+                _safe(span.failure.reason) if span.failure else "",
+            ]
+        )
+    return out.getvalue()
+
+
+def to_markdown(timeline: Timeline) -> str:
+    """A heading, the summary, and a table of the spans."""
+    lines = [f"# {_plain(timeline.clip)}", ""]
+    by = "local analysis by the embedded engine" if timeline.local else timeline.model
+    lines += [f"{timeline.duration}, {len(timeline.spans)} spans; {by}", ""]
+    if timeline.summary:
+        lines += [_plain(timeline.summary), ""]
+    lines += ["| from | to | what happens |", "|---|---|---|"]
+    lines += [f"| {span.start} | {span.end} | {_cell(span)} |" for span in timeline.spans]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(span: Span) -> str:
+    return _plain(span.text) if span.failure is None else f"*failed: {_plain(span.failure.reason)}*"
+
+
+def _plain(text: str) -> str:
+    """One line that means itself in Markdown."""
+    line = " ".join(text.split())
+    for mark in "\\`*_[]<>|#":
+        line = line.replace(mark, f"\\{mark}")
+    return line
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,1 @@
+"""Where a run's items come from, and where media are put for a service to fetch."""

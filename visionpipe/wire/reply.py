@@ -1,0 +1,246 @@
+"""An answer's JSON -> Reply. What the model wrote is kept; what is not part of it is told apart.
+
+An answer that cannot be used is an AnswerError with what there is of it, never an empty caption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from visionpipe.errors import (
+    AnswerError,
+    EmptyAnswerError,
+    FilteredAnswerError,
+    InterruptedAnswerError,
+    UnreadableAnswerError,
+)
+from visionpipe.registry.estimates import estimate_cost
+from visionpipe.registry.records import EndpointRecord, ModelRecord
+from visionpipe.reply import Reply, Source
+from visionpipe.request import Request, ToolCall
+from visionpipe.stages.exchange import Answered
+from visionpipe.values import Money, Note, Usage
+from visionpipe.wire.errors import error_in, service_error
+from visionpipe.wire.markup import strip_markup
+
+_MOST_TOKENS = 2**53
+"""A number from here on, or below 0, is no count; a journal could not hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingContext:
+    """What a reply needs to know beyond the answer itself."""
+
+    request: Request
+    model: ModelRecord
+    endpoint: EndpointRecord
+    key: str | None = field(default=None, repr=False)
+    """The key that was sent, masked where an error quotes it."""
+
+
+def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Reply:
+    """Read a whole answer.
+
+    Raises:
+        UnreadableAnswerError: no JSON, or not the protocol's shape.
+        EmptyAnswerError, FilteredAnswerError, InterruptedAnswerError: an answer without use.
+        ServiceError: an error inside a response with status 200.
+    """
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError as cause:
+        raise unreadable("the answer is no JSON", answered) from cause
+    if not isinstance(answer, dict):
+        raise unreadable("the answer is no JSON object", answered)
+    told = error_in(answer)
+    if told is not None:
+        raise service_error(
+            *told, status=None, endpoint=context.endpoint, request_id=answered.request_id, key=context.key
+        )
+    choice = first_choice(answer, answered)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise unreadable("the answer's first choice has no message", answered)
+    return finish_reply(
+        text=content_text(message.get("content")),
+        reasoning=content_text(message.get("reasoning_content")),
+        tool_calls=read_tool_calls(message.get("tool_calls")),
+        finish_reason=str(choice.get("finish_reason") or ""),
+        answer=answer,
+        context=context,
+        answered=answered,
+    )
+
+
+def finish_reply(
+    *,
+    text: str,
+    reasoning: str,
+    tool_calls: tuple[ToolCall, ...],
+    finish_reason: str,
+    answer: Mapping[str, Any],
+    context: ReadingContext,
+    answered: Answered,
+    broken: str = "",
+) -> Reply:
+    """The last step of reading, alike for whole and streamed answers: tell markup from text, count the
+    cost, and judge whether there is an answer at all. ``broken``: how the connection ended behind a stream
+    that was complete."""
+    stripped = strip_markup(text)
+    thought = "\n".join(part for part in (reasoning, stripped.reasoning) if part)
+    usage = read_usage(answer.get("usage"))
+    local = context.endpoint.local
+    reply = Reply(
+        text=stripped.text,
+        model=str(answer.get("model") or context.model.id),
+        usage=usage,
+        cost=_cost(usage, context.model),
+        request_id=answered.request_id,
+        finish_reason=finish_reason,
+        reasoning=thought,
+        tool_calls=tool_calls,
+        adjustments=context.request.adjustments,
+        notes=tuple(_notes(answer, stripped.removed, finish_reason, broken, local=local)),
+        attempts=answered.attempts,
+        local=local,
+        raw=answer,
+        sources=read_sources(answer.get("web_search")),
+    )
+    problem = _problem(reply)
+    if problem is not None:
+        raise problem
+    return reply
+
+
+def _problem(reply: Reply) -> AnswerError | None:
+    match reply.finish_reason:
+        case "sensitive":
+            return FilteredAnswerError(
+                "the service filtered the answer as sensitive",
+                cure="Leave this item out, or change the prompt.",
+                request_id=reply.request_id,
+                reply=reply,
+            )
+        case "network_error":
+            return InterruptedAnswerError(
+                "the service broke off its answer (finish_reason network_error)",
+                cure="Try again.",
+                request_id=reply.request_id,
+                reply=reply,
+            )
+    if reply.text.strip() or reply.tool_calls:
+        return None
+    cut = reply.finish_reason in {"length", "model_context_window_exceeded"}
+    return EmptyAnswerError(
+        "the model used up its output without writing an answer" if cut else "the model wrote no answer",
+        cure="Raise max_tokens, or turn thinking off." if cut else "Try again, or change the prompt.",
+        request_id=reply.request_id,
+        retryable=not cut,
+        reply=reply,
+    )
+
+
+def _notes(
+    answer: Mapping[str, Any], removed: tuple[str, ...], finish_reason: str, broken: str, *, local: bool
+) -> list[Note]:
+    notes = []
+    if local:
+        notes.append(Note("local", "local analysis by the embedded engine; nothing left this machine"))
+    if finish_reason in {"length", "model_context_window_exceeded"}:
+        notes.append(Note("truncated", f"cut off by the service (finish_reason {finish_reason})"))
+    if broken:
+        notes.append(Note("stream_end", f"the answer is complete, but its stream was not closed: {broken}"))
+    if removed:
+        notes.append(Note("markup_removed", ", ".join(removed)))
+    filtered = answer.get("content_filter")
+    if isinstance(filtered, list):
+        notes.extend(
+            Note("content_filter", f"{entry.get('role')} at level {entry.get('level')} (0 is most severe)")
+            for entry in filtered
+            if isinstance(entry, dict)
+        )
+    return notes
+
+
+def content_text(content: Any) -> str:
+    """Content as the service may give it: a string, null, or a list of text parts."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return ""
+
+
+def read_tool_calls(calls: Any) -> tuple[ToolCall, ...]:
+    """The functions a message asks for; arguments given as an object are written as JSON text."""
+    if not isinstance(calls, list):
+        return ()
+    found = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
+            continue
+        arguments = function.get("arguments", "")
+        text = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+        found.append(ToolCall(str(call.get("id") or ""), str(function.get("name") or ""), text))
+    return tuple(found)
+
+
+def read_sources(found: Any) -> tuple[Source, ...]:
+    """The pages of a web search, where the service returned them."""
+    if not isinstance(found, list):
+        return ()
+    names = ("title", "link", "content", "media", "refer", "publish_date")
+    return tuple(
+        Source(**{name: str(entry.get(name) or "") for name in names})
+        for entry in found
+        if isinstance(entry, dict)
+    )
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Token counts, where the service gave them."""
+    if not isinstance(usage, dict):
+        return None
+
+    def count(source: Any, name: str) -> int:
+        value = source.get(name) if isinstance(source, dict) else None
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS:
+            return value
+        return 0
+
+    return Usage(
+        prompt_tokens=count(usage, "prompt_tokens"),
+        completion_tokens=count(usage, "completion_tokens"),
+        cached_tokens=count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def _cost(usage: Usage | None, model: ModelRecord) -> Money | None:
+    if usage is None:
+        return None
+    return estimate_cost(usage.prompt_tokens, usage.completion_tokens, model.prices)
+
+
+def first_choice(answer: Mapping[str, Any], answered: Answered) -> Mapping[str, Any]:
+    """The answer's one choice; UnreadableAnswerError where it has none."""
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise unreadable("the answer holds no choices", answered)
+    return choices[0]
+
+
+def unreadable(reason: str, answered: Answered) -> UnreadableAnswerError:
+    """The error for an answer that is not the protocol's. A proxy or the sign-in page of a network gives such
+    answers too, and goes away again, hence retryable."""
+    return UnreadableAnswerError(
+        reason,
+        cure="Check that the base URL is that of a chat-completions API, not a web page or a proxy.",
+        request_id=answered.request_id,
+        retryable=True,
+    )
