@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from visionpipe.errors import BadImageError, RejectedRequestError, ServerError
-from visionpipe.pipeline.answerer import Answer, Prepared
+from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.reply import Reply
 from visionpipe.sources.find import Source
 from visionpipe.values import Adjustment, Money, Usage
@@ -39,16 +39,16 @@ class Scripted:
         self.seconds: list[float | None] = []
         self.at_once = self.most_at_once = 0
 
-    def prepare(self, source: Source, prompt: str) -> Prepared:
+    def prepare(self, source: Source, prompt: str) -> PreparedItem:
         with self._lock:
             self.prepared[source.name] += 1
         path = Path(source.location)
         if path.exists() and path.read_bytes().startswith(b"broken"):
             raise BadImageError("it is broken", cure="Mend it.", subject=source.name)
         adjusted = (Adjustment("resized", source.name, "2x2 -> 1x1"),) if "large" in source.name else ()
-        return Prepared((source.name, prompt), self._tokens, self._cost, size=100, adjustments=adjusted)
+        return PreparedItem((source.name, prompt), self._tokens, self._cost, size=100, adjustments=adjusted)
 
-    def answer(self, prepared: Prepared, seconds: float | None) -> Answer:
+    def answer(self, prepared: PreparedItem, seconds: float | None) -> Answer:
         name, _ = prepared.request
         with self._lock:
             self.asked[name] += 1

@@ -1,4 +1,4 @@
-"""Twins find one another, and near duplicates are found whatever bits differ."""
+"""Items with the same content are found while under way, and near duplicates whatever bits differ."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ hashes = st.integers(0, 2**64 - 1)
 
 
 def test_the_first_claims_and_the_others_wait() -> None:
-    twins: InFlight[str] = InFlight()
-    assert twins.claim("c", "q")
-    assert not twins.claim("c", "q")
-    assert twins.claim("c", "another question")
-    assert twins.join("c", "q", "second")
-    assert twins.join("c", "q", "third")
-    assert twins.settle("c", "q") == ["second", "third"]
-    assert not twins.join("c", "q", "late")
-    assert twins.claim("c", "q")
+    in_flight: InFlight[str] = InFlight()
+    assert in_flight.claim("c", "q")
+    assert not in_flight.claim("c", "q")
+    assert in_flight.claim("c", "another question")
+    assert in_flight.join("c", "q", "second")
+    assert in_flight.join("c", "q", "third")
+    assert in_flight.settle("c", "q") == ["second", "third"]
+    assert not in_flight.join("c", "q", "late")
+    assert in_flight.claim("c", "q")
 
 
 def test_who_waits_is_bounded() -> None:
-    twins: InFlight[int] = InFlight(most_waiting=2)
-    twins.claim("c", "q")
-    assert twins.join("c", "q", 1)
-    assert twins.join("c", "q", 2)
+    in_flight: InFlight[int] = InFlight(most_waiting=2)
+    in_flight.claim("c", "q")
+    assert in_flight.join("c", "q", 1)
+    assert in_flight.join("c", "q", 2)
     joined: list[bool] = []
-    third = threading.Thread(target=lambda: joined.append(twins.join("c", "q", 3)))
+    third = threading.Thread(target=lambda: joined.append(in_flight.join("c", "q", 3)))
     third.start()
-    assert twins.settle("c", "q") == [1, 2]
+    assert in_flight.settle("c", "q") == [1, 2]
     third.join(10)
     assert joined == [False]
 
 
 def test_waiting_for_room_ends_with_the_run() -> None:
-    twins: InFlight[int] = InFlight(most_waiting=0)
-    twins.claim("c", "q")
+    in_flight: InFlight[int] = InFlight(most_waiting=0)
+    in_flight.claim("c", "q")
     over = threading.Event()
     joined: list[bool] = []
-    waiter = threading.Thread(target=lambda: joined.append(twins.join("c", "q", 1, over.is_set)))
+    waiter = threading.Thread(target=lambda: joined.append(in_flight.join("c", "q", 1, over.is_set)))
     waiter.start()
     over.set()
-    twins.wake()
+    in_flight.wake()
     waiter.join(10)
     assert joined == [True]
 
@@ -67,26 +67,26 @@ def test_near_is_what_differs_in_no_more_bits_than_allowed(
     for bit in flips:
         second ^= 1 << bit
     with closing(Database(None)) as database:
-        looks = NearIndex(database, threshold)
-        assert looks.first_like("one", "one.jpg", first) is None
-        found = looks.first_like("two", "two.jpg", second)
+        index = NearIndex(database, threshold)
+        assert index.first_like("one", "one.jpg", first) is None
+        found = index.first_like("two", "two.jpg", second)
         expected = Near("one", "one.jpg", len(flips)) if len(flips) <= threshold else None
         assert found == expected
 
 
 def test_the_same_content_is_not_its_own_near_duplicate() -> None:
     with closing(Database(None)) as database:
-        looks = NearIndex(database, 3)
-        looks.first_like("one", "a.jpg", 5)
-        assert looks.first_like("one", "b.jpg", 5) is None
+        index = NearIndex(database, 3)
+        index.first_like("one", "a.jpg", 5)
+        assert index.first_like("one", "b.jpg", 5) is None
 
 
 def test_the_nearest_is_taken() -> None:
     with closing(Database(None)) as database:
-        looks = NearIndex(database, 4)
-        looks.first_like("far", "far.jpg", 0b111100000)
-        looks.first_like("close", "close.jpg", 0b1)
-        found = looks.nearest("new", 0)
+        index = NearIndex(database, 4)
+        index.first_like("far", "far.jpg", 0b111100000)
+        index.first_like("close", "close.jpg", 0b1)
+        found = index.nearest("new", 0)
         assert found == Near("close", "close.jpg", 1)
 
 

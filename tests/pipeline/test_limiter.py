@@ -1,4 +1,4 @@
-"""The gate: permits, paces, pauses, and threads that wait for them."""
+"""The limiter: permits, paces, pauses, and threads that wait for them."""
 
 from __future__ import annotations
 

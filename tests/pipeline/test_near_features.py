@@ -123,7 +123,7 @@ def test_a_twin_waits_for_the_first_and_shares_no_failure(tmp_path: Path, versio
 
     class Watched(Scripted):
         def prepare(self, source: Any, prompt: str) -> Any:
-            # The last of the listing is unlike the others: all twins are waiting when it is prepared.
+            # The last of the listing is unlike the others: all duplicates are waiting when it is prepared.
             if source.name == "z.png":
                 prepared.set()
             return super().prepare(source, prompt)

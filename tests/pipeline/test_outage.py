@@ -18,7 +18,7 @@ from visionpipe.errors import (
     UnreadableAnswerError,
     VisionPipeError,
 )
-from visionpipe.pipeline.answerer import Prepared
+from visionpipe.pipeline.answerer import PreparedItem
 from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.events import Event, LevelChanged, RunSummary, ServiceBack, ServiceLost
 from visionpipe.pipeline.limiter import Limiter, Permit
@@ -148,7 +148,7 @@ def test_an_outage_is_waited_out(tmp_path: Path) -> None:
     line, gathered = Line(clock, (20, 620)), threading.Event()
 
     class Gathering(Scripted):
-        def prepare(self, source: Source, prompt: str) -> Prepared:
+        def prepare(self, source: Source, prompt: str) -> PreparedItem:
             prepared = super().prepare(source, prompt)
             if self.prepared.total() >= 28:
                 gathered.set()

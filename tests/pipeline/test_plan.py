@@ -10,7 +10,7 @@ import pytest
 
 from tests.pipeline.answering import Scripted, folder_of, numbered
 from visionpipe.errors import ConfigurationError, OutputError
-from visionpipe.pipeline.answerer import Prepared
+from visionpipe.pipeline.answerer import PreparedItem
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, PlanItem, collisions
 from visionpipe.sources.find import SkippedSource, Source
@@ -114,7 +114,7 @@ def test_a_picture_that_cannot_be_looked_at_is_refused(tmp_path: Path) -> None:
 
 def test_what_would_stop_the_run_stops_the_plan(tmp_path: Path) -> None:
     class Unset(Scripted):
-        def prepare(self, source: Source, prompt: str) -> Prepared:
+        def prepare(self, source: Source, prompt: str) -> PreparedItem:
             raise ConfigurationError("an extra is missing", cure="Install it.")
 
     with pytest.raises(ConfigurationError):

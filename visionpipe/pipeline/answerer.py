@@ -1,7 +1,7 @@
-"""The seam to whatever answers: the pipeline knows no HTTP and no images, only these values.
+"""What the pipeline needs of whoever answers; it knows no HTTP and no images, only these values.
 
 An answerer raises RateLimitError at once and leaves the waiting to the limiter; failures on the
-service's side (5xx, broken connections) it tries again itself; it works from many threads at once.
+service's side (5xx, broken connections) it tries again itself. It is called from many threads at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from visionpipe.values import JSON, Adjustment, Money, Note
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedItem:
     """One item ready to be sent.
 
     Attributes:
@@ -50,11 +50,11 @@ class Answer:
 class Answerer(Protocol):
     """Prepares items and has them answered."""
 
-    def prepare(self, source: Source, prompt: str) -> Prepared:
+    def prepare(self, source: Source, prompt: str) -> PreparedItem:
         """Reads, checks and repairs what ``source`` names; sends nothing. Raises VisionPipeError."""
         ...
 
-    def answer(self, prepared: Prepared, seconds: float | None) -> Answer:
+    def answer(self, prepared: PreparedItem, seconds: float | None) -> Answer:
         """Sends and waits, for at most ``seconds`` in all (None: no limit of the job's).
 
         Raises:

@@ -1,9 +1,7 @@
-"""One request for one item: its place under the limits, journal, answerer and judge, in their order.
+"""One request for one item: its slot under the limits, its record, its answer and the judgement.
 
-Taken together, given back together, exactly once, by one of the three ways a request can end.
-
-Whatever happens the turn is given back, and an attempt is in the journal before anything else is
-done with the item. Errors of scope "job" pass through; the item then has no end, and the next run takes it.
+A slot is given back exactly once, and an attempt is in the journal before anything else is done with the
+item. Errors of scope "job" pass through; the item then has no end, and the next run takes it.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from visionpipe.errors import (
     UnreadableAnswerError,
     VisionPipeError,
 )
-from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Prepared
+from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, PreparedItem
 from visionpipe.pipeline.budget import Amount, Budget
 from visionpipe.pipeline.items import Item, done, failed
 from visionpipe.pipeline.journal import Journal, Sent
@@ -34,8 +32,10 @@ from visionpipe.values import Money
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What a turn was, or may have been, billed; None where the service did not say. ``requests``: more than
-    one where an answer did not fit and was asked for again."""
+    """What a request was, or may have been, billed; None where the service did not say.
+
+    ``requests``: more than one where an answer did not fit and was asked for again.
+    """
 
     tokens: int | None
     cost: Money | None
@@ -56,7 +56,9 @@ class Bill:
         return cls(tokens, cost, max(1, answers))
 
     @classmethod
-    def of_error(cls, error: VisionPipeError, prepared: Prepared, first: Reply | None = None) -> Bill | None:
+    def of_error(
+        cls, error: VisionPipeError, prepared: PreparedItem, first: Reply | None = None
+    ) -> Bill | None:
         """None where nothing was billed. A timeout may have been: it counts by its estimate."""
         if isinstance(error, AnswerError) and error.reply is not None:
             return cls.of_reply(error.reply, first)
@@ -66,7 +68,8 @@ class Bill:
 
 
 class RequestSlot:
-    """One request's turn, and that of a second one where the answer may have to be asked for again.
+    """What one request holds: a permit and a reserved amount, and the amount of a second request where the
+    answer may have to be asked for again.
 
     Args:
         permit: held already.
@@ -77,7 +80,9 @@ class RequestSlot:
         denied: there was no room for a second request.
     """
 
-    def __init__(self, limiter: Limiter, budget: Budget | None, permit: Permit, prepared: Prepared) -> None:
+    def __init__(
+        self, limiter: Limiter, budget: Budget | None, permit: Permit, prepared: PreparedItem
+    ) -> None:
         self._limiter = limiter
         self._budget = budget
         self._permit = permit
@@ -88,10 +93,10 @@ class RequestSlot:
         self.denied = False
 
     def begin(self, stopped: Callable[[], bool]) -> bool:
-        """Reserves what the request may use. False, and the turn is over, where the budget has no room.
+        """Reserves what the request may use. False, and the slot is given back, where the budget has no room.
 
         Raises:
-            ConfigurationError: a budget in money without a price; the turn is over.
+            ConfigurationError: a budget in money without a price; the slot is given back.
         """
         if self._budget is not None:
             try:
@@ -192,7 +197,7 @@ class Asking:
     stopped: Callable[[], bool]
     clock: Callable[[], float]
 
-    def ask(self, item: Item, prepared: Prepared, permit: Permit) -> Asked:
+    def ask(self, item: Item, prepared: PreparedItem, permit: Permit) -> Asked:
         """Sends the item's request with a permit, and gives the permit back.
 
         Returns:
@@ -201,13 +206,13 @@ class Asking:
         Raises:
             VisionPipeError: of scope "job": no other item should be begun.
         """
-        turn = RequestSlot(self.limiter, self.budget, permit, prepared)
-        if not turn.begin(self.stopped):
+        slot = RequestSlot(self.limiter, self.budget, permit, prepared)
+        if not slot.begin(self.stopped):
             return Next.OUT_OF_BUDGET
         try:
             self.journal.sending(item.key, prepared.tokens, prepared.cost)
         except BaseException:
-            turn.unused()
+            slot.unused()
             raise
         left = None if self.item_seconds is None else max(0.0, self.item_seconds - item.seconds_sending)
         begun = self.clock()
@@ -216,39 +221,39 @@ class Asking:
             # The first answer is on record before the second request can be lost, refused or not be sent.
             self.journal.record(item.key, None, _sent(first, self.clock() - begun))
             self.outage.answered()
-            if turn.repeat(first):
+            if slot.repeat(first):
                 self.journal.sending(item.key, prepared.tokens, prepared.cost)
-            return not turn.denied
+            return not slot.denied
 
         try:
             to_send = replace(prepared, on_repeat=on_repeat) if prepared.may_repeat else prepared
             answer = self.answerer.answer(to_send, left)
         except RateLimitError as error:
-            self._tell(turn.refused(error.retry_after), refused=True)
+            self._tell(slot.refused(error.retry_after), refused=True)
             item.sends += max(1, error.attempts)
-            self._bill_first(item, turn.first)
+            self._bill_first(item, slot.first)
             sent = Sent(self.clock() - begun, error.request_id, error.code, billable=False, refused=True)
             return self._again(item, [sent], error)
         except VisionPipeError as error:
-            if turn.denied:
-                turn.ended(None)
+            if slot.denied:
+                slot.ended(None)
                 return Next.OUT_OF_BUDGET
             verdict = self._verdict(item, error, begun)
             if verdict is Verdict.WAIT:
                 # Back off as after a 429, so that probes grow rare; but it is no fault of the level.
-                self._tell(turn.refused(None))
-                return self._later(item, error, self.clock() - begun, turn.first)
+                self._tell(slot.refused(None))
+                return self._later(item, error, self.clock() - begun, slot.first)
             if verdict is Verdict.STOP:
                 error = stopping(error)
-            bill = Bill.of_error(error, prepared, turn.first)
-            self._tell(turn.ended(bill))
-            return self._failed(item, error, bill, self.clock() - begun, turn.first)
+            bill = Bill.of_error(error, prepared, slot.first)
+            self._tell(slot.ended(bill))
+            return self._failed(item, error, bill, self.clock() - begun, slot.first)
         except BaseException:
-            turn.ended(Bill(prepared.tokens, prepared.cost))
+            slot.ended(Bill(prepared.tokens, prepared.cost))
             raise
         self.outage.answered()
-        self._tell(turn.ended(Bill.of_reply(answer.reply, turn.first)))
-        return self._answered(item, answer, self.clock() - begun, turn.first)
+        self._tell(slot.ended(Bill.of_reply(answer.reply, slot.first)))
+        return self._answered(item, answer, self.clock() - begun, slot.first)
 
     def _failed(
         self, item: Item, error: VisionPipeError, bill: Bill | None, seconds: float, first: Reply | None

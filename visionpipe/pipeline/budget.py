@@ -1,8 +1,8 @@
 """Caps on what a job may use: requests, tokens, money.
 
-An amount is reserved before a request is sent and settled when it has ended, so that however many
-are under way the cap holds as far as the estimates do. A cap belongs to the job, not to one start of the
-program: what the journal says was spent counts. Refused requests (429) cost nothing.
+An amount is reserved before a request is sent and settled when it has ended, so that the cap holds, as far
+as the estimates do, however many are under way. A cap belongs to the job: what earlier runs spent counts.
+Refused requests (429) cost nothing.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Budget:
             self._give_back(reserved)
 
     def wake(self) -> None:
-        """Lets waiting threads look at their ``stopped`` again."""
+        """Has waiting threads check their ``stopped`` again."""
         with self._condition:
             self._condition.notify_all()
 

@@ -1,7 +1,6 @@
-"""A bounded queue between threads that can be closed, looked into without waiting, and pushed back into.
+"""A bounded queue between threads that can be closed, read without waiting, and pushed back into.
 
-The rules: whoever waits is woken by a close, so that no thread outlives its run. A signal handler may add and
-close, though its thread be in the middle of taking.
+A close wakes whoever waits. A signal handler may add and close while its own thread is taking.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_LOOK_AGAIN_S = 0.5
-"""What a signal handler adds between a look and the wait behind it wakes nobody, so one looks again."""
+_POLL_S = 0.5
+"""What a signal handler adds between a check and the wait behind it wakes nobody, so it is checked again."""
 
 
 class Closed(Exception):
@@ -67,7 +66,7 @@ class Channel(Generic[T]):
             while not self._values:
                 if self._closed:
                     raise Closed
-                self._filled.wait(_LOOK_AGAIN_S)
+                self._filled.wait(_POLL_S)
             return self._taken()
 
     def wait(self) -> None:

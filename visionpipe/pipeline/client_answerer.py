@@ -11,7 +11,7 @@ from visionpipe.client.options import CallOptions
 from visionpipe.client.preparation import Prepared as Question
 from visionpipe.client.service.counting import exact_count
 from visionpipe.media import Image
-from visionpipe.pipeline.answerer import Answer, Prepared
+from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.registry.estimates import estimate_cost
 from visionpipe.sources.find import Source
 from visionpipe.stages.estimate import Estimate, estimate
@@ -35,12 +35,12 @@ class ClientAnswerer:
         self._options = options
         self._schema = schema
 
-    def prepare(self, source: Source, prompt: str) -> Prepared:
+    def prepare(self, source: Source, prompt: str) -> PreparedItem:
         """Reads, checks and repairs the item's image."""
         options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES}
         prepared = self._client.prepare(prompt, source.location, **options)
         estimate = self._estimate(prepared)
-        return Prepared(
+        return PreparedItem(
             request=prepared,
             tokens=estimate.prompt_tokens + estimate.output_tokens if estimate.complete else None,
             cost=estimate.cost,
@@ -49,7 +49,7 @@ class ClientAnswerer:
             may_repeat=self._schema is not None,
         )
 
-    def answer(self, prepared: Prepared, seconds: float | None) -> Answer:
+    def answer(self, prepared: PreparedItem, seconds: float | None) -> Answer:
         """Sends; 5xx and broken connections are tried again in here, 429 is not."""
         if self._schema is None:
             return Answer(self._client.send(prepared.request, retry_rate_limits=False, seconds=seconds))
@@ -78,7 +78,7 @@ class CountingAnswerer(ClientAnswerer):
     """For a plan with exact figures: each prepared question is sent, pictures and all, to be counted where
     the endpoint and the model can count; elsewhere the estimate stands."""
 
-    def prepare(self, source: Source, prompt: str) -> Prepared:
+    def prepare(self, source: Source, prompt: str) -> PreparedItem:
         """As :meth:`ClientAnswerer.prepare`, and counts."""
         prepared = super().prepare(source, prompt)
         asked = prepared.request

@@ -20,7 +20,7 @@ class RunContext:
     """The parts of a run.
 
     Attributes:
-        screen: tells what has to be asked about.
+        triage: decides what has to be asked about.
         judge: holds each answer to a policy; None takes them as they come.
         resemblance: how near duplicates are judged; None where they are not asked for.
         workers: threads that ask, at least the limiter's ceiling to make use of it.
@@ -32,7 +32,7 @@ class RunContext:
 
     answerer: Answerer
     journal: Journal
-    screen: Triage
+    triage: Triage
     limiter: Limiter
     budget: Budget | None = None
     judge: Judge | None = None

@@ -1,9 +1,4 @@
-"""Items that need no request of their own, because the same picture is being asked about already.
-
-Identical bytes with the same question are asked once, also when the twin comes while the first is
-under way; the answer is shared and marked. Near duplicates (within a threshold of likeness) are shared only
-on request. Who waits for a twin is bounded, so that a million copies of one file need no memory.
-"""
+"""Items with the same content and question share one request; near duplicates are found by their dHash."""
 
 from __future__ import annotations
 
@@ -24,7 +19,11 @@ _BAND_BITS = 16
 
 
 class InFlight(Generic[T]):
-    """Items under way, by content and question, and those that wait for their answer."""
+    """Items under way, by content and question, and those that wait for their answer.
+
+    Args:
+        most_waiting: how many may wait at once, so that a million copies of one file need no memory.
+    """
 
     def __init__(self, most_waiting: int = MOST_WAITING) -> None:
         self._under_way: dict[tuple[str, str], list[T]] = {}
@@ -61,7 +60,7 @@ class InFlight(Generic[T]):
             return waiting
 
     def wake(self) -> None:
-        """Lets waiting threads look at their ``stopped`` again."""
+        """Has waiting threads check their ``stopped`` again."""
         with self._condition:
             self._condition.notify_all()
 
@@ -83,7 +82,7 @@ class Near:
 
     @property
     def reason(self) -> str:
-        """Why an item is planned to share: whom it looks like, and how much."""
+        """Why an item is planned to share: which picture it looks like, and how much."""
         if self.likeness is not None:
             return f"looks like {self.source} (likeness {self.likeness:.2f})"
         return f"looks like {self.source} ({self.distance} of 64 bits differ)"

@@ -1,12 +1,8 @@
-"""The threads of a run: some prepare, as many as are allowed ask, and every item comes out ended.
+"""The threads of a run: some prepare items, as many as are allowed send requests.
 
-An image that is sent as it lies is ready in a millisecond, most of it spent in the interpreter, and
-a second thread would only get in the way of those that send. One that is decoded and repaired, or comes from
-a slow disk, leaves the interpreter free for tens of them: then all help is wanted.
-
-The rules: queues are bounded, so memory does not grow with the count of items; an item leaves by exactly one
-door (:meth:`Engine._end`) or, where the run stops before, counts as not started; no thread outlives the run
-except after :meth:`Engine.abort`.
+Queues are bounded, so memory does not grow with the count of items. An item leaves through
+:meth:`Engine._out` or, where the run stops before, counts as not started. No thread outlives the run except
+after :meth:`Engine.abort`.
 """
 
 from __future__ import annotations
@@ -21,7 +17,7 @@ from visionpipe.pipeline.context import RunContext
 from visionpipe.pipeline.events import Event, LevelChanged, RunStopping
 from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Key
-from visionpipe.pipeline.matching import Matching, Standing
+from visionpipe.pipeline.matching import Match, Matching
 from visionpipe.pipeline.outage import Outage
 from visionpipe.pipeline.triage import LISTED_TWICE, Kept, Refused, Skipped
 from visionpipe.results import ItemResult, Outcome
@@ -32,7 +28,12 @@ _WEIGHT = 0.2
 
 
 class PreparerScaling:
-    """Told how long items took to prepare; threads beyond the first wait on it between two items."""
+    """Decides from the mean time of preparation whether threads beyond the first are wanted.
+
+    An image that is sent as it lies is ready in a millisecond, most of it spent in the interpreter, and a
+    second thread would only delay those that send. One that is decoded and repaired, or comes from a slow
+    disk, leaves the interpreter free for tens of milliseconds.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -55,7 +56,7 @@ class PreparerScaling:
                 self._wanted.clear()
 
     def wait(self) -> None:
-        """Returns when help is wanted, or it is all over."""
+        """Returns when more threads are wanted, or the run is over."""
         self._wanted.wait()
 
     def release(self) -> None:
@@ -70,26 +71,28 @@ class PreparerScaling:
 class Engine:
     """Works a listing off. Results and events come out of :attr:`output`, which closes at the end."""
 
-    def __init__(self, sources: Iterator[Found], crew: RunContext) -> None:
-        self._crew = crew
+    def __init__(self, sources: Iterator[Found], context: RunContext) -> None:
+        self._context = context
         self._sources = sources
         self._sources_lock = threading.Lock()
-        self._ready: Channel[Item] = Channel(max(4, crew.workers // 2))
-        self.output: Channel[Ended | Event] = Channel(max(64, 2 * crew.workers))
-        self._matching = Matching(crew.journal, crew.screen.shared_since, crew.resemblance, self._is_over)
+        self._ready: Channel[Item] = Channel(max(4, context.workers // 2))
+        self.output: Channel[Ended | Event] = Channel(max(64, 2 * context.workers))
+        self._matching = Matching(
+            context.journal, context.triage.shared_since, context.resemblance, self._is_over
+        )
         self._asking = Asking(
-            crew.answerer,
-            crew.limiter,
-            crew.budget,
-            crew.journal,
-            crew.judge,
-            crew.item_seconds,
-            Outage(crew.outage_seconds, self._tell, crew.clock),
+            context.answerer,
+            context.limiter,
+            context.budget,
+            context.journal,
+            context.judge,
+            context.item_seconds,
+            Outage(context.outage_seconds, self._tell, context.clock),
             self._on_level,
             self._is_over,
-            crew.clock,
+            context.clock,
         )
-        self._help = PreparerScaling()
+        self._scaling = PreparerScaling()
         # A signal handler may stop the run while its own thread is doing so.
         self._lock = threading.RLock()
         self._over = False
@@ -109,8 +112,8 @@ class Engine:
         """
         loops = [
             self._prepare_all,
-            *[self._help_prepare] * (self._crew.preparers - 1),
-            *[self._ask_all] * self._crew.workers,
+            *[self._prepare_more] * (self._context.preparers - 1),
+            *[self._ask_all] * self._context.workers,
         ]
         self._threads = len(loops)
         for begun, loop in enumerate(loops):
@@ -133,7 +136,7 @@ class Engine:
                 return
             self._over, self.stopped, self.error = True, reason, error
         self._turn_off()
-        self._tell(RunStopping(reason, self._crew.limiter.state.busy))
+        self._tell(RunStopping(reason, self._context.limiter.state.busy))
 
     def abort(self) -> None:
         """Waits for nothing: requests under way are left to themselves, and asked again by the next run."""
@@ -162,15 +165,15 @@ class Engine:
             self._over = True
         self._ready.close()
         self._ready.drain()
-        self._help.release()
-        self._crew.limiter.wake()
+        self._scaling.release()
+        self._context.limiter.wake()
         self._matching.wake()
-        if self._crew.budget is not None:
-            self._crew.budget.wake()
+        if self._context.budget is not None:
+            self._context.budget.wake()
 
     def _is_over(self) -> bool:
-        deadline = self._crew.deadline
-        if not self._over and deadline is not None and self._crew.clock() >= deadline:
+        deadline = self._context.deadline
+        if not self._over and deadline is not None and self._context.clock() >= deadline:
             self.stop("deadline")
         return self._over
 
@@ -197,10 +200,10 @@ class Engine:
         while self._prepare_next():
             pass
 
-    def _help_prepare(self) -> None:
-        self._help.wait()
+    def _prepare_more(self) -> None:
+        self._scaling.wait()
         while self._prepare_next():
-            self._help.wait()
+            self._scaling.wait()
 
     def _prepare_next(self) -> bool:
         """Takes in one item of the listing. False where there is none, or the run is over."""
@@ -224,53 +227,53 @@ class Engine:
         return False
 
     def _take_in(self, source: Found, number: int) -> None:
-        crew = self._crew
-        begun = crew.clock()
-        look = crew.screen.look(source)
-        if isinstance(look, Skipped):
-            result = skipped(look.key, look.reason, look.detail)
-            self._end(result, None if look.again else look.key)
-        elif isinstance(look, Refused):
-            self._end(refused(look.key, look.error), look.key)
-        elif isinstance(look, Kept):
-            crew.journal.adopt(look.key.source, look.key.question)
-            self._out(Ended(look.result, kept=True))
+        context = self._context
+        begun = context.clock()
+        decision = context.triage.decide(source)
+        if isinstance(decision, Skipped):
+            result = skipped(decision.key, decision.reason, decision.detail)
+            self._end(result, None if decision.again else decision.key)
+        elif isinstance(decision, Refused):
+            self._end(refused(decision.key, decision.error), decision.key)
+        elif isinstance(decision, Kept):
+            context.journal.adopt(decision.key.source, decision.key.question)
+            self._out(Ended(decision.result, kept=True))
         elif isinstance(source, Source):
-            if look.read is not None:
-                crew.journal.note_source(source.name, source.location, look.read, look.content)
-            self._place(Item(source, look.key, look.content, look.prompt, begun, number=number))
+            if decision.read is not None:
+                context.journal.note_source(source.name, source.location, decision.read, decision.content)
+            self._place(Item(source, decision.key, decision.content, decision.prompt, begun, number=number))
 
     def _place(self, item: Item, *, from_worker: bool = False) -> None:
-        """Lets the item wait for its twin, share what is recorded, or go to be asked about."""
+        """Lets the item wait for its duplicate, share what is recorded, or go to be asked about."""
         try:
-            standing = self._matching.place(item, patient=not from_worker)
+            match = self._matching.match(item, may_wait=not from_worker)
         except VisionPipeError as error:
-            self._end(failed(item, error, self._crew.clock()), item.key)
+            self._end(failed(item, error, self._context.clock()), item.key)
             return
-        if standing is Standing.FIRST:
+        if match is Match.FIRST:
             self._prepare(item, from_worker)
-        elif isinstance(standing, ItemResult):
-            self._share(item, standing)
-            self._settle(item, standing)
+        elif isinstance(match, ItemResult):
+            self._share(item, match)
+            self._settle(item, match)
 
     def _prepare(self, item: Item, from_worker: bool) -> None:
         try:
-            item.prepared = self._crew.answerer.prepare(item.source, item.prompt)
+            item.prepared = self._context.answerer.prepare(item.source, item.prompt)
         except VisionPipeError as error:
             if error.scope == "job":
                 raise
-            result = failed(item, error, self._crew.clock())
+            result = failed(item, error, self._context.clock())
             self._end(result, item.key)
             self._settle(item, result)
             return
         if from_worker:
             self._ready.force(item, first=True)
         else:
-            self._help.took(self._crew.clock() - item.begun)
+            self._scaling.took(self._context.clock() - item.begun)
             self._ready.put(item)
 
     def _ask_all(self) -> None:
-        limiter = self._crew.limiter
+        limiter = self._context.limiter
         while True:
             self._ready.wait()
             permit = limiter.enter(self._is_over)
@@ -296,26 +299,26 @@ class Engine:
                 self._settle(item, asked)
 
     def _settle(self, item: Item, result: ItemResult) -> None:
-        """The first of some twins came to ``result``: so do the others, unless it may pass."""
+        """The first of some duplicates came to ``result``: so do the others, unless it may pass."""
         passing = result.failure is not None and result.failure.retryable
-        for twin in self._matching.settle(item):
-            # Someone waiting for a picture that only looks alike does not share its failure.
-            if passing or (twin.near is not None and result.outcome is not Outcome.DONE):
-                self._place(twin, from_worker=True)
+        for waiting in self._matching.settle(item):
+            # An item waiting for a picture that only looks alike does not share its failure.
+            if passing or (waiting.near is not None and result.outcome is not Outcome.DONE):
+                self._place(waiting, from_worker=True)
             else:
-                self._share(twin, result)
+                self._share(waiting, result)
 
     def _share(self, item: Item, original: ItemResult) -> None:
-        found = self._crew.journal.recorded(item.key.source, item.key.question)
-        if found is not None and found.run == self._crew.screen.run:
+        found = self._context.journal.recorded(item.key.source, item.key.question)
+        if found is not None and found.run == self._context.triage.run:
             self._out(Ended(skipped(item.key, LISTED_TWICE)))
         else:
-            self._end(shared(item, original, self._crew.clock()), item.key)
+            self._end(shared(item, original, self._context.clock()), item.key)
 
     def _end(self, result: ItemResult, key: Key | None) -> None:
         """Records the end of an item that was not sent (``key`` None: it has an end already)."""
         if key is not None:
-            self._crew.journal.record(key, result)
+            self._context.journal.record(key, result)
         self._out(Ended(result))
 
     def _out(self, ended: Ended) -> None:
@@ -333,7 +336,7 @@ class Engine:
             self._turn_off()
 
     def _on_level(self, refused: bool) -> None:
-        state = self._crew.limiter.state
+        state = self._context.limiter.state
         self._tell(LevelChanged(state.level, refused, state.pause_s))
 
     def _tell(self, event: Event) -> None:

@@ -1,8 +1,7 @@
-"""What a run tells while it goes on, and what it came to. Values only; whoever shows them is elsewhere.
+"""What a run reports while it goes on, and its summary.
 
-The figures add up. Items seen are done, failed, skipped or not started, and nothing else.
-
-Events come in the thread (or on the event loop) that consumes the results, one after the other.
+Items seen are done, failed, skipped or not started, and nothing else. Events come in the thread (or on the
+event loop) that consumes the results, one after the other.
 """
 
 from __future__ import annotations

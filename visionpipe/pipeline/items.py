@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from visionpipe.errors import VisionPipeError
-from visionpipe.pipeline.answerer import Answer, Prepared
+from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.pipeline.duplicates import Near
 from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.keys import sha256_of
@@ -22,12 +22,12 @@ class Item:
     """What is known of an item that is being asked about. Handed from thread to thread, never shared.
 
     Attributes:
-        content: the bytes' key, by which twins find one another.
+        content: the bytes' key, by which duplicates are found.
         begun: monotonic seconds at which it was taken in.
         sends, seconds_sending: so far, for the record and the item's deadline.
         usage, cost: billed so far.
         reasked: its first answer was not good enough.
-        looked_at: its picture was compared with others.
+        compared: its picture was compared with others.
         near: the picture it looks like, whose answer it waits for.
         number: its place in the listing, from 1, where that matters.
         claimed: it is the first of its content, and others may wait for it.
@@ -38,13 +38,13 @@ class Item:
     content: str
     prompt: str
     begun: float
-    prepared: Prepared | None = None
+    prepared: PreparedItem | None = None
     sends: int = 0
     seconds_sending: float = 0.0
     usage: Usage | None = None
     cost: Money | None = None
     reasked: bool = False
-    looked_at: bool = False
+    compared: bool = False
     near: Near | None = None
     number: int = 0
     claimed: bool = False

@@ -1,9 +1,7 @@
-"""Who answers a job, with which prompt for each item, by whose judgement, and what its answers depend on.
+"""Who answers a job, the prompt for each item, the judge of its answers, and the recipe they depend on.
 
-Words are taken as they are; only a Template has fields. EXIF and sidecars are read only where a
-template names them.
-
-What the recipe says is what is sent, a preset's own wishes and the client's defaults included.
+The recipe says what is sent, a preset's options and the client's defaults included. EXIF and sidecar files
+are read only where a template names them.
 """
 
 from __future__ import annotations

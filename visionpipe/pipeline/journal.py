@@ -1,10 +1,8 @@
-"""The journal: every source, attempt and result of a job, in one file that survives the process.
+"""The journal as a run writes it: every source, attempt and result of a job, in one file.
 
-It never says no to what was added. It may say yes to what was not; then the journal is asked.
-
-The rules: a result counts from the moment :meth:`Journal.record` returns, and only then is it handed on; so
-what anybody has seen is in the journal, and at most the requests under way at a kill are sent twice. One
-run at a time. What is recorded is found again by content and question, not by the order of a listing.
+A result counts from the moment :meth:`Journal.record` returns, and only then is it handed on, so at most the
+requests under way at a kill are sent twice. One run at a time. What is recorded is found again by content
+and question, not by the order of a listing.
 """
 
 from __future__ import annotations
@@ -27,7 +25,10 @@ _PLACES = 1 << 22
 
 
 class SeenFilter:
-    """Remembers texts in 4 MB, however many; from any number of threads."""
+    """Remembers texts in 4 MB, however many; from any number of threads.
+
+    It never denies what was added. It may confirm what was not; then the journal is asked.
+    """
 
     def __init__(self) -> None:
         # A byte a place, since storing one needs no lock; with a bit, two threads could undo each other.

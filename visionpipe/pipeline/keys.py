@@ -1,11 +1,7 @@
 """What an answer depends on, as keys: the bytes of a source, and the question asked about them.
 
-A file is read once to know it, in stretches, and never again while size and time of its last
-change are as recorded.
-
-A key changes when, and only when, another answer could come of it. ``content`` names the bytes,
-``question`` everything else: model, prompt as rendered for the item, parameters, schema, and the version of
-the library's own preparation. Where the answer is served from is no part of it.
+A file's bytes are read once, and not again while its size and modification time are as recorded. Where the
+answer is served from is no part of a key.
 """
 
 from __future__ import annotations

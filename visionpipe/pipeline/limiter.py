@@ -1,25 +1,9 @@
-"""The gate in front of an endpoint and model: how many at once, how many a minute, and when to wait.
+"""How many requests may be under way, and how soon the next may be sent.
 
-A service states its limit nowhere; it only refuses (429 with 1302, 1305 and their kin). The law finds the
-limit by additive increase and multiplicative decrease, and remembers what it has learnt:
-
-* ``good``: the highest level at which a whole round of requests went through. A refusal above it leads back
-  to it; a refusal at it is a decrease to three quarters.
-* ``top``: the level to return to quickly, and then to keep. Only after ``PROBE_AFTER`` answers there is one
-  more tried, so that at rest about one request in ``PROBE_AFTER`` meets a refusal. Where the try goes well
-  the next steps grow (1, 1, 2, 3, 5, ...), so that a limit that was raised is followed within seconds.
-
-One decrease a congestion event. Every change of level begins a new epoch; a refusal of a request
-that was sent before the last decrease says nothing new, and an answer confirms a level only if its request
-was sent at that level while the level was in full use.
-
-Spacing, no bursts. After a request of ``amount`` the next one waits ``60 * amount / per_minute``
-seconds, so that no minute, wherever it begins, holds more than the rate (of tokens: more than the rate and
-one request). An estimate is put right when the true amount is known.
-
-It holds a ConcurrencyLaw and the paces behind one lock. The rule: a refusal (429) is told to the gate and
-nowhere else; ``Retry-After`` is a floor for everything behind the gate, not only for the request refused.
-One limiter belongs to one endpoint and model and may be shared by several runs of a process.
+Concurrency follows additive increase and multiplicative decrease (:class:`ConcurrencyLaw`); rates a minute
+are spaced out evenly (:class:`Pace`); :class:`Limiter` holds both behind one lock. A refusal (429) is told to
+the limiter and nowhere else, and ``Retry-After`` holds for every request behind it. One limiter belongs to
+one endpoint and model and may be shared by several runs of a process.
 """
 
 from __future__ import annotations
@@ -36,9 +20,25 @@ DECREASE = 0.75
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
 
+_LONGEST_WAIT_S = 3600.0
+"""A pause may be longer than the system can wait at a stretch."""
+
 
 class ConcurrencyLaw:
     """The level (requests allowed at once) as answers and refusals come in.
+
+    A service states its limit nowhere; it only refuses. The level rises by addition and falls by
+    multiplication, and two figures are remembered:
+
+    * good: the highest level at which a whole round of requests went through. A refusal above it leads back
+      to it; a refusal at it is a decrease to three quarters.
+    * top: the level to return to quickly, and then to keep. Only after ``PROBE_AFTER`` answers is one more
+      tried, so that at rest about one request in ``PROBE_AFTER`` meets a refusal. Where the try goes well
+      the next steps grow (1, 1, 2, 3, 5, ...), so that a limit that was raised is followed within seconds.
+
+    One congestion event brings one decrease: every change of level begins a new epoch; a refusal of a request
+    that was sent before the last decrease says nothing new, and an answer confirms a level only if its
+    request was sent at that level while the level was in full use.
 
     Args:
         ceiling: the highest level ever allowed, at least 1.
@@ -145,6 +145,10 @@ class ConcurrencyLaw:
 class Pace:
     """When the next request may be sent under a rate a minute. Not thread-safe; the limiter locks.
 
+    After a request of ``amount`` the next one waits ``60 * amount / per_minute`` seconds, so that no minute,
+    wherever it begins, holds more than the rate (of tokens: more than the rate and one request). An estimate
+    is corrected when the true amount is known.
+
     Args:
         per_minute: requests or tokens, more than 0.
     """
@@ -168,10 +172,6 @@ class Pace:
         self._free_at += difference * self._seconds_each
 
 
-_LONGEST_WAIT_S = 3600.0
-"""A pause may be longer than the system can wait at a stretch."""
-
-
 @dataclass(frozen=True, slots=True)
 class Permit:
     """The right to have one request under way; given back with :meth:`Limiter.leave`."""
@@ -181,7 +181,7 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class LimiterState:
-    """What the gate looks like at one moment. ``pause_s``: seconds until anything may be sent."""
+    """The limiter at one moment. ``pause_s``: seconds until anything may be sent."""
 
     level: int
     busy: int
@@ -271,7 +271,7 @@ class Limiter:
             return self._law.level != before
 
     def wake(self) -> None:
-        """Lets every waiting thread look at its ``stopped`` again."""
+        """Has every waiting thread check its ``stopped`` again."""
         with self._condition:
             self._condition.notify_all()
 

@@ -1,10 +1,8 @@
-"""Where an item stands among its likes: first of its kind, waiting for the first, or answered already.
+"""Whether an item is the first of its content, waits for the first, or shares a recorded answer.
 
-Whoever has a number leaves, however it ends, so nobody waits for one that never comes.
-
-Whoever is first holds a claim until its end is recorded; so a twin either finds the claim and
-waits, or finds the record. Near duplicates are found in the order of the listing, however many threads look
-at pictures, so the same listing gives the same ones.
+The first holds a claim until its end is recorded, so a duplicate either finds the claim and waits, or finds
+the record. Near duplicates are compared in the order of the listing, however many threads read pictures, so
+the same listing gives the same ones.
 """
 
 from __future__ import annotations
@@ -21,7 +19,10 @@ from visionpipe.results import ItemResult, Outcome
 
 
 class InOrder:
-    """Numbers count up from 1, without gaps, in the order in which threads take them."""
+    """Lets numbered threads pass in order.
+
+    Numbers count up from 1, without gaps; each leaves, however it ends, so that none is waited for in vain.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -29,13 +30,13 @@ class InOrder:
         self._left_early: set[int] = set()
 
     def wait(self, number: int) -> None:
-        """Returns when everybody with a lower number has left."""
+        """Returns when every lower number has left."""
         with self._condition:
             while self._gone < number - 1:
                 self._condition.wait()
 
     def leave(self, number: int) -> None:
-        """``number`` is past the point, or never comes there. May be said twice."""
+        """``number`` is past the point, or never comes there. May be called twice."""
         with self._condition:
             if number <= self._gone:
                 return
@@ -46,15 +47,15 @@ class InOrder:
             self._condition.notify_all()
 
 
-class Standing(Enum):
-    """FIRST: has to be asked about, and settled. WAITING: will be handed out by somebody's settlement."""
+class Match(Enum):
+    """FIRST: has to be asked about, and settled. WAITING: comes out when the first of its content does."""
 
     FIRST = auto()
     WAITING = auto()
 
 
 class Matching:
-    """Finds items' likes, from any number of threads.
+    """Finds the duplicates of items, from any number of threads.
 
     Args:
         journal: where former ends are found.
@@ -74,71 +75,71 @@ class Matching:
         self._since = since_run
         self._resemblance = resemblance
         self._stopped = stopped
-        self._twins: InFlight[Item] = InFlight()
+        self._in_flight: InFlight[Item] = InFlight()
         self._near_lock = threading.Lock()
-        self._turnstile = InOrder()
+        self._in_order = InOrder()
 
-    def place(self, item: Item, *, patient: bool) -> Standing | ItemResult:
-        """Where ``item`` stands; a result is an original's, to be shared.
+    def match(self, item: Item, *, may_wait: bool) -> Match | ItemResult:
+        """Matches ``item`` with what is under way or recorded; a result is an original's, to be shared.
 
         Args:
-            patient: wait while too many twins are waiting (never in a thread that others wait for).
+            may_wait: wait while too many duplicates are waiting (never in a thread that others wait for).
 
         Raises:
-            VisionPipeError: the picture cannot be looked at.
+            VisionPipeError: the picture cannot be read.
         """
         question = item.key.question
-        original = self._near(item, patient)
+        original = self._near(item, may_wait)
         if original is not None:
             return original
         while not item.claimed:
-            item.claimed = self._twins.claim(item.content, question)
-            if not item.claimed and self._join(item.content, item, patient):
-                return Standing.WAITING
-        return self._journal.shared(item.content, question, self._since) or Standing.FIRST
+            item.claimed = self._in_flight.claim(item.content, question)
+            if not item.claimed and self._join(item.content, item, may_wait):
+                return Match.WAITING
+        return self._journal.shared(item.content, question, self._since) or Match.FIRST
 
     def settle(self, item: Item) -> list[Item]:
-        """The end of ``item`` is recorded: everybody who waited for it."""
+        """The end of ``item`` is recorded: every item that waited for it."""
         if not item.claimed:
             return []
         item.claimed = False
-        return self._twins.settle(item.content, item.key.question)
+        return self._in_flight.settle(item.content, item.key.question)
 
     def leave(self, number: int) -> None:
-        """The item of this number in the listing was placed, or need not be. May be said twice."""
+        """The item of this number in the listing was matched, or need not be. May be called twice."""
         if self._resemblance is not None:
-            self._turnstile.leave(number)
+            self._in_order.leave(number)
 
     def wake(self) -> None:
         """Lets waiting threads see that the run is over."""
-        self._twins.wake()
+        self._in_flight.wake()
 
-    def _near(self, item: Item, patient: bool) -> Standing | ItemResult | None:
-        if self._resemblance is None or item.looked_at:
-            # Whoever comes here again waited for a first that failed; it is now asked about itself.
+    def _near(self, item: Item, may_wait: bool) -> Match | ItemResult | None:
+        if self._resemblance is None or item.compared:
+            # An item that comes here again waited for a first that failed; it is now asked about itself.
             item.near = None
             return None
-        item.looked_at = True
-        sight = self._resemblance.look(item.content, item.source)
-        self._turnstile.wait(item.number)
+        item.compared = True
+        signature = self._resemblance.signature(item.content, item.source)
+        self._in_order.wait(item.number)
         with self._near_lock:
-            near = self._resemblance.first_like(item.content, item.source.name, sight)
+            near = self._resemblance.first_like(item.content, item.source.name, signature)
             if near is None:
-                item.claimed = self._twins.claim(item.content, item.key.question)
-        self._turnstile.leave(item.number)
+                item.claimed = self._in_flight.claim(item.content, item.key.question)
+        self._in_order.leave(item.number)
         if near is None:
             return None
         item.near = near
-        if self._join(near.content, item, patient):
-            return Standing.WAITING
+        if self._join(near.content, item, may_wait):
+            return Match.WAITING
         original = self._journal.shared(near.content, item.key.question, self._since)
         if original is not None and original.outcome is Outcome.DONE:
             return original
         item.near = None
         return None
 
-    def _join(self, content: str, item: Item, patient: bool) -> bool:
-        def hurried() -> bool:
-            return not patient or self._stopped()
+    def _join(self, content: str, item: Item, may_wait: bool) -> bool:
+        def stopped() -> bool:
+            return not may_wait or self._stopped()
 
-        return self._twins.join(content, item.key.question, item, hurried)
+        return self._in_flight.join(content, item.key.question, item, stopped)

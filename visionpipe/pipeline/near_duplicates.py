@@ -1,15 +1,11 @@
-"""Which pictures are near duplicates: the ways to judge it, and how a user names them.
+"""Which pictures are near duplicates: by dHash or by feature vector, and how a user names the rule.
 
-A vector is made once for the same bytes, also across runs. In memory are only the vectors that
-others are compared with, at 268 bytes each; the network and numpy are loaded when a first picture is looked
-at.
+A vector is made once for the same bytes, also across runs. Only the vectors that others are compared with
+are in memory, 268 bytes each; the network and numpy are loaded when the first picture is read.
 
 Measured with OpenCV 5.0 on 2 cores: a vector takes 28 ms (55 of processor time, 87 for a JPEG of 12 MP),
 finding the nearest of 100,000 another 7. A job of 396 photos took 22 ms an image with 4 preparers. 26 MB for
 100,000 vectors, and 60 for a network, of which there is one a core.
-
-A picture is looked at by any thread and then compared in the order of the listing with those that
-came first and were like no other; the nearest of them within the threshold is the one it shares with.
 """
 
 from __future__ import annotations
@@ -28,10 +24,52 @@ if TYPE_CHECKING:
     from visionpipe.local.likeness import VectorIndex
 
 
+DEFAULT_LIKENESS, LEAST_LIKENESS = 0.9, 0.5
 _ROUNDING = 1e-6
 
 Read = Callable[[str], bytes]
 """From a picture's path to its vector."""
+
+
+class Resemblance(Protocol):
+    """One way to judge. Thread-safe."""
+
+    def signature(self, content: str, source: Source) -> Any:
+        """What comparing needs to know of a picture; the slow part.
+
+        Raises:
+            VisionPipeError: the picture cannot be read.
+        """
+
+    def first_like(self, content: str, source: str, signature: Any) -> Near | None:
+        """The picture that this one is near to; None, and remembered as a first, where there is none.
+
+        Args:
+            content: the key of its bytes; ``source`` its name.
+            signature: what :meth:`signature` gave.
+        """
+
+
+class HashResemblance:
+    """Judges by dHash.
+
+    Args:
+        index: where firsts are kept.
+        recorded: earlier firsts, which come before; None where ``index`` has them.
+    """
+
+    def __init__(self, index: NearIndex, recorded: NearIndex | None = None) -> None:
+        self._index = index
+        self._recorded = recorded
+
+    def signature(self, content: str, source: Source) -> int:
+        from visionpipe.images.hashes import dhash
+
+        return dhash(source.location)
+
+    def first_like(self, content: str, source: str, signature: int) -> Near | None:
+        found = self._recorded.nearest(content, signature) if self._recorded is not None else None
+        return found or self._index.first_like(content, source, signature)
 
 
 class FeatureIndex:
@@ -59,11 +97,11 @@ class FeatureIndex:
         self._index: VectorIndex | None = None
         self._lock = threading.Lock()
 
-    def look(self, content: str, source: Source) -> bytes:
+    def signature(self, content: str, source: Source) -> bytes:
         """The vector of a picture, from the journal where it is known.
 
         Raises:
-            InputError, UnsupportedError: the picture cannot be looked at.
+            InputError, UnsupportedError: the picture cannot be read.
         """
         from visionpipe.local.likeness import VERSION
 
@@ -75,17 +113,17 @@ class FeatureIndex:
                 return bytes(row["vector"])
         return self._reader()(source.location)
 
-    def first_like(self, content: str, source: str, sight: bytes) -> Near | None:
+    def first_like(self, content: str, source: str, signature: bytes) -> Near | None:
         """The picture that this one is nearest to; None, and remembered as a first, where there is none."""
         with self._lock:
-            index = self._loaded(len(sight))
+            index = self._loaded(len(signature))
             if self._is_first(content):
                 return None
-            found = index.nearest(sight)
+            found = index.nearest(signature)
             near = found is not None and found[1] >= self._least - _ROUNDING
-            number = self._keep(content, source, sight, first=not near)
+            number = self._keep(content, source, signature, first=not near)
             if found is None or not near:
-                index.add(number, sight)
+                index.add(number, signature)
                 return None
             return self._near(*found)
 
@@ -145,28 +183,6 @@ def _has_table(database: Database) -> bool:
     return found is not None
 
 
-DEFAULT_LIKENESS, LEAST_LIKENESS = 0.9, 0.5
-
-
-class Resemblance(Protocol):
-    """One way to judge. Thread-safe."""
-
-    def look(self, content: str, source: Source) -> Any:
-        """What comparing needs to know of a picture; the slow part.
-
-        Raises:
-            VisionPipeError: the picture cannot be looked at.
-        """
-
-    def first_like(self, content: str, source: str, sight: Any) -> Near | None:
-        """The picture that this one is near to; None, and remembered as a first, where there is none.
-
-        Args:
-            content: the key of its bytes; ``source`` its name.
-            sight: what :meth:`look` gave.
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class Bits:
     """Near are pictures whose dHash differs in ``most`` of 64 bits."""
@@ -175,8 +191,8 @@ class Bits:
 
     def over(self, own: Database, recorded: Database | None = None) -> Resemblance:
         """Judges against what ``own`` holds and is added to it, and against ``recorded``, which stays."""
-        looks = NearIndex(own, self.most)
-        return HashResemblance(looks, None if recorded is None else NearIndex(recorded, self.most))
+        index = NearIndex(own, self.most)
+        return HashResemblance(index, None if recorded is None else NearIndex(recorded, self.most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,28 +216,6 @@ class Features:
         """As for :class:`Bits`."""
 
         return FeatureIndex(own, self.least, recorded)
-
-
-class HashResemblance:
-    """Judges by dHash.
-
-    Args:
-        looks: where firsts are kept.
-        recorded: earlier firsts, which come before; None where ``looks`` has them.
-    """
-
-    def __init__(self, looks: NearIndex, recorded: NearIndex | None = None) -> None:
-        self._looks = looks
-        self._recorded = recorded
-
-    def look(self, content: str, source: Source) -> int:
-        from visionpipe.images.hashes import dhash
-
-        return dhash(source.location)
-
-    def first_like(self, content: str, source: str, sight: int) -> Near | None:
-        found = self._recorded.nearest(content, sight) if self._recorded is not None else None
-        return found or self._looks.first_like(content, source, sight)
 
 
 def near_rule(given: int | str | None) -> Bits | Features | None:

@@ -1,8 +1,8 @@
-"""Whether the service is out of reach, or only some items fail.
+"""Tells a service out of reach from items that fail.
 
-What every item would meet ends no item. One answer shows that the service is there; from then on a
-row of failures on its side is an outage to be waited out. Where none ever came in this run, the address, the
-key's plan or the form of the requests is wrong, and the run stops.
+Once an answer has come, a row of failures on the service's side is an outage, which is waited out and ends
+no item. Where no answer ever came in this run, the address, the key's plan or the form of the requests is
+wrong, and the run stops.
 """
 
 from __future__ import annotations

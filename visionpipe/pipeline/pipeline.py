@@ -150,11 +150,11 @@ class Pipeline:
     @property
     def job(self) -> str:
         """The key of this job in its journal; exports name it."""
-        seat = self._seat()
+        setup = self._setup()
         try:
-            return seat.recipe.job
+            return setup.recipe.job
         finally:
-            seat.close()
+            setup.close()
 
     def run(self, sources: Listing, *, hand_out_kept: bool = True) -> Run:
         """A pass over ``sources``: iterate it with ``for`` or ``async for``.
@@ -195,8 +195,8 @@ class Pipeline:
         listing = Sources(sources, self._journal)
         if self._sidecar is not None:
             listing.refuse_collisions(self._sidecar)
-        seat = self._seat()
-        answerer = seat.answerer
+        setup = self._setup()
+        answerer = setup.answerer
         if count and isinstance(answerer, ClientAnswerer):
             answerer = answerer.counting()
         view = JournalView.open(self._journal)
@@ -207,11 +207,11 @@ class Pipeline:
         def close() -> None:
             private.close()
             view.close()
-            seat.close()
+            setup.close()
 
         return Plan(
             iter(listing),
-            self._screen(seat, view, 0),
+            self._triage_of(setup, view, 0),
             answerer,
             totals,
             None if self._near is None else self._near.over(private, view.database),
@@ -223,40 +223,40 @@ class Pipeline:
         listing = iter(sources)
         if self._sidecar is not None:
             sources.refuse_collisions(self._sidecar)
-        seat = self._seat()
+        setup = self._setup()
         try:
             journal = Journal(self._journal)
         except BaseException:
-            seat.close()
+            setup.close()
             raise
         try:
-            killed = journal.begin(seat.recipe)
-            crew = self._crew(seat, journal)
+            killed = journal.begin(setup.recipe)
+            context = self._run_context(setup, journal)
         except BaseException:
             journal.close()
-            seat.close()
+            setup.close()
             raise
 
         def close() -> None:
             journal.close()
-            seat.close()
+            setup.close()
 
-        return Opened(Engine(listing, crew), crew, journal, sources.repeatable, killed, close)
+        return Opened(Engine(listing, context), context, journal, sources.repeatable, killed, close)
 
-    def _crew(self, seat: JobSetup, journal: Journal) -> RunContext:
+    def _run_context(self, setup: JobSetup, journal: Journal) -> RunContext:
         limiter = self._limiter or Limiter(
-            self._concurrency, start=seat.concurrency, rpm=self._rpm, tpm=self._tpm, clock=self._clock
+            self._concurrency, start=setup.concurrency, rpm=self._rpm, tpm=self._tpm, clock=self._clock
         )
         budget = None
         if self._caps is not None:
-            budget = Budget(self._caps, self._caps.used(journal.spent(job=seat.recipe.job)))
+            budget = Budget(self._caps, self._caps.used(journal.spent(job=setup.recipe.job)))
         return RunContext(
-            answerer=seat.answerer,
+            answerer=setup.answerer,
             journal=journal,
-            screen=self._screen(seat, journal, journal.run),
+            triage=self._triage_of(setup, journal, journal.run),
             limiter=limiter,
             budget=budget,
-            judge=self._judge or self._quality_judge(seat),
+            judge=self._judge or self._quality_judge(setup),
             resemblance=self._near.over(journal.database) if self._near is not None else None,
             workers=self._concurrency,
             preparers=self._preparers,
@@ -266,24 +266,24 @@ class Pipeline:
             clock=self._clock,
         )
 
-    def _screen(self, seat: JobSetup, journal: JournalView, run: int) -> Triage:
+    def _triage_of(self, setup: JobSetup, journal: JournalView, run: int) -> Triage:
         return Triage(
             journal=journal,
-            recipe=seat.recipe,
-            render=renderer(self._prompt, seat.lang),
+            recipe=setup.recipe,
+            render=renderer(self._prompt, setup.lang),
             skip=self._skip,
             run=run,
             retry_failed=self._retry_failed,
             force=self._force,
         )
 
-    def _quality_judge(self, seat: JobSetup) -> Judge | None:
+    def _quality_judge(self, setup: JobSetup) -> Judge | None:
         # Here, because a job that takes answers as they come has no use for it.
         from visionpipe.pipeline.job_setup import judge_of_job
 
-        return judge_of_job(self._quality, self._prompt, seat.lang, self._lang)
+        return judge_of_job(self._quality, self._prompt, setup.lang, self._lang)
 
-    def _seat(self) -> JobSetup:
+    def _setup(self) -> JobSetup:
         if self._answerer is not None:
             return JobSetup.given(self._answerer, self._prompt, self._model, self._options, self._lang)
         return JobSetup.of_client(

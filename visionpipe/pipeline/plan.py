@@ -1,7 +1,6 @@
-"""What a run would do, found without sending anything: per item, and in all.
+"""What a run would do, found without sending anything, for each item and in all.
 
-The plan looks at an item exactly as the run will (the same screen, the same preparation), so what
-it says is what happens. Time is arithmetic on a stated figure, not a promise.
+An item is decided on and prepared exactly as in the run. The time is computed from a stated figure.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ class Plan:
 
     Args:
         sources: the listing.
-        screen: how items are looked at.
+        triage: decides about each item.
         answerer: prepares, and is never asked to send.
         totals: to be filled.
         resemblance: finds near duplicates; None where they are not asked for.
@@ -138,7 +137,7 @@ class Plan:
     def __init__(
         self,
         sources: Iterator[Found],
-        screen: Triage,
+        triage: Triage,
         answerer: Answerer,
         totals: PlanTotals,
         resemblance: Resemblance | None,
@@ -146,7 +145,7 @@ class Plan:
     ) -> None:
         self.totals = totals
         self._sources = sources
-        self._screen = screen
+        self._triage = triage
         self._answerer = answerer
         self._resemblance = resemblance
         self._close = close
@@ -163,31 +162,33 @@ class Plan:
             self._close()
 
     def _item(self, source: Found) -> PlanItem:
-        look = self._screen.look(source)
-        match look:
+        decision = self._triage.decide(source)
+        match decision:
             case Skipped():
-                return PlanItem(source.name, "skip", reason=look.reason)
+                return PlanItem(source.name, "skip", reason=decision.reason)
             case Kept():
-                return PlanItem(source.name, "keep", reason=look.result.outcome.value)
+                return PlanItem(source.name, "keep", reason=decision.result.outcome.value)
             case Refused():
-                return PlanItem(source.name, "refuse", failure=Failure.of(look.error))
+                return PlanItem(source.name, "refuse", failure=Failure.of(decision.error))
             case Fresh() if isinstance(source, Source):
-                return self._fresh(source, look)
+                return self._fresh(source, decision)
         raise AssertionError("only a source can be fresh")
 
-    def _fresh(self, source: Source, look: Fresh) -> PlanItem:
-        mark = hashlib.sha256(f"{look.content} {look.key.question}".encode()).digest()[:16]
-        twin = self._planned.get(mark)
-        if twin is None:
-            original = self._screen.journal.shared(look.content, look.key.question, self._screen.shared_since)
-            twin = original.source if original is not None and not self._screen.force else None
-        if twin is not None:
-            return PlanItem(source.name, "duplicate", reason=f"same bytes as {twin}")
+    def _fresh(self, source: Source, decision: Fresh) -> PlanItem:
+        mark = hashlib.sha256(f"{decision.content} {decision.key.question}".encode()).digest()[:16]
+        same = self._planned.get(mark)
+        if same is None:
+            original = self._triage.journal.shared(
+                decision.content, decision.key.question, self._triage.shared_since
+            )
+            same = original.source if original is not None and not self._triage.force else None
+        if same is not None:
+            return PlanItem(source.name, "duplicate", reason=f"same bytes as {same}")
         try:
-            near = self._near(source, look)
+            near = self._near(source, decision)
             if near is not None:
                 return PlanItem(source.name, "duplicate", reason=near.reason)
-            prepared = self._answerer.prepare(source, look.prompt)
+            prepared = self._answerer.prepare(source, decision.prompt)
         except VisionPipeError as error:
             if error.scope == "job":
                 raise
@@ -197,11 +198,11 @@ class Plan:
             source.name, "send", prepared.adjustments, prepared.size, prepared.tokens, prepared.cost
         )
 
-    def _near(self, source: Source, look: Fresh) -> Near | None:
+    def _near(self, source: Source, decision: Fresh) -> Near | None:
         if self._resemblance is None:
             return None
-        sight = self._resemblance.look(look.content, source)
-        return self._resemblance.first_like(look.content, source.name, sight)
+        signature = self._resemblance.signature(decision.content, source)
+        return self._resemblance.first_like(decision.content, source.name, signature)
 
 
 def collisions(sources: Iterable[Found], sidecar: Callable[[str], str]) -> Iterator[tuple[str, str]]:

@@ -1,8 +1,6 @@
-"""What a journal can tell: lookups by source and by content, totals, a job's results in order and its schema.
+"""What a journal tells: lookups by source and by content, totals, a job's results in order and its schema.
 
-What was written is what is read; a column holds one thing, and lists are JSON.
-
-Nothing here writes, so a plan or an export may look while a run is under way.
+Nothing here writes, so a plan or an export may read while a run is under way.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A run as its caller sees it: results one after the other, sync or async, and two ways to end it early.
 
-The rules: a result that is handed out is in the journal. Leaving the loop early drains: nothing new is begun,
-and what is being answered (and paid for) is awaited and recorded. An error that concerns every item is raised
-when the results before it have been handed out.
+A result that is handed out is in the journal. Leaving the loop early begins nothing new, and what is being
+answered (and paid for) is awaited and recorded. An error that concerns every item is raised when the results
+before it have been handed out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Opened:
     """
 
     engine: Engine
-    crew: RunContext
+    context: RunContext
     journal: Journal
     countable: bool
     maybe_billed_twice: int
@@ -202,7 +202,7 @@ class Run:
             engine.stop("stopped")
             self._drain(engine)
         except BaseException:
-            # The caller lost patience (a second Ctrl-C), or something is broken: nothing more is awaited.
+            # The caller interrupted again (a second Ctrl-C), or something is broken: nothing more is awaited.
             engine.abort()
             raise
         finally:
@@ -258,7 +258,7 @@ class Run:
 
     def _progress(self, opened: Opened) -> Progress:
         engine, tally = opened.engine, self._tally
-        state = opened.crew.limiter.state
+        state = opened.context.limiter.state
         return Progress(
             seen=engine.seen,
             listed=engine.listed,

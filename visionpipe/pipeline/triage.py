@@ -1,7 +1,7 @@
-"""Whether an item has to be asked about at all: the same look for the plan and for the run.
+"""Whether an item has to be asked about at all; the plan and the run decide it with the same code.
 
-The cheapest reason first. A name, a stat and a row of the journal settle most items of a job that
-is started again; bytes are read only where nothing is known of them, and nothing is decoded here.
+A name, a stat and a row of the journal settle most items of a job that is started again. Bytes are read only
+where nothing is known of them, and nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -62,12 +62,12 @@ class Fresh:
     read: Stat | None
 
 
-Look: TypeAlias = Skipped | Kept | Refused | Fresh
+Decision: TypeAlias = Skipped | Kept | Refused | Fresh
 
 
 @dataclass(frozen=True, slots=True)
 class Triage:
-    """How items are looked at.
+    """Decides whether items have to be asked about.
 
     Attributes:
         journal: what is recorded.
@@ -93,7 +93,7 @@ class Triage:
         """The first run whose answers may be shared with other items of the same bytes."""
         return self.run if self.force else 0
 
-    def look(self, source: Found) -> Look:
+    def decide(self, source: Found) -> Decision:
         """Decides about one item of the listing."""
         key = Key(source.name, NO_QUESTION, None)
         if isinstance(source, SkippedSource):

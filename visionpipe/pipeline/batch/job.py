@@ -4,8 +4,8 @@
     for result in batch.run("photos/"):
         print(result.source, result.caption)
 
-The rules: recipe, journal and results are those of :class:`visionpipe.pipeline.pipeline.Pipeline`, so either
-goes on with what the other has done. Whenever a run ends, by itself or by a kill, the same call goes on from
+Recipe, journal and results are those of :class:`visionpipe.pipeline.pipeline.Pipeline`, so either goes on
+with what the other has done. Whenever a run ends, by itself or by a kill, the same call goes on from
 the step it had come to: nothing is uploaded, asked or billed twice.
 """
 
@@ -121,7 +121,7 @@ class BatchRun:
             return self._reason
         if work.out_of_budget:
             return "budget"
-        return "waiting" if job.shelf.count() else None
+        return "waiting" if job.store.count() else None
 
     def _progress(self, work: Work, tally: Tally, began: float) -> Progress:
         waiting = max(0, work.seen - tally.ended)
@@ -254,7 +254,7 @@ class ProviderBatch:
     @property
     def job(self) -> str:
         """The key of this job in its journal; exports name it."""
-        return self._seat().recipe.job
+        return self._setup().recipe.job
 
     def run(self, sources: Listing, *, hand_out_kept: bool = True) -> BatchRun:
         """A pass over ``sources``: iterate it once. Every item comes out once, as its batch ends.
@@ -276,53 +276,53 @@ class ProviderBatch:
         return BatchRun(open_job, self._on_event, self._on_step, self._clock, hand_out_kept=hand_out_kept)
 
     def _open(self, listing: Sources, sleep: Callable[[float], object]) -> BatchJob:
-        seat = self._seat()
-        model = self._client.settings.model_named(seat.recipe.model)
+        setup = self._setup()
+        model = self._client.settings.model_named(setup.recipe.model)
         journal = Journal(self._journal)
         try:
-            killed = journal.begin(seat.recipe)
-            shelf = BatchStore(journal.database, seat.recipe.job)
+            killed = journal.begin(setup.recipe)
+            store = BatchStore(journal.database, setup.recipe.job)
             longest = min(MOST_LINES, model.batch_queue or MOST_LINES)
             return BatchJob(
                 client=self._client,
                 model=model,
                 sources=iter(listing),
                 journal=journal,
-                screen=self._screen(seat, journal),
-                answerer=seat.answerer,
-                shelf=shelf,
-                courier=BatchTransfer(self._client, shelf, self._folder, sleep),
+                triage=self._triage_of(setup, journal),
+                answerer=setup.answerer,
+                store=store,
+                transfer=BatchTransfer(self._client, store, self._folder, sleep),
                 limits=self._limits or BatchLimits(lines=longest),
-                judge=self._judge or judge_of_job(self._quality, self._prompt, seat.lang, self._lang),
+                judge=self._judge or judge_of_job(self._quality, self._prompt, setup.lang, self._lang),
                 schema=self._schema,
-                budget=self._budget(journal, shelf, seat.recipe.job),
+                budget=self._budget(journal, store, setup.recipe.job),
                 wait=self._wait,
                 policy=self._policy,
                 sleep=sleep,
                 killed=killed,
-                close=seat.close,
+                close=setup.close,
             )
         except BaseException:
             journal.close()
             raise
 
-    def _seat(self) -> JobSetup:
+    def _setup(self) -> JobSetup:
         return JobSetup.of_client(self._prompt, self._client, None, self._options, self._schema, self._lang)
 
-    def _screen(self, seat: JobSetup, journal: Journal) -> Triage:
+    def _triage_of(self, setup: JobSetup, journal: Journal) -> Triage:
         return Triage(
             journal=journal,
-            recipe=seat.recipe,
-            render=renderer(self._prompt, seat.lang),
+            recipe=setup.recipe,
+            render=renderer(self._prompt, setup.lang),
             skip=self._skip,
             run=journal.run,
             retry_failed=self._retry_failed,
             force=self._force,
         )
 
-    def _budget(self, journal: Journal, shelf: BatchStore, job: str) -> Budget | None:
+    def _budget(self, journal: Journal, store: BatchStore, job: str) -> Budget | None:
         if self._caps is None:
             return None
         currency = self._caps.money.currency if self._caps.money is not None else None
         used = self._caps.used(journal.spent(job=job))
-        return Budget(self._caps, used + shelf.expected(currency))
+        return Budget(self._caps, used + store.expected(currency))

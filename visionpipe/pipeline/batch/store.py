@@ -19,7 +19,7 @@ from decimal import Decimal
 
 import orjson
 
-from visionpipe.pipeline.answerer import Prepared
+from visionpipe.pipeline.answerer import PreparedItem
 from visionpipe.pipeline.budget import Amount
 from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.reading import dumped
@@ -113,7 +113,7 @@ class BatchStore:
         custom_id: str,
         key: Key,
         begun: float,
-        prepared: Prepared | None = None,
+        prepared: PreparedItem | None = None,
         cost: Money | None = None,
     ) -> None:
         """Remember an item that waits for the line ``custom_id`` of a file.

@@ -1,7 +1,7 @@
-"""Files of lines on their way: written here, uploaded, made into batches, fetched back.
+"""Moves files of lines: written here, uploaded, made into batches, fetched back.
 
-Before something is sent again after a break, the service is asked whether it has it already; an
-upload is told by its name, a batch by its input file. So no batch is made, or billed, twice.
+Before anything is sent again after a break the service is asked whether it has it already (an upload by its
+name, a batch by its input file), so no batch is made, or billed, twice.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ class BatchTransfer:
 
     Args:
         client: of an endpoint with batches.
-        shelf: where it is remembered how far each file has come.
+        store: where it is remembered how far each file has come.
         folder: for files under way; made if it is not there.
         sleep: seconds to wait before something is tried again.
     """
 
     def __init__(
-        self, client: Client, shelf: BatchStore, folder: Path, sleep: Callable[[float], object]
+        self, client: Client, store: BatchStore, folder: Path, sleep: Callable[[float], object]
     ) -> None:
         self._client = client
-        self._shelf = shelf
+        self._store = store
         self._folder = folder
         self._sleep = sleep
 
     def begin(self) -> tuple[StoredFile, BatchFile]:
         """A new file to write lines to."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        shelved = self._shelf.begin_file()
-        return shelved, BatchFile(self._folder / shelved.name)
+        stored = self._store.begin_file()
+        return stored, BatchFile(self._folder / stored.name)
 
     def upload(self, file: StoredFile, *, again: bool = False) -> bool:
         """Bring a written file to the service, and remove it here.
@@ -59,10 +59,10 @@ class BatchTransfer:
         found = self._find_upload(file) if again else None
         if found is None:
             if not path.exists():
-                self._shelf.forget(file.number)
+                self._store.forget(file.number)
                 return False
             found = self._client.files.upload(path, "batch")
-        self._shelf.uploaded(file.number, found.id)
+        self._store.uploaded(file.number, found.id)
         path.unlink(missing_ok=True)
         return True
 
@@ -85,7 +85,7 @@ class BatchTransfer:
             except RejectedRequestError:
                 if not again:
                     raise
-                self._shelf.forget(file.number)
+                self._store.forget(file.number)
                 return False
             except VisionPipeError as error:
                 if not error.retryable or tried == _TRIES:
@@ -94,7 +94,7 @@ class BatchTransfer:
                 look = True
                 self._sleep(LONG.seconds(tried, getattr(error, "retry_after", None)))
                 continue
-            self._shelf.created(file.number, batch.id)
+            self._store.created(file.number, batch.id)
             return True
         raise AssertionError("the last try returns or raises")
 
@@ -119,14 +119,14 @@ class BatchTransfer:
 
     def settle(self, file: StoredFile, batch_id: str) -> None:
         """Everything of a batch is in the journal: nothing of it is kept here."""
-        self._shelf.forget(file.number)
+        self._store.forget(file.number)
         for kind in ("output", "error"):
             self._results(batch_id, kind).unlink(missing_ok=True)
         self._leave()
 
     def drop(self, file: StoredFile) -> None:
         """A file that was being written when its run was broken off."""
-        self._shelf.forget(file.number)
+        self._store.forget(file.number)
         (self._folder / file.name).unlink(missing_ok=True)
 
     def _leave(self) -> None:

@@ -1,9 +1,8 @@
 """The steps of a run through batch files: take in what is listed, hand it in, collect until all has ended.
 
-The first who waits for a line is billed for it, whoever else waits shares its answer. Nobody is
-asked a second time within a batch, so a judge is asked as for a second answer.
-
-One thread, one file on this disk at a time, and every step in the journal before the next one.
+One thread, one file on this disk at a time, and every step in the journal before the next one. The first
+item that waits for a line is billed for it, the others share its answer. Nothing is asked a second time
+within a batch, so a judge is called as for a second answer.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from visionpipe.client.preparation import Prepared as Question
 from visionpipe.client.service.batch_calls import BatchAnswer
 from visionpipe.client.service.batch_file import BatchFile
 from visionpipe.errors import AnswerError, ServerError, UnreadableAnswerError, VisionPipeError
-from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Prepared
+from visionpipe.pipeline.answerer import Answer, Answerer, Judge, PreparedItem
 from visionpipe.pipeline.asking import not_good_enough
 from visionpipe.pipeline.batch.store import BatchStore, StoredFile, StoredLine
 from visionpipe.pipeline.batch.transfer import BatchTransfer
@@ -114,7 +113,7 @@ def lost(line: StoredLine, file: StoredFile, now: float) -> ItemResult:
 
 
 def _item(line: StoredLine) -> Item:
-    prepared = Prepared(None, adjustments=line.adjustments)
+    prepared = PreparedItem(None, adjustments=line.adjustments)
     source = Source(line.key.source, "")
     return Item(source, line.key, line.key.content or "", "", line.begun, prepared)
 
@@ -155,10 +154,10 @@ class BatchJob:
     model: ModelRecord
     sources: Iterator[Found]
     journal: Journal
-    screen: Triage
+    triage: Triage
     answerer: Answerer
-    shelf: BatchStore
-    courier: BatchTransfer
+    store: BatchStore
+    transfer: BatchTransfer
     limits: BatchLimits
     judge: Judge | None
     schema: Schema[Any] | None
@@ -187,7 +186,7 @@ class Work:
         self._splitter = Splitter(job.limits)
         self._place = -1
         self._open: tuple[StoredFile, BatchFile] | None = None
-        self._earlier = job.shelf.last_line()
+        self._earlier = job.store.last_line()
         self._expected: set[str] = set()
         self._early: set[str] = set()
         self._seen = 0
@@ -203,7 +202,7 @@ class Work:
 
     def results(self) -> Iterator[Ended]:
         """Everything from the first step to the last."""
-        for file in self._job.shelf.files():
+        for file in self._job.store.files():
             yield from self._resume(file)
         for found in self._job.sources:
             if self._stop.is_set() or self.out_of_budget:
@@ -221,35 +220,38 @@ class Work:
             self._open[1].close()
 
     def _resume(self, file: StoredFile) -> Iterator[Ended]:
-        courier = self._job.courier
+        transfer = self._job.transfer
         if file.state == "writing":
-            courier.drop(file)
-        elif file.state == "written" and courier.upload(file, again=True):
+            transfer.drop(file)
+        elif file.state == "written" and transfer.upload(file, again=True):
             yield from self._make(file.number, again=False)
         elif file.state == "uploaded":
             yield from self._make(file.number, again=True)
 
     def _take_in(self, found: Found) -> Iterator[Ended]:
         job = self._job
-        look = job.screen.look(found)
-        match look:
+        decision = job.triage.decide(found)
+        match decision:
             case Skipped(again=True) if found.name in self._early:
                 self._early.discard(found.name)  # it came out before it was listed
             case Skipped():
-                yield self._end(skipped(look.key, look.reason, look.detail), None if look.again else look)
+                yield self._end(
+                    skipped(decision.key, decision.reason, decision.detail),
+                    None if decision.again else decision,
+                )
             case Refused():
-                yield self._end(refused(look.key, look.error), look)
+                yield self._end(refused(decision.key, decision.error), decision)
             case Kept():
-                job.journal.adopt(look.key.source, look.key.question)
-                yield Ended(look.result, kept=True)
+                job.journal.adopt(decision.key.source, decision.key.question)
+                yield Ended(decision.result, kept=True)
             case Fresh() if isinstance(found, Source):
-                if look.read is not None:
-                    job.journal.note_source(found.name, found.location, look.read, look.content)
-                yield from self._add(found, look)
+                if decision.read is not None:
+                    job.journal.note_source(found.name, found.location, decision.read, decision.content)
+                yield from self._add(found, decision)
 
-    def _add(self, source: Source, look: Fresh) -> Iterator[Ended]:
-        job, key = self._job, look.key
-        waits = job.shelf.waits(key.source, key.question)
+    def _add(self, source: Source, decision: Fresh) -> Iterator[Ended]:
+        job, key = self._job, decision.key
+        waits = job.store.waits(key.source, key.question)
         if waits is not None:
             if waits > self._earlier or source.name in self._expected:
                 yield Ended(skipped(key, LISTED_TWICE))
@@ -257,18 +259,18 @@ class Work:
                 self._expected.add(source.name)
             return
         now = self._clock()
-        item = Item(source, key, look.content, look.prompt, now)
-        original = job.journal.shared(look.content, key.question, job.screen.shared_since)
+        item = Item(source, key, decision.content, decision.prompt, now)
+        original = job.journal.shared(decision.content, key.question, job.triage.shared_since)
         if original is not None:
-            yield self._end(shared(item, original, self._clock()), look)
+            yield self._end(shared(item, original, self._clock()), decision)
             return
-        identity = custom_id(look.content, key.question)
-        file = job.shelf.file_of(identity)
+        identity = custom_id(decision.content, key.question)
+        file = job.store.file_of(identity)
         if file is not None:
-            job.shelf.add(file, identity, key, now)
+            job.store.add(file, identity, key, now)
             return
         try:
-            prepared = job.answerer.prepare(source, look.prompt)
+            prepared = job.answerer.prepare(source, decision.prompt)
             cost = self._price(prepared.cost)
             if not self._affords(prepared, cost):
                 return
@@ -277,17 +279,17 @@ class Work:
             if place != self._place:
                 yield from self._ship()
                 self._place = place
-                self._open = job.courier.begin()
+                self._open = job.transfer.begin()
             assert self._open is not None, "a place belongs to an open file"
             self._open[1].add(line)
         except VisionPipeError as error:
             if error.scope == "job":
                 raise
-            yield self._end(failed(item, error, self._clock()), look)
+            yield self._end(failed(item, error, self._clock()), decision)
             return
-        job.shelf.add(self._open[0].number, identity, key, now, prepared, cost)
+        job.store.add(self._open[0].number, identity, key, now, prepared, cost)
 
-    def _question(self, prepared: Prepared) -> Question:
+    def _question(self, prepared: PreparedItem) -> Question:
         """The item's question as it stands in its line."""
         asked: Question = prepared.request
         schema = self._job.schema
@@ -302,7 +304,7 @@ class Work:
         factor = self._job.client.settings.endpoint.batch_price_factor
         return cost if cost is None or factor is None else Money(cost.amount * factor, cost.currency)
 
-    def _affords(self, prepared: Prepared, cost: Money | None) -> bool:
+    def _affords(self, prepared: PreparedItem, cost: Money | None) -> bool:
         """Whether the budget has room; what is handed in counts by its estimate."""
         budget = self._job.budget
         if budget is None:
@@ -314,27 +316,27 @@ class Work:
         budget.settle(amount, None, None)
         return True
 
-    def _end(self, result: ItemResult, look: Skipped | Refused | Fresh | None) -> Ended:
-        if look is not None:
-            self._job.journal.record(look.key, result)
+    def _end(self, result: ItemResult, decision: Skipped | Refused | Fresh | None) -> Ended:
+        if decision is not None:
+            self._job.journal.record(decision.key, result)
         return Ended(result)
 
     def _ship(self) -> Iterator[Ended]:
         """Hand the open file in."""
         if self._open is None:
             return
-        shelved, file = self._open
+        stored, file = self._open
         file.close()
         self._open, self._place = None, -1
         if not file.lines:
-            self._job.courier.drop(shelved)
+            self._job.transfer.drop(stored)
             return
-        self._job.shelf.written(shelved.number, file.lines, file.size)
-        self._report(shelved.number)
-        written = self._job.shelf.file(shelved.number)
-        if written is not None and self._job.courier.upload(written):
-            self._report(shelved.number)
-            yield from self._make(shelved.number, again=False)
+        self._job.store.written(stored.number, file.lines, file.size)
+        self._report(stored.number)
+        written = self._job.store.file(stored.number)
+        if written is not None and self._job.transfer.upload(written):
+            self._report(stored.number)
+            yield from self._make(stored.number, again=False)
 
     def _make(self, number: int, *, again: bool) -> Iterator[Ended]:
         """Make a batch of an uploaded file, once the model's queue has room for it."""
@@ -346,26 +348,26 @@ class Work:
             yield from ended
             asked += 1
             self._job.sleep(self._job.policy.seconds(asked))
-        file = self._job.shelf.file(number)
-        if file is not None and self._job.courier.create(file, again=again):
+        file = self._job.store.file(number)
+        if file is not None and self._job.transfer.create(file, again=again):
             self._report(number)
 
     def _has_room(self, number: int) -> bool:
         queue = self._job.model.batch_queue
-        files = self._job.shelf.files()
+        files = self._job.store.files()
         under_way = sum(file.lines for file in files if file.state == "created")
         wanted = sum(file.lines for file in files if file.number == number)
         return queue is None or not under_way or under_way + wanted <= queue
 
     def _collect_all(self) -> Iterator[Ended]:
         asked = 0
-        while self._job.shelf.files():
-            before = len(self._job.shelf.files())
+        while self._job.store.files():
+            before = len(self._job.store.files())
             yield from self._collect()
-            for file in self._job.shelf.files():
+            for file in self._job.store.files():
                 if file.state == "uploaded" and self._has_room(file.number):
                     yield from self._make(file.number, again=True)
-            left = len(self._job.shelf.files())
+            left = len(self._job.store.files())
             if not left or self._stop.is_set() or not self._job.wait:
                 return
             asked = 0 if left < before else asked + 1
@@ -376,13 +378,13 @@ class Work:
     def _collect(self) -> Iterator[Ended]:
         """Ask once after every batch, and read those that have ended."""
         job = self._job
-        for file in job.shelf.files():
+        for file in job.store.files():
             if file.batch_id is None:
                 continue
             try:
                 batch = job.client.batches.get(file.batch_id)
             except VisionPipeError as error:
-                if job.courier.is_gone(file, error):
+                if job.transfer.is_gone(file, error):
                     yield from self._lose(file, file.batch_id, str(error))
                     continue
                 if not error.retryable or error.scope == "job":
@@ -396,25 +398,25 @@ class Work:
 
     def _read(self, file: StoredFile, batch: BatchRecord) -> Iterator[Ended]:
         job = self._job
-        paths = job.courier.fetch(batch)
+        paths = job.transfer.fetch(batch)
         for answer in job.client.batches.read(paths, job.model.id):
-            yield from self._settle(job.shelf.waiting(file.number, answer.custom_id), answer)
+            yield from self._settle(job.store.waiting(file.number, answer.custom_id), answer)
         yield from self._close_rest(file, lambda line: no_answer(line, batch, self._clock()))
-        job.courier.settle(file, batch.id)
+        job.transfer.settle(file, batch.id)
         self._tell(BatchEvent(file.name, "collected", file.lines, batch.id))
 
     def _close_rest(self, file: StoredFile, end: Callable[[StoredLine], ItemResult]) -> Iterator[Ended]:
         """End whoever still waits for a line of a file."""
-        while left := self._job.shelf.unanswered(file.number):
+        while left := self._job.store.unanswered(file.number):
             for identity in left:
-                for line in self._job.shelf.waiting(file.number, identity):
+                for line in self._job.store.waiting(file.number, identity):
                     if not line.ended:
                         yield self._close(line, end(line))
 
     def _lose(self, file: StoredFile, batch_id: str, trouble: str) -> Iterator[Ended]:
         """The service has forgotten the batch."""
         yield from self._close_rest(file, lambda line: lost(line, file, self._clock()))
-        self._job.courier.settle(file, batch_id)
+        self._job.transfer.settle(file, batch_id)
         self._tell(BatchEvent(file.name, "lost", file.lines, batch_id, trouble))
 
     def _settle(self, lines: list[StoredLine], answer: BatchAnswer) -> Iterator[Ended]:
@@ -424,12 +426,12 @@ class Work:
         if answer.error is not None and answer.error.scope == "job":
             self.error = self.error or answer.error
             for line in lines:
-                self._job.shelf.give_up(line.number)
+                self._job.store.give_up(line.number)
             return
         first, *others = lines
         result, sent = end_of(first, answer, self._clock(), self._job.judge, self._job.schema)
         if not first.ended:
-            self._job.shelf.ending(first.number)
+            self._job.store.ending(first.number)
             self._job.journal.record(first.key, result, [sent])
             yield self._out(first, result)
         for other in others:
@@ -437,7 +439,7 @@ class Work:
                 yield self._close(other, share_of(other, result, self._clock()))
 
     def _close(self, line: StoredLine, result: ItemResult) -> Ended:
-        self._job.shelf.ending(line.number)
+        self._job.store.ending(line.number)
         self._job.journal.record(line.key, result)
         return self._out(line, result)
 
@@ -450,6 +452,6 @@ class Work:
         return Ended(result)
 
     def _report(self, number: int) -> None:
-        file = self._job.shelf.file(number)
+        file = self._job.store.file(number)
         if file is not None:
             self._tell(BatchEvent(file.name, file.state, file.lines, file.batch_id))

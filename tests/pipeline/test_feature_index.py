@@ -42,27 +42,27 @@ class Reader:
         return at_angle(float(path))
 
 
-def placed(looks: FeatureIndex, angle: str, content: str | None = None) -> Near | None:
+def placed(index: FeatureIndex, angle: str, content: str | None = None) -> Near | None:
     content = content or f"content {angle}"
-    return looks.first_like(content, f"{angle}.jpg", looks.look(content, Source(f"{angle}.jpg", angle)))
+    return index.first_like(content, f"{angle}.jpg", index.signature(content, Source(f"{angle}.jpg", angle)))
 
 
 def test_the_nearest_first_is_taken_and_who_is_near_is_no_first() -> None:
     with closing(Database(None)) as database:
-        looks = FeatureIndex(database, 0.9, read=Reader())
-        assert placed(looks, "0") is None
-        assert placed(looks, "40") is None
-        near = placed(looks, "16")
+        index = FeatureIndex(database, 0.9, read=Reader())
+        assert placed(index, "0") is None
+        assert placed(index, "40") is None
+        near = placed(index, "16")
         assert near is not None
         assert (near.content, near.source) == ("content 0", "0.jpg")
         assert near.likeness == pytest.approx(np.cos(np.radians(16)), abs=0.01)
         assert near.reason == f"looks like 0.jpg (likeness {near.likeness:.2f})"
         assert near.note == f"likeness {near.likeness:.2f} to 0.jpg"
         # 20 degrees from 40 as from 0, but 4 from 16, which counts for nothing.
-        closer = placed(looks, "22")
+        closer = placed(index, "22")
         assert closer is not None
         assert closer.source == "40.jpg"
-        assert placed(looks, "-30") is None
+        assert placed(index, "-30") is None
 
 
 @settings(deadline=None, max_examples=60)
@@ -70,9 +70,9 @@ def test_the_nearest_first_is_taken_and_who_is_near_is_no_first() -> None:
 def test_each_shares_with_the_nearest_first_there_is(angles: list[int], least: float) -> None:
     firsts: list[int] = []
     with closing(Database(None)) as database:
-        looks = FeatureIndex(database, least, read=Reader())
+        index = FeatureIndex(database, least, read=Reader())
         for angle in angles:
-            near = placed(looks, str(angle))
+            near = placed(index, str(angle))
             vector = np.frombuffer(at_angle(angle), np.int8).astype(np.float64)
             cosines = {
                 first: float(vector @ other / np.linalg.norm(vector) / np.linalg.norm(other))
@@ -90,19 +90,19 @@ def test_each_shares_with_the_nearest_first_there_is(angles: list[int], least: f
 
 def test_a_first_is_not_near_to_itself() -> None:
     with closing(Database(None)) as database:
-        looks = FeatureIndex(database, 0.9, read=Reader())
-        assert placed(looks, "0", "the bytes") is None
-        assert placed(looks, "0", "the bytes") is None
+        index = FeatureIndex(database, 0.9, read=Reader())
+        assert placed(index, "0", "the bytes") is None
+        assert placed(index, "0", "the bytes") is None
 
 
 def test_the_same_bytes_are_looked_at_once_in_all_runs(tmp_path: Path) -> None:
     reader = Reader()
     for run in range(2):
         with closing(Database(tmp_path / "j")) as database:
-            looks = FeatureIndex(database, 0.9, read=reader)
-            assert placed(looks, "0") is None
-            assert placed(looks, "5") == placed(looks, "5")
-            near = placed(looks, str(10 + run))
+            index = FeatureIndex(database, 0.9, read=reader)
+            assert placed(index, "0") is None
+            assert placed(index, "5") == placed(index, "5")
+            near = placed(index, str(10 + run))
             assert near is not None
             assert near.source == "0.jpg"
     assert reader.read == {"0": 1, "5": 1, "10": 1, "11": 1}
@@ -110,16 +110,16 @@ def test_the_same_bytes_are_looked_at_once_in_all_runs(tmp_path: Path) -> None:
 
 def test_an_open_journal_is_looked_into_and_left_as_it_is(tmp_path: Path) -> None:
     with closing(Database(tmp_path / "j")) as database:
-        looks = FeatureIndex(database, 0.9, read=Reader())
-        placed(looks, "0")
-        placed(looks, "5")
+        index = FeatureIndex(database, 0.9, read=Reader())
+        placed(index, "0")
+        placed(index, "5")
     before = (tmp_path / "j").read_bytes()
     reader = Reader()
     with closing(Database(tmp_path / "j", read_only=True)) as recorded, closing(Database(None)) as private:
-        looks = FeatureIndex(private, 0.9, recorded, reader)
-        assert placed(looks, "0") is None
-        assert placed(looks, "90") is None
-        assert [near.source for a in ("5", "8", "85") if (near := placed(looks, a))] == ["0.jpg"] * 2 + [
+        index = FeatureIndex(private, 0.9, recorded, reader)
+        assert placed(index, "0") is None
+        assert placed(index, "90") is None
+        assert [near.source for a in ("5", "8", "85") if (near := placed(index, a))] == ["0.jpg"] * 2 + [
             "90.jpg"
         ]
     assert set(reader.read) == {"90", "8", "85"}
@@ -148,9 +148,9 @@ def test_vectors_of_another_version_are_made_anew(tmp_path: Path) -> None:
         placed(FeatureIndex(database, 0.9, read=reader), "0")
         placed(FeatureIndex(database, 0.9, read=reader), "90")
         database.write(("UPDATE features SET version = version - 1 WHERE source = '0.jpg'", ()))
-        looks = FeatureIndex(database, 0.9, read=reader)
-        assert placed(looks, "1") is None
-        near = placed(looks, "0")
+        index = FeatureIndex(database, 0.9, read=reader)
+        assert placed(index, "1") is None
+        near = placed(index, "0")
         assert near is not None
         assert near.source == "1.jpg"
         assert reader.read["0"] == 2
@@ -158,8 +158,8 @@ def test_vectors_of_another_version_are_made_anew(tmp_path: Path) -> None:
 
 def test_what_cannot_be_looked_at_is_its_own_error_and_leaves_nothing() -> None:
     with closing(Database(None)) as database:
-        looks = FeatureIndex(database, 0.9, read=Reader())
+        index = FeatureIndex(database, 0.9, read=Reader())
         for _ in range(2):
             with pytest.raises(BadImageError):
-                placed(looks, "broken")
+                placed(index, "broken")
         assert database.one("SELECT 1 FROM features") is None
