@@ -14,6 +14,8 @@ its own folder and renamed when it is whole. A link stays, and the file it leads
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import os
 import stat
 import tempfile
@@ -23,7 +25,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from visionpipe.errors import OutputError, UnreadableSourceError
-from visionpipe.media import Content, MemoryContent
+from visionpipe.media import Content, FileContent, MemoryContent
 
 _FLAGS = (
     os.O_RDONLY
@@ -74,6 +76,83 @@ def read_all(descriptor: int, size: int) -> bytes:
     return b"".join(pieces)
 
 
+def found_file(path: str | os.PathLike[str], name: str | None = None) -> FileContent:
+    """The regular file at ``path`` as it is now, to be read later.
+
+    Args:
+        path: of the file.
+        name: the subject of errors; default the path.
+
+    Raises:
+        UnreadableSourceError: as :func:`open_regular`.
+    """
+    text = os.fspath(path)
+    descriptor, state = open_regular(text, name or text)
+    os.close(descriptor)
+    return FileContent(str(Path(text).absolute()), state.st_size, state.st_mtime_ns)
+
+
+def changed(name: str) -> UnreadableSourceError:
+    """The error for a file that is no longer as it was when it was probed, or that grew while it was read."""
+    return UnreadableSourceError(
+        "the file has changed since it was looked at",
+        cure="Wait until nothing writes to it, and run again.",
+        subject=name,
+        code="changed",
+        retryable=True,
+    )
+
+
+def check_unchanged(content: FileContent, name: str | None = None) -> None:
+    """Make sure that the file is still the one that was probed, without reading it.
+
+    Args:
+        content: as it was probed.
+        name: the subject of errors; default the path.
+
+    Raises:
+        UnreadableSourceError: it ``vanished``, ``changed``, or cannot be read.
+    """
+    os.close(_reopened(content, name or content.path))
+
+
+def _reopened(content: FileContent, name: str) -> int:
+    """A descriptor of the file that was probed."""
+    try:
+        descriptor, state = open_regular(content.path, name)
+    except UnreadableSourceError as error:
+        if error.code != "missing":
+            raise
+        raise UnreadableSourceError(
+            "the file is gone since it was looked at",
+            cure="Put it back, or leave it out.",
+            subject=name,
+            code="vanished",
+        ) from error
+    if (state.st_size, state.st_mtime_ns) != (content.size, content.modified_ns):
+        os.close(descriptor)
+        raise changed(name)
+    return descriptor
+
+
+@contextmanager
+def opened(content: Content, name: str | None = None) -> Iterator[io.BufferedReader | io.BytesIO]:
+    """The content open for reading.
+
+    Args:
+        content: as it was probed.
+        name: the subject of errors; default the path.
+
+    Raises:
+        UnreadableSourceError: the file ``vanished``, ``changed`` since it was probed, or cannot be read.
+    """
+    if isinstance(content, MemoryContent):
+        yield io.BytesIO(content.data)
+        return
+    with os.fdopen(_reopened(content, name or content.path), "rb") as file:
+        yield file
+
+
 def read_content(content: Content) -> bytes:
     """The encoded bytes of ``content``.
 
@@ -82,27 +161,9 @@ def read_content(content: Content) -> bytes:
     """
     if isinstance(content, MemoryContent):
         return content.data
+    descriptor = _reopened(content, content.path)
     try:
-        descriptor, state = open_regular(content.path, content.path)
-    except UnreadableSourceError as error:
-        if error.code != "missing":
-            raise
-        raise UnreadableSourceError(
-            "the file vanished after it was found",
-            cure="Put it back, or leave it out.",
-            subject=content.path,
-            code="vanished",
-        ) from error
-    try:
-        if (state.st_size, state.st_mtime_ns) != (content.size, content.modified_ns):
-            raise UnreadableSourceError(
-                "the file changed after it was looked at",
-                cure="Wait until nothing writes to it, and run again.",
-                subject=content.path,
-                code="changed",
-                retryable=True,
-            )
-        return read_all(descriptor, state.st_size)
+        return read_all(descriptor, content.size)
     except OSError as error:
         raise unreadable(error, content.path, content.path) from error
     finally:
@@ -192,6 +253,8 @@ class BufferPool:
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+_LONGEST_NAME = 255  # bytes, on nearly every file system
 
 
 @contextmanager
@@ -207,6 +270,13 @@ def output_error(path: Path, error: OSError) -> OutputError:
     """The OutputError that says what an OSError means for the output."""
     if error.errno in _FULL:
         return disk_full(path)
+    if error.errno in _BAD_NAME:
+        return OutputError(
+            f"the file system takes no such name ({error.strerror or error})",
+            cure="Choose a shorter or plainer one.",
+            subject=str(path),
+            code="bad_name",
+        )
     return OutputError(
         f"cannot be written ({error.strerror or error})",
         cure="Check the folder and its permissions, then run the same command again.",
@@ -226,8 +296,32 @@ def disk_full(path: Path) -> OutputError:
 
 def partial_path(path: Path) -> Path:
     """Where ``path`` is written until it is whole: beside it, always under the same name, so that a killed
-    run leaves one file that the next run takes over."""
-    return path.with_name(f".{path.name}.part")
+    run leaves one file that the next run takes over. The name is no longer than a file system takes."""
+    name = f".{path.name}.part"
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f".visionpipe-{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.part"
+    return path.with_name(name)
+
+
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A path to write to, for libraries that open files themselves: afterwards ``target``, or what that leads
+    to, is there whole, or the old one is untouched. Its folder is made.
+
+    Raises:
+        OutputError: the folder cannot be made, or the file cannot be put in its place.
+    """
+    target = resolve_link(target)
+    draft = partial_path(target)
+    with output_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+        with output_errors(target):
+            draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def resolve_link(path: Path) -> Path:
@@ -243,11 +337,6 @@ def resolve_link(path: Path) -> Path:
             return Path(os.path.realpath(path, strict=True))
         except FileNotFoundError:
             return Path(os.path.realpath(path))
-
-
-def draft_path(path: Path) -> Path:
-    """Where a growing output is written anew before it takes the place of ``path``."""
-    return path.with_name(f"{path.name}.rebuilding")
 
 
 def prove_folder(folder: Path) -> None:
@@ -370,6 +459,7 @@ class ReplacingFile(GrowingFile):
     def __init__(self, target: Path, *, durable: bool = True) -> None:
         self.target = resolve_link(target)
         self._durable = durable
+        self._in_place = False
         super().__init__(partial_path(self.target))
         self._unsynced = 1  # even an empty file is put on the disk before it replaces another
 
@@ -378,11 +468,12 @@ class ReplacingFile(GrowingFile):
             super().sync()
 
     def finish(self) -> None:
-        """Put the file in its place."""
-        if not self.closed:
-            self.close()
+        """Put the file in its place; again after an error, and twice is as good as once."""
+        self.close()
+        if not self._in_place:
             with output_errors(self.target):
                 self.path.replace(self.target)
+            self._in_place = True
 
 
 def replace_file(target: Path, data: bytes) -> None:

@@ -133,5 +133,5 @@ def test_files_are_read_and_a_changed_one_is_told(tmp_path: Path) -> None:
     with pytest.raises(UnreadableSourceError, match="changed"):
         read_json(Body((b'["', Base64Piece(content), b'"]')))
     path.unlink()
-    with pytest.raises(UnreadableSourceError, match="could not be read"):
+    with pytest.raises(UnreadableSourceError, match="is gone"):
         read_json(Body((b'["', Base64Piece(content), b'"]')))

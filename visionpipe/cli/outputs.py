@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import OutputError, ParameterError
-from visionpipe.files import GrowingFile, draft_path, prove_folder
+from visionpipe.files import GrowingFile, prove_folder, whole_file
 from visionpipe.pipeline.events import Event, ItemEnded, RunStarted
 from visionpipe.pipeline.listing import journal_files
 from visionpipe.pipeline.reading import recorded_results
@@ -229,9 +229,8 @@ class Outputs:
         if not self._journal.exists():
             target.unlink(missing_ok=True)
             return 0
-        draft = draft_path(target)
-        written, _ = export(self._recorded(), JsonlSink(draft, start_over=True))
-        draft.replace(target)
+        with whole_file(target) as draft:
+            written, _ = export(self._recorded(), JsonlSink(draft, start_over=True))
         return written
 
     def _recorded(self) -> Iterator[ItemResult]:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visionpipe.errors import BadVideoError, ConfigurationError, UnreadableSourceError
+from visionpipe.errors import BadVideoError, ConfigurationError
+from visionpipe.files import check_unchanged, opened
 from visionpipe.media import Content, FileContent
 from visionpipe.values import Timecode
 
@@ -110,7 +110,7 @@ def open_clip(content: Content, name: str, start_pts: int | None = None) -> Iter
         )
     source: str | io.BytesIO
     if isinstance(content, FileContent):
-        _still_the_same(content, name)
+        check_unchanged(content, name)
         source = f"file:{content.path}"
     else:
         source = io.BytesIO(content.data)
@@ -152,19 +152,6 @@ def packets(clip: OpenClip) -> Iterator[Packet]:
                 yield packet
 
 
-def _still_the_same(content: FileContent, name: str) -> None:
-    try:
-        now = Path(content.path).stat()
-    except OSError as problem:
-        raise UnreadableSourceError(
-            "the file is gone", cure="Check the path and try again.", subject=name
-        ) from problem
-    if (now.st_size, now.st_mtime_ns) != (content.size, content.modified_ns):
-        raise UnreadableSourceError(
-            "the file has changed since it was looked at", cure="Load it again.", subject=name, code="changed"
-        )
-
-
 def _unopened(content: Content, name: str) -> BadVideoError:
     """Tells a cut-off mp4 (its table of contents, at the end, is missing) from what is no video at all."""
     if head(content, 12)[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
@@ -184,10 +171,8 @@ def _unopened(content: Content, name: str) -> BadVideoError:
 
 def head(content: Content, count: int) -> bytes:
     """The first ``count`` bytes."""
-    if isinstance(content, FileContent):
-        with Path(content.path).open("rb") as file:
-            return file.read(count)
-    return content.data[:count]
+    with opened(content) as file:
+        return file.read(count)
 
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from visionpipe.clips.container import OpenClip, head, open_clip, packets, translated
 from visionpipe.clips.seeking import tolerant
-from visionpipe.errors import BadVideoError, MediaLimitError, UnreadableSourceError
-from visionpipe.media import Content, FileContent, LinkedVideo, MemoryContent, Video
+from visionpipe.errors import BadVideoError, MediaLimitError
+from visionpipe.files import found_file
+from visionpipe.media import Content, LinkedVideo, MemoryContent, Video
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -91,15 +92,7 @@ def _content(source: str | Path | bytes) -> tuple[Content, str]:
         return MemoryContent(source), "video"
     path = Path(source)
     name = path.as_posix()
-    try:
-        found = path.stat()
-    except OSError as problem:
-        raise UnreadableSourceError(
-            problem.strerror or "cannot be read", cure="Check the path and its permissions.", subject=name
-        ) from problem
-    if path.is_dir():
-        raise UnreadableSourceError("this is a folder", cure="Name one clip in it.", subject=name)
-    return FileContent(str(path.absolute()), found.st_size, found.st_mtime_ns), name
+    return found_file(path, name), name
 
 
 def _facts(clip: OpenClip, content: Content) -> Video:

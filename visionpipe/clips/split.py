@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from visionpipe.clips.container import OpenClip, open_clip, translated
 from visionpipe.clips.load import load_video
 from visionpipe.errors import MediaLimitError, UnsupportedError
+from visionpipe.files import output_errors, partial_path
 from visionpipe.media import Video
 from visionpipe.values import Adjustment, Timecode
 
@@ -144,10 +145,11 @@ class _Part:
         import av
 
         self.path = path
+        self.draft = partial_path(path)
         self.start = start
         self.bytes = 0
         self.lost = 0
-        self._out: OutputContainer = av.open(f"file:{path}", "w", format="mp4")
+        self._out: OutputContainer = av.open(f"file:{self.draft}", "w", format="mp4")
         self._tracks = {track.index: self._out.add_stream_from_template(track) for track in tracks}
 
     def write(self, packets: Sequence[Any]) -> None:
@@ -161,6 +163,11 @@ class _Part:
 
     def close(self) -> None:
         self._out.close()
+
+    def discard(self) -> None:
+        """Leave nothing of it."""
+        self._out.close()
+        self.draft.unlink(missing_ok=True)
 
 
 def _copied(video: Video, folder: Path, infix: str, budget: _Budget) -> tuple[Video, ...]:
@@ -193,9 +200,15 @@ def _copied(video: Video, folder: Path, infix: str, budget: _Budget) -> tuple[Vi
                     parts[-1].write(rest)
                 else:
                     parts[-1].write(group.packets)
-        finally:
             if parts:
                 parts[-1].close()
+        except BaseException:
+            for part in parts:
+                part.discard()
+            raise
+        for part in parts:
+            with output_errors(part.path):
+                part.draft.replace(part.path)
         origin = clip.start_pts * clip.time_base
         return tuple(
             _loaded(video, part, number, len(parts), origin, left_out) for number, part in enumerate(parts, 1)

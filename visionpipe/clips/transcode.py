@@ -16,6 +16,7 @@ from visionpipe.clips.container import open_clip, packets, translated
 from visionpipe.clips.load import load_video
 from visionpipe.clips.seeking import tolerant
 from visionpipe.errors import MediaLimitError
+from visionpipe.files import whole_file
 from visionpipe.media import Video
 from visionpipe.values import Adjustment
 
@@ -41,7 +42,19 @@ def transcode_video(video: Video, path: Path, *, below_bytes: int, max_side: int
         MediaLimitError: the clip is too long to be watchable at that size.
         BadVideoError, UnreadableSourceError: the clip cannot be read.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as draft:
+        _encode_below(video, draft, below_bytes, max_side)
+    made = load_video(path)
+    assert isinstance(made, Video)
+    detail = f"{video.width}x{video.height} -> {made.width}x{made.height}, {video.size:,} -> {made.size:,}"
+    changes = [Adjustment("re-encoded", video.name, f"{detail} bytes, H.264")]
+    if video.audio:
+        changes.append(Adjustment("dropped", video.name, "its sound"))
+    return replace(made, offset=video.offset, adjustments=(*video.adjustments, *changes))
+
+
+def _encode_below(video: Video, path: Path, below_bytes: int, max_side: int | None) -> None:
+    """Try smaller rates until the file has fewer bytes than ``below_bytes``."""
     seconds = max(video.duration_s, 0.04)
     rate = int(below_bytes * 8 * _AIM / seconds)
     for _ in range(_TRIES):
@@ -49,18 +62,10 @@ def transcode_video(video: Video, path: Path, *, below_bytes: int, max_side: int
             break
         size = _scaled(video, rate, max_side)
         _encode(video, path, rate, size)
-        made = load_video(path)
-        assert isinstance(made, Video)
-        if made.size < below_bytes:
-            detail = (
-                f"{video.width}x{video.height} -> {made.width}x{made.height}, {video.size:,} -> {made.size:,}"
-            )
-            changes = [Adjustment("re-encoded", video.name, f"{detail} bytes, H.264")]
-            if video.audio:
-                changes.append(Adjustment("dropped", video.name, "its sound"))
-            return replace(made, offset=video.offset, adjustments=(*video.adjustments, *changes))
-        rate = int(rate * below_bytes / made.size * 0.9)
-    path.unlink(missing_ok=True)
+        size_bytes = path.stat().st_size
+        if size_bytes < below_bytes:
+            return
+        rate = int(rate * below_bytes / size_bytes * 0.9)
     raise MediaLimitError(
         f"{seconds:.0f} s do not fit into {below_bytes:,} bytes at a quality worth sending",
         cure="Cut it at key frames (split), or send frames of it (frames).",

@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pybase64
 
-from visionpipe.errors import UnreadableSourceError
-from visionpipe.media import Content, MemoryContent
+from visionpipe.files import read_content
 from visionpipe.wire.http import Base64Piece, Body, FilePiece
 
 SMALL = 1024
@@ -67,7 +65,7 @@ def read_json(body: Body) -> SplicedJson:
         if isinstance(piece, bytes):
             joined += piece
         elif isinstance(piece, FilePiece):
-            joined += content_bytes(piece.content)
+            joined += read_content(piece.content)
         else:
             joined += _mark(piece, aside)
     try:
@@ -80,35 +78,8 @@ def read_json(body: Body) -> SplicedJson:
     return SplicedJson(json.loads(plain), {})
 
 
-def content_bytes(content: Content) -> bytes:
-    """The bytes of a content, read from disk where it lies there.
-
-    Raises:
-        UnreadableSourceError: the file is gone or has changed since it was probed.
-    """
-    if isinstance(content, MemoryContent):
-        return content.data
-    path = Path(content.path)
-    try:
-        data, modified_ns = path.read_bytes(), path.stat().st_mtime_ns
-    except OSError as error:
-        raise UnreadableSourceError(
-            f"the file could not be read ({error.strerror or error})",
-            cure="Check that it is still there.",
-            subject=content.path,
-        ) from error
-    if len(data) != content.size or modified_ns != content.modified_ns:
-        raise UnreadableSourceError(
-            "the file changed while it was being sent",
-            cure="Send it again when nothing writes to it.",
-            subject=content.path,
-            code="changed",
-        )
-    return data
-
-
 def _mark(piece: Base64Piece, aside: dict[str, bytes]) -> bytes:
-    data = content_bytes(piece.content)
+    data = read_content(piece.content)
     if len(data) <= SMALL:
         return _encoded(data)
     mark = f"<{secrets.token_hex(16)}>"
@@ -117,7 +88,7 @@ def _mark(piece: Base64Piece, aside: dict[str, bytes]) -> bytes:
 
 
 def _written(piece: Base64Piece | FilePiece) -> bytes:
-    data = content_bytes(piece.content)
+    data = read_content(piece.content)
     return _encoded(data) if isinstance(piece, Base64Piece) else data
 
 

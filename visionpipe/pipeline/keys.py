@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from visionpipe.errors import UnreadableSourceError
-from visionpipe.files import BufferPool, open_regular, unreadable
+from visionpipe.files import BufferPool, changed, open_regular, unreadable
 
 _buffers = BufferPool(1 << 20)
 _LINKS = ("http://", "https://")
@@ -76,13 +75,7 @@ def fingerprint(path: str) -> tuple[str, Stat]:
     finally:
         _buffers.give_back(buffer)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise UnreadableSourceError(
-            "the file changed while it was read",
-            cure="Run again when whatever writes it is done.",
-            subject=path,
-            code="changed",
-            retryable=True,
-        )
+        raise changed(path)
     return seen.hexdigest(), Stat(after.st_size, after.st_mtime_ns)
 
 

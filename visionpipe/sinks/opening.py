@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from visionpipe.errors import ParameterError
-from visionpipe.files import draft_path, partial_path
+from visionpipe.files import partial_path
 from visionpipe.sinks.csv import CsvSink
 from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.jsonl import JsonlSink
@@ -173,7 +173,7 @@ def written_files(specs: Iterable[str], sources: Iterable[str], options: SinkOpt
 
 
 def _with_drafts(kind: str, path: Path) -> Iterator[Path]:
-    yield from (path, partial_path(path), draft_path(path))
+    yield from (path, partial_path(path))
     if kind == "sqlite":
         yield from (path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))
 

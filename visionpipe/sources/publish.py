@@ -8,8 +8,6 @@ never held whole; what was put there can be taken away again.
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 import re
 import shutil
 import time
@@ -24,11 +22,10 @@ from visionpipe.errors import (
     ConfigurationError,
     ConnectionFailedError,
     ParameterError,
-    UnreadableSourceError,
     VisionPipeError,
 )
-from visionpipe.files import open_regular
-from visionpipe.media import Content, FileContent, Image, LinkedImage, LinkedVideo, MemoryContent, Video
+from visionpipe.files import opened, whole_file
+from visionpipe.media import Content, FileContent, Image, LinkedImage, LinkedVideo, Video
 
 _PIECE = 8 * 1024**2
 _NAMED_BY_CONTENT = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{2,4}")
@@ -208,11 +205,8 @@ class FolderPublisher:
         target = self._folder / name
         missing = not target.exists() or target.stat().st_size != content.size
         if missing:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            partial = self._folder / f".{name}.part"
-            with opened(content) as source, partial.open("wb") as out:
+            with whole_file(target) as draft, opened(content) as source, draft.open("wb") as out:
                 shutil.copyfileobj(source, out, _PIECE)
-            partial.replace(target)
         return Published(f"{self._base_url}/{name}", name, content.size, uploaded=missing)
 
     def remove(self, published: Published) -> None:
@@ -235,28 +229,6 @@ class FunctionPublisher:
 
     def remove(self, published: Published) -> None:
         """What the function made is the caller's to remove."""
-
-
-@contextmanager
-def opened(content: Content) -> Iterator[io.BufferedReader | io.BytesIO]:
-    """The content open for reading.
-
-    Raises:
-        UnreadableSourceError: the file is gone or has changed since it was loaded.
-    """
-    if isinstance(content, MemoryContent):
-        yield io.BytesIO(content.data)
-        return
-    descriptor, now = open_regular(content.path, content.path)
-    with os.fdopen(descriptor, "rb") as file:
-        if (now.st_size, now.st_mtime_ns) != (content.size, content.modified_ns):
-            raise UnreadableSourceError(
-                "the file has changed since it was looked at",
-                cure="Load it again.",
-                subject=content.path,
-                code="changed",
-            )
-        yield file
 
 
 def content_sha256(content: Content) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from visionpipe.errors import ConfigurationError
-from visionpipe.media import FileContent, Video
+from visionpipe.files import opened
+from visionpipe.media import Video
 from visionpipe.values import JSON
 
 _STRETCH = 1 << 20
@@ -75,14 +76,10 @@ def clip_fingerprint(video: Video) -> str:
     digest = hashlib.sha256(str(video.size).encode())
     content = video.content
     starts = (0, content.size // 2, max(0, content.size - _STRETCH))
-    if isinstance(content, FileContent):
-        with Path(content.path).open("rb") as file:
-            for start in starts:
-                file.seek(start)
-                digest.update(file.read(_STRETCH))
-    else:
+    with opened(content) as file:
         for start in starts:
-            digest.update(content.data[start : start + _STRETCH])
+            file.seek(start)
+            digest.update(file.read(_STRETCH))
     return digest.hexdigest()
 
 
