@@ -54,7 +54,8 @@ class Image:
     ``width`` and ``height`` are pixels as stored, before ``orientation`` (EXIF, 1 to 8; 1 is upright) is
     applied. ``format`` is the content's own, told from its bytes: jpeg, png, webp, gif, bmp, tiff, avif,
     heic. ``colour`` is rgb, grey, palette, cmyk or other; ``bits`` are per channel. ``alpha`` says that
-    the format carries transparency, not that any pixel is transparent.
+    the format carries transparency, not that any pixel is transparent. ``wide_gamut`` says that its header
+    names colours beyond Display P3's, which look pale where they are taken for sRGB.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Image:
     alpha: bool = False
     frames: int = 1
     adjustments: tuple[Adjustment, ...] = ()
+    wide_gamut: bool = False
 
     @property
     def size(self) -> int:
@@ -174,7 +176,7 @@ class Repair:
     ``width`` and ``height`` are the upright target in pixels; equal to the image's upright size where only
     the encoding changes. ``format`` is what to encode as, ``max_bytes`` the encoded size not to pass
     (quality, then size, give way), ``background`` what transparency is flattened on (RGB, 0 to 255),
-    ``reasons`` one word a cause: orientation, bytes, side, format, colour, bits, alpha, frames.
+    ``reasons`` one word a cause: orientation, bytes, side, format, colour, bits, alpha, gamut, frames.
     """
 
     format: str

@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visionpipe.errors import BadImageError
-from visionpipe.local.decode import Picture, decode
+from visionpipe.images.load import image_from_bytes
+from visionpipe.local.engine import Picture, to_analyse
+
+
+def decode(data: bytes, longest: int) -> Picture:
+    return to_analyse(image_from_bytes(data, "image"), longest)
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:

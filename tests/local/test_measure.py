@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from visionpipe.local.decode import decode
+from visionpipe.images.load import image_from_bytes
+from visionpipe.local.engine import to_analyse
 from visionpipe.local.measure import NAMES, measure
 from visionpipe.local.names import COLOURS
 from visionpipe.local.networks import Pixels
@@ -96,4 +97,6 @@ def test_a_figure_does_not_depend_on_the_size_of_the_file() -> None:
     small = checks(512, 32)
     large = cv2.resize(small, (1536, 1536), interpolation=cv2.INTER_NEAREST)
     png = cv2.imencode(".png", large)[1].tobytes()
-    assert measure(decode(png, 1536).pixels).sharpness == pytest.approx(measure(small).sharpness, abs=0.05)
+    assert measure(to_analyse(image_from_bytes(png, "image"), 1536).pixels).sharpness == pytest.approx(
+        measure(small).sharpness, abs=0.05
+    )

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from visionpipe.local.decode import decode
-from visionpipe.local.engine import LocalEngine
+from visionpipe.images.load import load_image
+from visionpipe.local.engine import LocalEngine, to_analyse
 from visionpipe.local.facts import TextLine
 from visionpipe.local.ocr import TextReader
+from visionpipe.media import Image
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 BLANK = np.full((32, 32, 3), 255, np.uint8)
 
 
 def test_a_page_is_read_in_order() -> None:
-    lines, hindrance = TextReader().read(decode((SAMPLES / "page.png").read_bytes(), 960).pixels)
+    page = load_image(SAMPLES / "page.png")
+    assert isinstance(page, Image)
+    lines, hindrance = TextReader().read(to_analyse(page, 960).pixels)
     assert hindrance is None
     assert lines is not None
     assert lines[0].text == "Region-based segmentation"

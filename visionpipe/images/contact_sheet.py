@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import ParameterError
-from visionpipe.images.decode import decode, decoder_errors, is_turned_by_pillow
-from visionpipe.images.pixels import plain, turn
+from visionpipe.images.decode import upright
+from visionpipe.images.pixels import WHITE
 from visionpipe.media import Image, MemoryContent
 from visionpipe.values import Adjustment
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-_WHITE = (255, 255, 255)
 _SMALLEST_CELL = 32  # pixels; below it nothing can be made out
 _QUALITY = 90
 
@@ -101,7 +100,7 @@ def _drawn(
     from PIL import ImageDraw, ImageFont
 
     across, down = cell
-    sheet = pillow.new("RGB", (columns * (across + gap) - gap, rows * (down + gap) - gap), _WHITE)
+    sheet = pillow.new("RGB", (columns * (across + gap) - gap, rows * (down + gap) - gap), WHITE)
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(line * 0.8)
     for index, (image, mark) in enumerate(zip(images, marks, strict=True)):
@@ -119,9 +118,5 @@ def _small(image: Image, width: int, height: int) -> Picture:
     across, down = image.upright_size
     scale = min(1.0, width / across, height / down)
     size = (max(1, round(across * scale)), max(1, round(down * scale)))
-    stored = (size[1], size[0]) if image.orientation >= 5 else size
-    picture = decode(image, at_least=stored)
-    with decoder_errors(image.name):
-        flat, _ = plain(picture, _WHITE)
-        shown = flat if is_turned_by_pillow(image.format) else turn(flat, image.orientation)
-        return shown.convert("RGB").resize(size, reducing_gap=2.0)
+    picture, _ = upright(image, at_least=size, background=WHITE)
+    return picture.convert("RGB").resize(size, reducing_gap=2.0)

@@ -1,4 +1,4 @@
-"""Encoded images opened with Pillow: the formats taken, what their headers say, and decoding.
+"""Encoded images decoded: the formats taken, what their headers say, and the picture a viewer sees.
 
 Pillow is given one format, the one the bytes were told to be, and whatever a decoder raises on bad
 bytes becomes a BadImageError with the decoder's words in it.
@@ -10,12 +10,25 @@ import importlib
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from visionpipe.errors import BadImageError, ConfigurationError, VisionPipeError
 from visionpipe.files import read_content
-from visionpipe.images.headers import CORRUPT_CURE, TRUNCATED_CURE, Header
+from visionpipe.images.boxes import boxes_fit, heif_facts
+from visionpipe.images.colour import CODE_POINTS
+from visionpipe.images.headers import Header, meant
+from visionpipe.images.metadata import (
+    CORRUPT_CURE,
+    ORIENTATION,
+    TRUNCATED_CURE,
+    gif_profile,
+    png_code_points,
+    xmp_orientation,
+)
+from visionpipe.images.pixels import WHITE, Colour, Step, plain, turn
+from visionpipe.images.tiff import MOST_PAGES, deep_picture, read_tiff
 from visionpipe.media import Image
 
 if TYPE_CHECKING:
@@ -42,8 +55,9 @@ _GREY = frozenset(["1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;
 _ALPHA = frozenset(["LA", "La", "PA", "RGBA", "RGBa"])
 _BITS = {"1": 1, "I": 32, "F": 32}
 
-_ORIENTATION = 0x0112
-_NEW_SUBFILE_TYPE, _DNG_VERSION, _BITS_PER_SAMPLE = 254, 50706, 258
+_ANIMATED = frozenset(["gif", "png", "webp", "avif"])
+_MOST_BLANK, _MOST_BLANK_PIXELS = 100, 100_000_000  # looked at for a frame that shows something
+_UNSEEN = 4  # of 255; what differs by no more than this shows nothing
 
 
 def open_encoded(
@@ -72,36 +86,46 @@ def open_encoded(
         return factory(io.BytesIO(data))
 
 
-def pillow_header(picture: ImageFile, data: bytes, format: str, name: str) -> Header:
-    """What Pillow read of the header of ``data``, in the sniffer's terms; size and orientation as stored.
+def foreign_header(data: bytes, format: str, name: str) -> Header:
+    """The header of an image whose format is not sniffed here; size and orientation as stored.
 
-    The header is ``complete`` where the file's own structure proves that no byte is missing.
+    It is ``complete`` where the file's own structure proves that no byte is missing.
 
     Raises:
-        BadImageError: a camera's raw file, of which Pillow would show a thumbnail only.
+        BadImageError: the header is no good, or it is a camera's raw file, of which only a thumbnail could
+            be shown.
+        ConfigurationError: as :func:`open_encoded`.
     """
+    page = read_tiff(data) if format == "tiff" else None
+    if page is not None and page.raw_photo:
+        raise BadImageError(
+            "it is a camera raw photo, and only its thumbnail could be read",
+            cure="Export it as JPEG or TIFF first.",
+            subject=name,
+            code="not_an_image",
+        )
+    if page is not None and page.deep:
+        turned, stray = meant(page.orientation)
+        header = Header(
+            format, page.width, page.height, turned, page.colour, page.bits, page.alpha, page.pages, False
+        )
+        return replace(header, stray_orientation=stray)
+    picture = open_encoded(data, format, name)
     with decoder_errors(name):
         mode = picture.mode
         width, height = picture.size
         bits = 16 if mode.startswith("I;16") else _BITS.get(mode, 8)
-        orientation = 1
-        if format == "tiff":
-            tags: Any = cast(Any, picture).tag_v2
-            if _DNG_VERSION in tags or int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1:
-                raise BadImageError(
-                    "it is a camera raw photo, and only its thumbnail could be read",
-                    cure="Export it as JPEG or TIFF first.",
-                    subject=name,
-                    code="not_an_image",
-                )
-            depths = tags.get(_BITS_PER_SAMPLE)
-            bits = max(depths) if isinstance(depths, tuple) and depths else bits
-            orientation = _valid(tags.get(_ORIENTATION, 1))
-            if orientation >= 5:  # Pillow shows the upright size before it turns the pixels
+        stated, frames = 1, 1
+        if page is not None:
+            bits, frames = page.bits, page.pages
+            stated = _stated_by_pillow(picture)
+            if page.orientation in range(5, 9):  # Pillow shows the upright size before it turns the pixels
                 width, height = height, width
         elif format == "avif":
-            orientation = _valid(picture.getexif().get(_ORIENTATION, 1))
-        frames = int(getattr(picture, "n_frames", 1)) if format in ("tiff", "avif") else 1
+            stated, bits = _heif_orientation(picture, data, format), heif_facts(data).bits
+            frames = int(getattr(picture, "n_frames", 1))
+        elif format == "heic":
+            stated, bits = _heif_orientation(picture, data, format), heif_facts(data).bits
         colour = (
             "grey"
             if mode in _GREY
@@ -114,42 +138,80 @@ def pillow_header(picture: ImageFile, data: bytes, format: str, name: str) -> He
             else "other"
         )
         alpha = mode in _ALPHA or "transparency" in picture.info
-    complete = format in ("avif", "heic") and _boxes_fit(data)
-    return Header(format, width, height, orientation, colour, bits, alpha, max(1, frames), complete)
+    complete = format in ("avif", "heic") and boxes_fit(data)
+    orientation, stray = meant(stated)
+    return Header(
+        format,
+        width,
+        height,
+        orientation,
+        colour,
+        bits,
+        alpha,
+        max(1, frames),
+        complete,
+        stray_orientation=stray,
+    )
 
 
-def _boxes_fit(data: bytes) -> bool:
-    """Whether the chain of ISO media boxes ends exactly where the file does."""
-    offset = 0
-    while offset + 8 <= len(data):
-        length = int.from_bytes(data[offset : offset + 4], "big")
-        if length == 1:
-            length = int.from_bytes(data[offset + 8 : offset + 16], "big")
-        if length == 0:
-            return True
-        if length < 8:
-            return False
-        offset += length
-    return offset == len(data)
+def _stated_by_pillow(picture: ImageFile) -> int:
+    """The orientation by which Pillow itself turns a TIFF when it is decoded, EXIF's or XMP's."""
+    found = picture.getexif().get(ORIENTATION, 1)
+    return found if isinstance(found, int) else 1
 
 
-def decode(image: Image, at_least: tuple[int, int] | None = None) -> Picture:
-    """The pixels of the first frame, in the orientation they are stored in.
+def _heif_orientation(picture: ImageFile, data: bytes, format: str) -> int:
+    """The orientation left to be applied to a HEIC or AVIF picture.
+
+    libheif obeys the transform boxes, and Pillow gives those of an AVIF as EXIF; only where there are none
+    does the orientation in EXIF or XMP count.
+    """
+    facts = heif_facts(data)
+    if facts.transformed:
+        return 1 if format == "heic" else _stated_by_pillow(picture)
+    if facts.orientation:
+        return facts.orientation
+    if format == "heic":
+        # What XMP said, which the plug-in takes out of it.
+        found = picture.info.get("original_orientation")
+        return found if isinstance(found, int) else 1
+    packet = picture.info.get("xmp")
+    return xmp_orientation(packet) if isinstance(packet, bytes) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Decoded pixels. ``turned``: upright already, else in the orientation they are stored in. ``frame``
+    counts from 0. ``steps`` are what decoding itself changed, as adjustments' kinds and details."""
+
+    picture: Picture
+    turned: bool = False
+    frame: int = 0
+    steps: tuple[Step, ...] = ()
+
+
+def decode_bytes(
+    data: bytes, format: str, name: str, at_least: tuple[int, int] | None = None, *, frames: int = 1
+) -> Decoded:
+    """The pixels of an image's first frame; of an animation, of the first that shows something.
 
     Args:
-        image: what to decode.
+        data: the whole file.
+        format: what it is.
+        name: the subject of errors.
         at_least: (width, height) in stored pixels that will do; a JPEG is then decoded at the smallest of
             1, 1/2, 1/4 and 1/8 of its size that is not below.
+        frames: how many there are.
 
     Raises:
         BadImageError: truncated or corrupt.
-        UnreadableSourceError: the file vanished or changed.
+        ConfigurationError: as :func:`open_encoded`.
     """
-    return decode_bytes(read_content(image.content), image.format, image.name, at_least)
-
-
-def decode_bytes(data: bytes, format: str, name: str, at_least: tuple[int, int] | None = None) -> Picture:
-    """As ``decode``, from bytes."""
+    page = read_tiff(data) if format == "tiff" else None
+    if page is not None and page.deep:
+        with decoder_errors(name):
+            made, step = deep_picture(data, page, name)
+            return Decoded(made, steps=(step,))
     picture = open_encoded(data, format, name)
     with decoder_errors(name):
         if at_least is not None and format == "jpeg":
@@ -157,8 +219,54 @@ def decode_bytes(data: bytes, format: str, name: str, at_least: tuple[int, int] 
             if scale > 1:
                 # Pillow takes the largest scale whose size is not below the one asked for, rounded down.
                 picture.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
+        if page is not None:
+            # Memory taken here keeps Pillow from measuring it by a ceiling that is one global of the process.
+            from PIL import Image as pillow
+
+            picture.im = pillow.new(picture.mode, (page.width, page.height)).im
+        frame = _first_shown(picture) if frames > 1 and format in _ANIMATED else 0
         picture.load()
-    return picture
+        if format in ("avif", "heic"):
+            points = heif_facts(data).code_points
+        else:
+            points = png_code_points(data) if format == "png" else None
+        if points is not None and "icc_profile" not in picture.info:
+            picture.info[CODE_POINTS] = points
+        profile = gif_profile(data) if format == "gif" else None
+        if profile is not None:
+            picture.info["icc_profile"] = profile
+    return Decoded(picture, format == "tiff", frame)
+
+
+def _first_shown(picture: ImageFile) -> int:
+    """Goes to the first frame of an animation that shows something, and says which that is.
+
+    A still picture that stands before an APNG's animation is for viewers that know no animations, and no
+    part of it. Where no frame shows anything it is the first.
+    """
+    first = 1 if getattr(picture, "default_image", False) else 0
+    budget = _MOST_BLANK_PIXELS
+    for frame in range(first, first + _MOST_BLANK):
+        budget -= picture.width * picture.height
+        try:
+            picture.seek(frame)
+            picture.load()
+        except EOFError:
+            break
+        if not _is_blank(picture):
+            return frame
+        if budget <= 0:
+            break
+    picture.seek(first)
+    return first
+
+
+def _is_blank(picture: Picture) -> bool:
+    """Whether nothing can be seen: one colour all over, or no pixel that is not transparent."""
+    red, green, blue, alpha = cast("tuple[tuple[int, int], ...]", picture.convert("RGBA").getextrema())
+    if alpha[1] == 0:
+        return True
+    return alpha[0] == alpha[1] and all(high - low <= _UNSEEN for low, high in (red, green, blue))
 
 
 def jpeg_scale(size: tuple[int, int], at_least: tuple[int, int]) -> int:
@@ -169,9 +277,84 @@ def jpeg_scale(size: tuple[int, int], at_least: tuple[int, int]) -> int:
     return 1
 
 
-def is_turned_by_pillow(format: str) -> bool:
-    """Whether decoding applies the orientation by itself."""
-    return format == "tiff"
+def decode(image: Image, at_least: tuple[int, int] | None = None) -> Decoded:
+    """As :func:`decode_bytes`, of an image value.
+
+    Raises:
+        BadImageError: truncated or corrupt.
+        UnreadableSourceError: the file vanished or changed.
+    """
+    data = read_content(image.content)
+    return decode_bytes(data, image.format, image.name, at_least, frames=image.frames)
+
+
+def upright(
+    image: Image,
+    *,
+    size: tuple[int, int] | None = None,
+    at_least: tuple[int, int] | None = None,
+    background: Colour = WHITE,
+) -> tuple[Picture, list[Step]]:
+    """What a viewer sees of ``image``: grey or RGB of 8 bits, in sRGB, opaque and upright.
+
+    Args:
+        image: anything ``load_image`` made.
+        size: (width, height) upright that it is brought to; its own, or near ``at_least``, if None.
+        at_least: (width, height) upright that will do, where ``size`` is None: a JPEG may then come smaller.
+        background: what transparency is put on, RGB of 0 to 255.
+
+    Returns:
+        The picture, and the kinds and details of what was changed, a new size aside.
+
+    Raises:
+        BadImageError: truncated or corrupt.
+        UnreadableSourceError: its file vanished or changed.
+    """
+    sideways = image.orientation >= 5
+    enough = size or at_least
+    stored = (enough[1], enough[0]) if enough is not None and sideways else enough
+    decoded = decode(image, stored)
+    steps: list[Step] = []
+    with decoder_errors(image.name):
+        if image.orientation != 1:
+            steps.append(("rotated", f"orientation {image.orientation} -> upright"))
+        if image.frames > 1:
+            steps.append(("first_frame", _frame_words(decoded.frame, image)))
+        picture = decoded.picture
+        if image.bits > 8 and not decoded.steps and not picture.mode.startswith(("I", "F")):
+            steps.append(("converted", f"{image.bits} bits -> 8 bits"))
+        steps += decoded.steps
+        full = image.upright_size if decoded.turned else (image.width, image.height)
+        target = size if decoded.turned or size is None else stored
+        reduced = picture.size != full
+        early = picture.mode in ("L", "RGB", "CMYK") and "transparency" not in picture.info
+        if early and target is not None:
+            picture = resized(picture, target, reduced=reduced)  # so that the rest has fewer pixels to do
+        picture, more = plain(picture, background)
+        steps += more
+        if target is not None:
+            picture = resized(picture, target, reduced=reduced)
+        if not decoded.turned:
+            picture = turn(picture, image.orientation)
+    return picture, steps
+
+
+def _frame_words(frame: int, image: Image) -> str:
+    more = " or more" if image.format == "tiff" and image.frames >= MOST_PAGES else ""
+    if not frame:
+        return f"the first of {image.frames}{more} frames"
+    return f"frame {frame + 1} of {image.frames}, the first of the animation that shows something"
+
+
+def resized(picture: Picture, size: tuple[int, int], *, reduced: bool) -> Picture:
+    """``picture`` at ``size``; a cheaper filter does where the decoder has ``reduced`` it close to that."""
+    if picture.size == size:
+        return picture
+    from PIL.Image import Resampling
+
+    smaller = picture.resize(size, Resampling.BICUBIC if reduced else Resampling.LANCZOS, reducing_gap=2.0)
+    smaller.info = picture.info
+    return smaller
 
 
 @contextmanager
@@ -197,7 +380,3 @@ def decoder_errors(name: str) -> Iterator[None]:
             subject=name,
             code="truncated" if cut else "corrupt",
         ) from error
-
-
-def _valid(orientation: object) -> int:
-    return orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1

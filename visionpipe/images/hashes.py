@@ -12,15 +12,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import UnsupportedError
-from visionpipe.images.decode import decode, decoder_errors, is_turned_by_pillow
+from visionpipe.images.decode import upright
 from visionpipe.images.load import load_image
-from visionpipe.images.pixels import plain, turn
 from visionpipe.media import Image
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-_WHITE = (255, 255, 255)
 _COLUMNS, _ROWS = 9, 8
 _ENOUGH = (8 * _COLUMNS, 8 * _ROWS)
 
@@ -30,7 +28,7 @@ def shown(source: str | os.PathLike[str] | bytes | Image, at_least: tuple[int, i
 
     Args:
         source: a path, encoded bytes, or an image value.
-        at_least: (width, height) in stored pixels that will do.
+        at_least: (width, height) in pixels that will do.
 
     Raises:
         InputError: it cannot be read as an image.
@@ -43,10 +41,7 @@ def shown(source: str | os.PathLike[str] | bytes | Image, at_least: tuple[int, i
             cure="Download it first, or leave near duplicates off.",
             subject=image.name,
         )
-    picture = decode(image, at_least=at_least)
-    with decoder_errors(image.name):
-        flat, _ = plain(picture, _WHITE)
-        return flat if is_turned_by_pillow(image.format) else turn(flat, image.orientation)
+    return upright(image, at_least=at_least)[0]
 
 
 def dhash(source: str | os.PathLike[str] | bytes | Image) -> int:

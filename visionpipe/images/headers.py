@@ -1,38 +1,29 @@
 """The headers of JPEG, PNG, WebP and GIF files, read without decoding a pixel.
 
 A parser asks for a few bytes at an offset. What is not in memory is read there and then, so a
-header costs one short read however large the file, unless its own structure points further.
-
-A broken or absent tag means upright; EXIF is never a reason to refuse a picture.
-
-Every segment before the scan is looked at, because EXIF may stand after the frame header; none
-is read whole.
-
-Chunk heads are walked to the last, never their contents. That finds EXIF wherever it stands and
-proves that no byte is missing; whether the pixels are sound only decoding tells.
-
-The extended header's flags say what to look for; EXIF stands last and is found by seeking.
-
-Block lengths are walked to the trailer, pixels are not decoded.
+header costs one short read however large the file, unless its own structure points further: all
+segments of a JPEG before the scan, because EXIF may stand after the frame header; the heads of all
+chunks of a PNG and a WebP, and of all blocks of a GIF, which also proves that no byte is missing.
+Whether the pixels are sound only decoding tells.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeAlias
 
-from visionpipe.errors import BadImageError
-
-ReadAt: TypeAlias = Callable[[int, int], bytes]
-"""(offset, length) -> the bytes there, fewer only at the end of the file."""
-
-TRUNCATED_CURE = "Copy or download the file again; its end is missing."
-CORRUPT_CURE = "Export or download the picture again; this copy is damaged."
-
-_STEP = 512  # a miss reads this much: a segment's or chunk's head and what usually follows it
+from visionpipe.images.metadata import (
+    PROFILE_BYTES,
+    Window,
+    is_orienting_text,
+    is_wide_code,
+    is_wider_than_p3,
+    peek_xmp_orientation,
+    png_profile,
+    read_orientation,
+    text_orientation,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +32,8 @@ class Header:
 
     ``complete`` is False where the structure leaves room for doubt (bytes after the end, an unusual
     coding), so that only decoding can tell. ``body`` is the offset of the coded pixels in bytes, 0 where
-    it was not needed.
+    it was not needed. ``scalable`` says that it can be decoded at a fraction of its size in the memory of
+    that fraction. ``stray_orientation`` is a written orientation that means nothing, else 0.
     """
 
     format: str
@@ -54,104 +46,14 @@ class Header:
     frames: int
     complete: bool = True
     body: int = 0
+    wide_gamut: bool = False
+    scalable: bool = False
+    stray_orientation: int = 0
 
 
-class Window:
-    """Bytes of one file by absolute offset.
-
-    ``head`` is what was given to begin with: loops over many small pieces look there first, because a call
-    for each piece is what costs most.
-
-    Args:
-        data: the file's first bytes, or all of them.
-        size: the whole file's size in bytes; ``len(data)`` where not given.
-        read: reads what ``data`` does not hold; not needed where ``data`` is all.
-        name: the subject of errors.
-    """
-
-    __slots__ = ("_data", "_read", "_start", "head", "name", "size")
-
-    def __init__(
-        self, data: bytes, *, size: int | None = None, read: ReadAt | None = None, name: str = "image"
-    ) -> None:
-        self.size = len(data) if size is None else size
-        self.name = name
-        self.head = data
-        self._data = data
-        self._start = 0
-        self._read = read
-
-    def peek(self, offset: int, length: int, step: int = _STEP) -> bytes:
-        """Up to ``length`` bytes at ``offset``; fewer only at the end of the file."""
-        begin = offset - self._start
-        if begin >= 0:
-            found = self._data[begin : begin + length]
-            if len(found) == length:
-                return found
-        if self._read is None:
-            return self._data[max(begin, 0) : max(begin + length, 0)]
-        if offset >= self.size:
-            return b""
-        self._data = self._read(offset, max(length, step))
-        self._start = offset
-        return self._data[:length]
-
-    def at(self, offset: int, length: int) -> bytes:
-        """Exactly ``length`` bytes at ``offset``.
-
-        Raises:
-            BadImageError: the file ends before (``truncated``).
-        """
-        found = self.peek(offset, length)
-        if len(found) != length:
-            self.truncated()
-        return found
-
-    def truncated(self) -> NoReturn:
-        raise BadImageError(
-            f"the image is cut off after {self.size:,} bytes",
-            cure=TRUNCATED_CURE,
-            subject=self.name,
-            code="truncated",
-        )
-
-    def corrupt(self, reason: str) -> NoReturn:
-        raise BadImageError(reason, cure=CORRUPT_CURE, subject=self.name, code="corrupt")
-
-
-_ORIENTATION = 0x0112
-_INTEGERS = {1: 1, 3: 2, 4: 4}  # BYTE, SHORT, LONG -> bytes
-_MOST_ENTRIES = 512
-
-
-def read_orientation(window: Window, start: int, end: int) -> int:
-    """The EXIF orientation (1 to 8) of the TIFF block that lies at ``start`` up to ``end`` (bytes)."""
-    head = window.peek(start, 8)
-    if head[:4] == b"II*\0":
-        little = True
-    elif head[:4] == b"MM\0*":
-        little = False
-    else:
-        return 1
-    if len(head) < 8:
-        return 1
-    order = "<" if little else ">"
-    directory = start + int.from_bytes(head[4:8], "little" if little else "big")
-    if directory + 2 > end:
-        return 1
-    count_bytes = window.peek(directory, 2)
-    if len(count_bytes) < 2:
-        return 1
-    (count,) = struct.unpack(order + "H", count_bytes)
-    room = max(0, (end - directory - 2) // 12)
-    entries = window.peek(directory + 2, 12 * min(count, room, _MOST_ENTRIES))
-    entries = entries[: len(entries) // 12 * 12]
-    for tag, kind, _, value in struct.iter_unpack(order + "HHI4s", entries):
-        if tag == _ORIENTATION:
-            width = _INTEGERS.get(kind, 0)
-            orientation = int.from_bytes(value[:width], "little" if little else "big")
-            return orientation if 1 <= orientation <= 8 else 1
-    return 1
+def meant(stated: int) -> tuple[int, int]:
+    """The orientation to show a picture in, and the one that was stated where that means nothing."""
+    return (stated, 0) if 1 <= stated <= 8 else (1, stated)
 
 
 END_OF_IMAGE = b"\xff\xd9"
@@ -160,7 +62,10 @@ _MOST_STEPS = 20_000  # segments, fill and stray bytes; real files have a few do
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD9)])
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ORDINARY_FRAMES = frozenset([0xC0, 0xC1, 0xC2])  # baseline, extended and progressive Huffman
+_SEQUENTIAL_FRAMES = frozenset([0xC0, 0xC1])
 _JPEG_COLOURS = {1: "grey", 3: "rgb", 4: "cmyk"}
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_ICC = b"ICC_PROFILE\0\1"  # the first of its segments
 
 
 def read_jpeg(window: Window) -> Header:
@@ -172,7 +77,8 @@ def read_jpeg(window: Window) -> Header:
     at, head = window.at, window.head
     held = len(head) - 4
     offset = 2
-    orientation = 0
+    stated = xmp = 0
+    wide = sequential = False
     frame: bytes | None = None
     ordinary = True
     for _ in range(_MOST_STEPS):
@@ -198,8 +104,14 @@ def read_jpeg(window: Window) -> Header:
         if code in _FRAMES and frame is None:
             frame = at(offset + 4, 6)
             ordinary = ordinary and code in _ORDINARY_FRAMES
-        elif code == 0xE1 and not orientation and window.peek(offset + 4, 6) == b"Exif\0\0":
-            orientation = read_orientation(window, offset + 10, offset + 2 + length)
+            sequential = code in _SEQUENTIAL_FRAMES
+        elif code == 0xE1 and not stated:
+            if window.peek(offset + 4, 6) == b"Exif\0\0":
+                stated = read_orientation(window, offset + 10, offset + 2 + length)
+            elif not xmp and window.peek(offset + 4, len(_XMP)) == _XMP:
+                xmp = offset
+        elif code == 0xE2 and window.peek(offset + 4, len(_ICC)) == _ICC:
+            wide = is_wider_than_p3(window.peek(offset + 18, min(length - 16, PROFILE_BYTES)))
         offset += 2 + length
     else:
         window.corrupt("no picture within the first segments of the JPEG")
@@ -213,25 +125,34 @@ def read_jpeg(window: Window) -> Header:
     )
     if not width or not height:
         window.corrupt(f"the JPEG says it is {width}x{height} pixels")
+    if xmp and not stated:
+        stated = peek_xmp_orientation(window, xmp + 4, int.from_bytes(at(xmp + 2, 2), "big") - 2)
+    orientation, stray = meant(stated)
     colour = _JPEG_COLOURS.get(components, "other")
     ended = window.peek(window.size - 2, 2) == END_OF_IMAGE
     return Header(
         "jpeg",
         width,
         height,
-        orientation or 1,
+        orientation,
         colour,
         bits,
         False,
         1,
         ended and ordinary and bits == 8 and colour != "other",
         offset,
+        wide,
+        sequential,
+        stray,
     )
 
 
 _MOST_PNG_CHUNKS = 200_000
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PNG_COLOURS = {0: "grey", 2: "rgb", 3: "palette", 4: "grey", 6: "rgb"}
+_TEXTS = frozenset([b"tEXt", b"zTXt", b"iTXt"])
+_KEYWORD = 22  # characters that tell the keywords wanted from all others
+_MOST_TEXTS, _MOST_TEXT = 4, 1 << 16
 _CHUNK = struct.Struct(">I4s")
 _HEADER = struct.Struct(">IIBBBBB")
 
@@ -244,9 +165,10 @@ def read_png(window: Window) -> Header:
     """
     width, height, bits, kind = _image_header(window)
     alpha = kind in (4, 6)
-    orientation = 1
+    stated = 0
+    texts: list[tuple[bytes, int, int]] = []
+    wide = coded = controlled = pixels = False
     frames = 1
-    pixels = False
     offset = 33
     at, unpack, head, size = window.at, _CHUNK.unpack_from, window.head, window.size
     held = len(head) - 8
@@ -259,9 +181,20 @@ def read_png(window: Window) -> Header:
         elif name == b"tRNS":
             alpha = True
         elif name == b"eXIf":
-            orientation = read_orientation(window, offset + 8, offset + 8 + length)
+            stated = read_orientation(window, offset + 8, offset + 8 + length)
         elif name == b"acTL" and not pixels:
             frames = max(1, int.from_bytes(at(offset + 8, 4), "big"))
+        elif name == b"fcTL":
+            # A picture before the first of these is no part of the animation.
+            frames += pixels and not controlled
+            controlled = True
+        elif name in _TEXTS:
+            if len(texts) < _MOST_TEXTS and is_orienting_text(window.peek(offset + 8, _KEYWORD)):
+                texts.append((name, offset + 8, length))
+        elif name == b"iCCP" and not coded:
+            wide = is_wider_than_p3(png_profile(window.peek(offset + 8, min(length, 2 * PROFILE_BYTES))))
+        elif name == b"cICP" and length >= 2:
+            wide, coded = is_wide_code(*at(offset + 8, 2)), True
         offset += length + 12
         if offset > size:
             window.truncated()
@@ -269,7 +202,21 @@ def read_png(window: Window) -> Header:
         window.corrupt("the PNG has no end among its first chunks")
     if not pixels:
         window.corrupt("the PNG holds no pixels")
-    return Header("png", width, height, orientation, _PNG_COLOURS[kind], bits, alpha, frames)
+    for name, start, length in texts:
+        stated = stated or text_orientation(name, window.peek(start, min(length, _MOST_TEXT)))
+    orientation, stray = meant(stated)
+    return Header(
+        "png",
+        width,
+        height,
+        orientation,
+        _PNG_COLOURS[kind],
+        bits,
+        alpha,
+        frames,
+        wide_gamut=wide,
+        stray_orientation=stray,
+    )
 
 
 def _image_header(window: Window) -> tuple[int, int, int, int]:
@@ -289,7 +236,7 @@ def _image_header(window: Window) -> tuple[int, int, int, int]:
 
 
 _MOST_WEBP_CHUNKS = 20_000
-_ANIMATED, _EXIF, _ALPHA = 0x02, 0x08, 0x10
+_ANIMATED, _XMP_FLAG, _EXIF, _ALPHA, _PROFILE = 0x02, 0x04, 0x08, 0x10, 0x20
 
 
 def read_webp(window: Window) -> Header:
@@ -337,8 +284,8 @@ def _extended(window: Window, end: int) -> Header:
     width = int.from_bytes(head[8:11], "little") + 1
     height = int.from_bytes(head[11:14], "little") + 1
     offset = 20 + _padded(int.from_bytes(head[:4], "little"))
-    frames = pictures = 0
-    orientation = 1
+    frames = pictures = stated = xmp = 0
+    wide = False
     for _ in range(_MOST_WEBP_CHUNKS):
         if offset + 8 > end:
             break
@@ -354,13 +301,27 @@ def _extended(window: Window, end: int) -> Header:
             start = offset + 8
             # Some writers keep the prefix that belongs to JPEG.
             prefix = 6 if window.peek(start, 6) == b"Exif\0\0" else 0
-            orientation = read_orientation(window, start + prefix, start + length)
+            stated = read_orientation(window, start + prefix, start + length)
+        elif name == b"XMP " and flags & _XMP_FLAG:
+            xmp = peek_xmp_orientation(window, offset + 8, length)
+        elif name == b"ICCP" and flags & _PROFILE:
+            wide = is_wider_than_p3(window.peek(offset + 8, min(length, PROFILE_BYTES)))
         offset += 8 + _padded(length)
     if not frames + pictures:
         window.corrupt("the WebP holds no picture")
     animated = bool(flags & _ANIMATED) and frames > 0
+    orientation, stray = meant(stated or xmp)
     return Header(
-        "webp", width, height, orientation, "rgb", 8, bool(flags & _ALPHA), frames if animated else 1
+        "webp",
+        width,
+        height,
+        orientation,
+        "rgb",
+        8,
+        bool(flags & _ALPHA),
+        frames if animated else 1,
+        wide_gamut=wide,
+        stray_orientation=stray,
     )
 
 

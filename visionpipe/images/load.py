@@ -21,7 +21,8 @@ from urllib.request import url2pathname
 
 from visionpipe.errors import BadImageError, ParameterError, UnreadableSourceError
 from visionpipe.files import open_regular, read_all, read_content, unreadable
-from visionpipe.images.headers import END_OF_IMAGE, TRUNCATED_CURE, Header
+from visionpipe.images.headers import END_OF_IMAGE, Header
+from visionpipe.images.metadata import TRUNCATED_CURE
 from visionpipe.images.sniff import (
     HEAD_BYTES,
     IMAGE_SUFFIXES,
@@ -37,7 +38,6 @@ from visionpipe.values import Adjustment
 if TYPE_CHECKING:
     import numpy
     import PIL.Image
-    from PIL.ImageFile import ImageFile
 
 
 _ALPHABET = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
@@ -178,12 +178,12 @@ def load_image(
         return _from_file(source, name, max_pixels)
     pillow, numpy_ = sys.modules.get("PIL.Image"), sys.modules.get("numpy")
     if pillow is not None and isinstance(source, pillow.Image):
-        from visionpipe.images.pixels import encode_picture
+        from visionpipe.images.encode import encode_picture
 
         subject = name or getattr(source, "filename", "") or "Pillow image"
         data, change = encode_picture(source, subject)
     elif numpy_ is not None and isinstance(source, numpy_.ndarray):
-        from visionpipe.images.pixels import encode_array
+        from visionpipe.images.encode import encode_array
 
         subject = name or "array"
         data, change = encode_array(source, channel_order, subject)
@@ -295,14 +295,11 @@ def _image(
     max_pixels: int,
     adjustments: tuple[Adjustment, ...],
 ) -> Image:
-    picture = None
     if header is None:
         kind = _foreign_kind(head, content.size, name)
-        from visionpipe.images.decode import open_encoded, pillow_header
+        from visionpipe.images.decode import foreign_header
 
-        data = read_content(content)
-        picture = open_encoded(data, kind.format, name)
-        header = pillow_header(picture, data, kind.format, name)
+        header = foreign_header(read_content(content), kind.format, name)
     if header.width * header.height > max_pixels:
         raise BadImageError(
             f"it says it is {header.width}x{header.height} pixels, above the ceiling of {max_pixels:,}",
@@ -311,7 +308,10 @@ def _image(
             code="bomb",
         )
     if not header.complete:
-        _settle_doubt(content, header, name, picture)
+        _settle_doubt(content, header, name)
+    if header.stray_orientation:
+        said = f"EXIF orientation {header.stray_orientation} means nothing; taken as upright"
+        adjustments = (*adjustments, Adjustment("orientation", name, said))
     return Image(
         name,
         content,
@@ -324,17 +324,14 @@ def _image(
         header.alpha,
         header.frames,
         adjustments,
+        header.wide_gamut,
     )
 
 
-def _settle_doubt(content: Content, header: Header, name: str, picture: ImageFile | None) -> None:
+def _settle_doubt(content: Content, header: Header, name: str) -> None:
     """Decode what the header leaves open, as cheaply as the format allows."""
-    from visionpipe.images.decode import decode_bytes, decoder_errors
+    from visionpipe.images.decode import decode_bytes
 
-    if picture is not None:
-        with decoder_errors(name):
-            picture.load()
-        return
     data = read_content(content)
     # Coded pixels never hold these two bytes, so without them the end is missing, even where zeros that a
     # broken download left would decode.

@@ -6,21 +6,18 @@ is decoded at the exact fraction of its size where the target is one, which cost
 
 from __future__ import annotations
 
-import io
 import math
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import MediaLimitError, ParameterError
-from visionpipe.images.decode import decode, decoder_errors, is_turned_by_pillow
-from visionpipe.images.pixels import has_transparency, plain, turn, valid_profile
+from visionpipe.images.decode import decode, decoder_errors, resized, upright
+from visionpipe.images.encode import QUALITIES, jpeg, png
+from visionpipe.images.pixels import has_transparency
 from visionpipe.media import Image, MemoryContent, Repair
 from visionpipe.values import Adjustment
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
-
-QUALITIES = (90, 82, 74, 66)
-"""JPEG qualities tried in this order where bytes are limited, before the size gives way."""
 
 _MOST_SHRINKS = 12
 _DRAWN_FORMATS = frozenset(["png", "gif", "bmp", "tiff", "ico", "psd", "ppm"])
@@ -57,24 +54,8 @@ def apply_repair(image: Image, repair: Repair) -> Image:
             cure="Both sides must be 1 or more.",
             subject=image.name,
         )
-    sideways = image.orientation >= 5
-    target = (repair.width, repair.height)
-    stored = (repair.height, repair.width) if sideways else target
-    steps: list[tuple[str, str]] = []
-
-    turned = is_turned_by_pillow(image.format)
-    picture = decode(image, at_least=stored)
+    picture, steps = upright(image, size=(repair.width, repair.height), background=repair.background)
     with decoder_errors(image.name):
-        if image.orientation != 1:
-            steps.append(("rotated", f"orientation {image.orientation} -> upright"))
-        if image.frames > 1:
-            steps.append(("first_frame", f"the first of {image.frames} frames"))
-        full = (image.width, image.height) if not turned else image.upright_size
-        picture, more = plain(picture, repair.background)
-        steps += more
-        picture = _resized(picture, target if turned else stored, reduced=picture.size != full)
-        if not turned:
-            picture = turn(picture, image.orientation)
         data, picture, wording = _encode(picture, image, repair)
     if image.upright_size != picture.size:
         before = "x".join(map(str, image.upright_size))
@@ -101,20 +82,9 @@ def has_transparent_pixels(image: Image) -> bool:
     """
     if not image.alpha:
         return False
-    picture = decode(image)
+    picture = decode(image).picture
     with decoder_errors(image.name):
         return has_transparency(picture)
-
-
-def _resized(picture: Picture, size: tuple[int, int], *, reduced: bool) -> Picture:
-    """``picture`` at ``size``; a cheaper filter does where the decoder has ``reduced`` it close to that."""
-    if picture.size == size:
-        return picture
-    from PIL.Image import Resampling
-
-    resized = picture.resize(size, Resampling.BICUBIC if reduced else Resampling.LANCZOS, reducing_gap=2.0)
-    resized.info = picture.info
-    return resized
 
 
 def _encode(picture: Picture, image: Image, repair: Repair) -> tuple[bytes, Picture, str]:
@@ -124,7 +94,7 @@ def _encode(picture: Picture, image: Image, repair: Repair) -> tuple[bytes, Pict
     for _ in range(_MOST_SHRINKS):
         data = b""
         for quality in QUALITIES if repair.format == "jpeg" else (0,):
-            data = _jpeg(picture, quality, fine) if quality else _png(picture)
+            data = jpeg(picture, quality, fine=fine) if quality else png(picture)
             if limit is None or len(data) <= limit:
                 return data, picture, f"jpeg of quality {quality}" if quality else "png"
         assert limit is not None
@@ -132,28 +102,9 @@ def _encode(picture: Picture, image: Image, repair: Repair) -> tuple[bytes, Pict
         smaller = (max(1, int(picture.width * shrink)), max(1, int(picture.height * shrink)))
         if smaller == picture.size:
             break
-        picture = _resized(picture, smaller, reduced=False)
+        picture = resized(picture, smaller, reduced=False)
     raise MediaLimitError(
         f"it cannot be brought under {limit:,} bytes",
         cure="Choose a model that takes more bytes.",
         subject=image.name,
     )
-
-
-def _jpeg(picture: Picture, quality: int, fine: bool) -> bytes:
-    out = io.BytesIO()
-    picture.save(
-        out,
-        "JPEG",
-        quality=quality,
-        subsampling=0 if fine else 2,
-        icc_profile=valid_profile(picture),
-        comment=b"",
-    )
-    return out.getvalue()
-
-
-def _png(picture: Picture) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, "PNG", icc_profile=valid_profile(picture), transparency=None)
-    return out.getvalue()

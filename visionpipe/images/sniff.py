@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from visionpipe.images.headers import Header, ReadAt, Window, read_gif, read_jpeg, read_png, read_webp
+from visionpipe.images.headers import Header, read_gif, read_jpeg, read_png, read_webp
+from visionpipe.images.metadata import ReadAt, Window
 
 HEAD_BYTES = 4096
 """How much of a file is read to tell what it is."""

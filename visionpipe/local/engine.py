@@ -10,19 +10,54 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+import cv2
+import numpy as np
+
 from visionpipe.errors import BadImageError
+from visionpipe.images.decode import upright
+from visionpipe.images.load import image_from_bytes
 from visionpipe.local.decide import objects_of, subject_of
-from visionpipe.local.decode import decode
 from visionpipe.local.facts import Facts, LocalAnswer
 from visionpipe.local.measure import measure
-from visionpipe.local.networks import NetworkPool, calls, classify, detect
+from visionpipe.local.networks import NetworkPool, Pixels, calls, classify, detect
 from visionpipe.local.ocr import TextReader
 from visionpipe.local.sentence import Language, sentence
+from visionpipe.media import Image
 
 ANALYSED_SIDE = 960
 GUESSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """``pixels`` are upright, BGR, their longer side at most what was asked; ``width`` and ``height`` are the
+    image's own, upright; ``format`` is what the bytes are; ``notes`` say what of the file means nothing."""
+
+    pixels: Pixels
+    width: int
+    height: int
+    format: str
+    notes: tuple[str, ...] = ()
+
+
+def to_analyse(image: Image, longest: int) -> Picture:
+    """What a viewer sees of ``image``, the longer side at most ``longest`` pixels.
+
+    Raises:
+        BadImageError: it is truncated or corrupt.
+    """
+    width, height = image.upright_size
+    scale = min(1.0, longest / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    shown, _ = upright(image, at_least=size)
+    pixels = np.ascontiguousarray(np.asarray(shown.convert("RGB"))[:, :, ::-1])
+    if shown.size != size:
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    notes = tuple(change.detail for change in image.adjustments if change.kind == "orientation")
+    return Picture(pixels, width, height, image.format, notes)
 
 
 class LocalEngine:
@@ -56,7 +91,7 @@ class LocalEngine:
             return self._analyse(data)
 
     def _analyse(self, data: bytes) -> Facts:
-        picture = decode(data, ANALYSED_SIDE)
+        picture = to_analyse(image_from_bytes(data, "image"), ANALYSED_SIDE)
         look = measure(picture.pixels)
         with self._pool.borrow() as networks:
             classes = classify(networks.classifier, picture.pixels)

@@ -96,6 +96,7 @@ def _reasons(image: Image, rules: ImageRules, max_side: int | None, transparent:
         "colour": image.colour == "cmyk",
         "bits": image.bits > 8,
         "alpha": transparent,
+        "gamut": image.wide_gamut,
         "bytes": rules.max_bytes is not None and image.size > rules.max_bytes,
         "side": max_side is not None and max(image.width, image.height) > max_side,
     }

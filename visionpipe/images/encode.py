@@ -1,0 +1,128 @@
+"""Pixels in memory encoded: Pillow's pictures and arrays as PNG, prepared pictures as JPEG or PNG.
+
+Lossless wherever PNG can hold it, and what it cannot hold is said. The caller's object is only read.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any, Literal
+
+from visionpipe.errors import ParameterError
+from visionpipe.images.colour import valid_profile
+from visionpipe.images.decode import decoder_errors
+from visionpipe.images.metadata import ORIENTATION
+from visionpipe.images.pixels import plain, scaled_to_eight_bits, turn
+from visionpipe.values import Adjustment
+
+if TYPE_CHECKING:
+    import numpy
+    from PIL.Image import Image as Picture
+
+QUALITIES = (90, 82, 74, 66)
+"""JPEG qualities tried in this order where bytes are limited, before the size gives way."""
+
+_PNG_MODES = frozenset(["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+_SHAPE_CURE = "Give (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); one image an array, channels last."
+
+
+def encode_picture(picture: Picture, name: str) -> tuple[bytes, tuple[Adjustment, ...]]:
+    """A Pillow image's current frame as PNG, upright.
+
+    Raises:
+        BadImageError: its file, read only now, is broken.
+    """
+    with decoder_errors(name):
+        orientation = picture.getexif().get(ORIENTATION, 1)
+        shown = turn(picture.copy(), orientation if isinstance(orientation, int) else 1)
+        said = f"Pillow {picture.mode} {shown.width}x{shown.height} -> PNG"
+        steps = [("converted", said)]
+        if shown.mode not in _PNG_MODES:
+            shown, more = plain(shown, (255, 255, 255))
+            steps += more
+        if shown.size != picture.size or (orientation in range(2, 9)):
+            steps.append(("rotated", f"orientation {orientation} -> upright"))
+        data = png(shown, quickly=True)
+    return data, tuple(Adjustment(kind, name, detail) for kind, detail in steps)
+
+
+def encode_array(
+    array: numpy.ndarray[Any, Any], channel_order: Literal["rgb", "bgr"], name: str
+) -> tuple[bytes, tuple[Adjustment, ...]]:
+    """An array's pixels as PNG of 8 bits.
+
+    Args:
+        array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); bool, uint8, uint16, or float in 0..1.
+        channel_order: of the colours; the fourth channel is alpha in both.
+        name: the subject of errors and adjustments.
+
+    Raises:
+        ParameterError: another shape or type, or floats that are not in 0..1.
+    """
+    import numpy as np
+    from PIL import Image
+
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or not array.size:
+        raise ParameterError(f"an array of shape {array.shape}", cure=_SHAPE_CURE, subject=name)
+    pixels = _array_in_eight_bits(array, name)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    order = ""
+    if pixels.ndim == 3:
+        order = f" {channel_order}"
+        if channel_order == "bgr":
+            pixels = pixels[:, :, [2, 1, 0, 3][: pixels.shape[2]]]
+    shape = "x".join(str(n) for n in array.shape)
+    detail = f"array {shape} {array.dtype}{order} -> PNG of 8 bits"
+    data = png(Image.fromarray(np.ascontiguousarray(pixels)), quickly=True)
+    return data, (Adjustment("converted", name, detail),)
+
+
+def _array_in_eight_bits(array: numpy.ndarray[Any, Any], name: str) -> numpy.ndarray[Any, Any]:
+    import numpy as np
+
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return scaled_to_eight_bits(array, full=True)[0]
+    if np.issubdtype(array.dtype, np.floating):
+        low, high = float(array.min()), float(array.max())
+        if not (low >= 0 and high <= 1):
+            raise ParameterError(
+                f"an array of {array.dtype} with values from {low:g} to {high:g}",
+                cure="Scale floats to 0..1, or convert to uint8.",
+                subject=name,
+            )
+        rounded: numpy.ndarray[Any, Any] = np.rint(array * 255)
+        return rounded.astype(np.uint8)
+    raise ParameterError(
+        f"an array of {array.dtype}", cure="Use uint8, uint16, bool, or floats in 0..1.", subject=name
+    )
+
+
+def png(picture: Picture, *, quickly: bool = False) -> bytes:
+    """``picture`` as PNG with its colour profile and no other metadata; ``quickly`` for bytes that are often
+    encoded once more to fit a model."""
+    out = io.BytesIO()
+    if quickly:
+        picture.save(out, "PNG", compress_level=1, icc_profile=valid_profile(picture))
+    else:
+        picture.save(out, "PNG", icc_profile=valid_profile(picture), transparency=None)
+    return out.getvalue()
+
+
+def jpeg(picture: Picture, quality: int, *, fine: bool) -> bytes:
+    """``picture`` (L or RGB) as JPEG with its colour profile and no other metadata; ``fine`` keeps colour at
+    full resolution, which drawn edges and text need."""
+    out = io.BytesIO()
+    picture.save(
+        out,
+        "JPEG",
+        quality=quality,
+        subsampling=0 if fine else 2,
+        icc_profile=valid_profile(picture),
+        comment=b"",
+    )
+    return out.getvalue()
