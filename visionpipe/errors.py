@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 Scope = Literal["item", "job"]
 
+DISTRIBUTION = "visionpipe-vlm"
+"""What the package index calls this library; it is imported as ``visionpipe``."""
+
 
 class Details(TypedDict, total=False):
     """What an error may say besides its reason and cure; see :class:`VisionPipeError`."""
@@ -151,6 +154,31 @@ class ConfigurationError(InputError):
 
     default_code = "configuration"
     default_scope = "job"
+
+
+def install_command(extra: str) -> str:
+    """What to type for one of the distribution's extras, such as ``parquet``."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
+def missing_extra(
+    need: str, extra: str, *, subject: str | None = None, scope: Scope = "job"
+) -> ConfigurationError:
+    """The error for an optional package that is not there.
+
+    Args:
+        need: what needs which package: ``"writing Parquet needs pyarrow"``.
+        extra: the extra of the distribution that brings it.
+        subject: the file or setting concerned.
+        scope: ``"item"`` where other items can do without it.
+    """
+    return ConfigurationError(
+        f"{need}, which is not installed",
+        cure=f"Install it: {install_command(extra)}",
+        subject=subject,
+        code="missing_extra",
+        scope=scope,
+    )
 
 
 class OutputError(InputError):

@@ -177,7 +177,7 @@ def test_a_heic_photo_without_the_extra_names_it() -> None:
 
     with pytest.raises(ConfigurationError) as caught:
         open_encoded(b"", "heic", "IMG_1.HEIC", importer=nothing_installed)
-    assert "pip install 'visionpipe[heif]'" in str(caught.value)
+    assert "pip install 'visionpipe-vlm[heif]'" in str(caught.value)
     assert caught.value.scope == "item"
 
 

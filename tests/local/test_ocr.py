@@ -43,7 +43,7 @@ def test_without_the_extra_it_says_so(missing: str) -> None:
     assert lines is None
     assert hindrance is not None
     assert missing in hindrance
-    assert "visionpipe[ocr]" in hindrance
+    assert "visionpipe-vlm[ocr]" in hindrance
     facts = LocalEngine(reader=reader).analyse((SAMPLES / "horse.png").read_bytes())
     assert facts.text is None
     assert hindrance in facts.notes

@@ -129,5 +129,5 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
         check=True,
         timeout=60,
     )
-    assert done.stdout.strip() == "pip install 'visionpipe[parquet]'"
+    assert done.stdout.strip() == "Install it: pip install 'visionpipe-vlm[parquet]'"
     assert list(tmp_path.iterdir()) == []

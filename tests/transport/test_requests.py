@@ -72,6 +72,6 @@ def test_what_is_no_proxy(kind: Kind, proxy: str) -> None:
 
 
 def test_a_socks_proxy_names_its_package() -> None:
-    with pytest.raises(ConfigurationError, match=r"httpx\[socks\]"):
+    with pytest.raises(ConfigurationError, match=r"visionpipe-vlm\[socks\]"):
         proxy_settings("socks5://p:1", installed=lambda name: None)
     assert proxy_settings("socks5://p:1", installed=lambda name: name).url.port == 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from visionpipe.errors import ConfigurationError
+from visionpipe.errors import ConfigurationError, missing_extra
 
 if TYPE_CHECKING:
     import socket
@@ -52,11 +52,7 @@ def sandbox(
     try:
         from visionpipe.sandbox.server import address, serve
     except ImportError as error:
-        raise ConfigurationError(
-            f"the sandbox needs {error.name}, which is not installed",
-            cure="Install it: pip install 'visionpipe[sandbox]'",
-            code="missing_extra",
-        ) from error
+        raise missing_extra(f"the sandbox needs {error.name}", "sandbox") from error
     from visionpipe.sandbox.options import DEFAULT_KEY, Options
     from visionpipe.sandbox.scenario import Scenario, read_scenario
     from visionpipe.sandbox.service import Service

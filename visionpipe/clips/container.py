@@ -101,7 +101,7 @@ def open_clip(content: Content, name: str, start_pts: int | None = None) -> Iter
     except ImportError as missing:
         raise ConfigurationError(
             "reading video needs PyAV, which is not installed",
-            cure="Run: pip install 'visionpipe[video]'",
+            cure="Install it: pip install av",
             subject=name,
         ) from missing
     if content.size == 0:

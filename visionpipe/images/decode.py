@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from visionpipe.errors import BadImageError, ConfigurationError, VisionPipeError
+from visionpipe.errors import BadImageError, ConfigurationError, VisionPipeError, missing_extra
 from visionpipe.files import read_content
 from visionpipe.images.boxes import boxes_fit, heif_facts
 from visionpipe.images.colour import CODE_POINTS
@@ -73,10 +73,13 @@ def open_encoded(
     try:
         factory = cast("Callable[[io.BytesIO], ImageFile]", getattr(importer(module), plugin))
     except ImportError as error:
-        extra = "pip install 'visionpipe[heif]'" if format == "heic" else "pip install --upgrade pillow"
+        if format == "heic":
+            raise missing_extra(
+                "reading HEIC needs pillow-heif", "heif", subject=name, scope="item"
+            ) from error
         raise ConfigurationError(
-            f"reading {format.upper()} needs a package that is not installed",
-            cure=f"Install it: {extra}",
+            f"this Pillow cannot read {format.upper()}",
+            cure="Install a newer one: pip install --upgrade pillow",
             subject=name,
             code="missing_extra",
             scope="item",

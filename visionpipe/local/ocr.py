@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from visionpipe.errors import install_command
 from visionpipe.local.facts import TextLine
 from visionpipe.local.networks import Pixels
 
@@ -70,7 +71,7 @@ class TextReader:
             self._importer("onnxruntime")
             package = self._importer("rapidocr")
         except ImportError as error:
-            self._hindrance = f"text was not read: {error.name or error} is missing; install visionpipe[ocr]"
+            self._hindrance = f"text was not read: {error.name or error} is missing; {install_command('ocr')}"
             return
         models = {task: _model(Path(package.__file__).parent / "models", task) for task in TASKS}
         if None in models.values():

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionpipe.errors import ConfigurationError
+from visionpipe.errors import missing_extra
 from visionpipe.files import ReplacingFile
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, Column, Value, to_row
@@ -43,9 +43,7 @@ class ParquetSink:
         try:
             import pyarrow.parquet as pq
         except ImportError as error:
-            raise ConfigurationError(
-                "writing Parquet needs pyarrow", cure="pip install 'visionpipe[parquet]'", subject=str(path)
-            ) from error
+            raise missing_extra("writing Parquet needs pyarrow", "parquet", subject=str(path)) from error
         self.path = Path(path)
         self._rows_per_group = rows_per_group
         self._rows: list[tuple[Value | list[Value], ...]] = []

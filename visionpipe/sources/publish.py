@@ -23,6 +23,7 @@ from visionpipe.errors import (
     ConnectionFailedError,
     ParameterError,
     VisionPipeError,
+    missing_extra,
 )
 from visionpipe.files import opened, whole_file
 from visionpipe.media import Content, FileContent, Image, LinkedImage, LinkedVideo, Video
@@ -94,11 +95,7 @@ class StorePublisher:
         try:
             from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
         except ImportError as missing:
-            raise ConfigurationError(
-                "publishing needs fsspec, which is not installed",
-                cure="Run: pip install 'visionpipe[publish]'",
-                subject=target,
-            ) from missing
+            raise missing_extra("publishing needs fsspec", "publish", subject=target) from missing
         try:
             self._store, self._prefix = url_to_fs(target, **(options or {}))
         except (ImportError, ValueError) as problem:

@@ -8,7 +8,7 @@
         ...
         assert sandbox.stats()["per_code"] == {"1302": 1}
 
-It needs the extra: ``pip install 'visionpipe[sandbox]'``.
+It needs the extra ``sandbox``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from visionpipe.errors import ConfigurationError
+from visionpipe.errors import missing_extra
 from visionpipe.sandbox.accounts import Limits
 from visionpipe.sandbox.options import AnswerMode, Options
 from visionpipe.sandbox.scenario import Scenario, parse_scenario
@@ -116,11 +116,7 @@ def running_sandbox(answers: AnswerMode = "saw", **options: Any) -> Iterator[San
     try:
         from visionpipe.sandbox.server import ServerThread, address, bind
     except ImportError as error:
-        raise ConfigurationError(
-            f"the sandbox needs {error.name}, which is not installed",
-            cure="Install it: pip install 'visionpipe[sandbox]'",
-            code="missing_extra",
-        ) from error
+        raise missing_extra(f"the sandbox needs {error.name}", "sandbox") from error
     service = Service(Options(answers=answers, **options))
     listener = bind()
     thread = ServerThread(service, listener)

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from visionpipe.errors import ConfigurationError, ParameterError
+from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.transport.auth import Auth
 from visionpipe.transport.redaction import redact
 from visionpipe.wire.http import HttpRequest, Timeouts
@@ -192,12 +192,7 @@ def proxy_settings(
             code="proxy",
         ) from error
     if settings.url.scheme.startswith("socks") and not installed("socksio"):
-        raise ConfigurationError(
-            "a SOCKS proxy needs an extra package",
-            cure="Run `pip install httpx[socks]`.",
-            subject=redact(proxy),
-            code="proxy",
-        )
+        raise missing_extra("a SOCKS proxy needs socksio", "socks", subject=redact(proxy))
     return settings
 
 
