@@ -29,7 +29,7 @@
     │   └── ReplyTimeoutError             no answer in time; it may have been billed
     └── AnswerError                   an answer came, and cannot be used
         ├── EmptyAnswerError              no text
-        ├── FilteredAnswerError           finish_reason "sensitive"
+        ├── FilteredAnswerError           filtered by the service, or refused by the model
         ├── InterruptedAnswerError        cut off; carries the partial reply
         └── UnreadableAnswerError         not what the protocol or the schema promises
 
@@ -340,13 +340,15 @@ class EmptyAnswerError(AnswerError):
 
 
 class FilteredAnswerError(AnswerError):
-    """The service filtered its answer (``finish_reason`` "sensitive")."""
+    """The service filtered its answer (``finish_reason`` sensitive, content_filter and their like), or the
+    model refused (``message.refusal``)."""
 
     default_code = "filtered_answer"
 
 
 class InterruptedAnswerError(AnswerError):
-    """The answer broke off: the stream was cut or stalled, or ``finish_reason`` is "network_error"."""
+    """The answer broke off: the stream was cut or stalled, or ``finish_reason`` is network_error, error or
+    abort."""
 
     default_code = "interrupted_answer"
     default_retryable = True

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from visionpipe import errors
+from visionpipe.registry.dialects import dialects
 from visionpipe.registry.records import EndpointRecord
-from visionpipe.registry.service_codes import SERVICE_CODES
-from visionpipe.wire.errors import read_error
+from visionpipe.wire.errors import asked_wait, read_error, retry_after
 from visionpipe.wire.http import HttpResponse
 
 GLM = EndpointRecord(id="glm", title="GLM", base_url="https://glm.example", unknown_model="u", dialect="glm")
@@ -19,6 +21,9 @@ OPENAI = EndpointRecord(
     unknown_model="u",
     error_hints={"mmproj": "Start the server with --mmproj and the model's projector file."},
 )
+
+
+NAMES = st.sampled_from(["error", "errors", "message", "msg", "code", "type", "detail", "metadata", "raw"])
 
 
 def refused(
@@ -61,9 +66,11 @@ def test_code_and_status_decide(
 
 
 def test_every_documented_code_has_a_reason_and_a_cure() -> None:
-    for code, meaning in SERVICE_CODES.items():
+    codes = {code: rule for rule in dialects().rules if rule.dialect == "glm" for code in rule.codes}
+    assert {"1000", "1113", "1233", "1321", "1703"} < codes.keys()
+    for code, rule in codes.items():
         error = refused(400, code)
-        assert isinstance(error, meaning.error)
+        assert type(error) is rule.error
         assert error.code == code
         assert error.cure.endswith(".")
 
@@ -124,13 +131,85 @@ def test_other_forms_of_body(body: bytes, kind: type[errors.ServiceError]) -> No
             {"retry_after": "Sun, 22 Nov 2026 10:00:30 GMT", "date": "Sun, 22 Nov 2026 10:00:00 GMT"},
             30.0,
         ),
-        ({"retry_after": "Sun, 22 Nov 2026 10:00:30 GMT"}, None),
     ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     response = HttpResponse(429, named, b'{"error":{"code":"1302"}}')
     assert read_error(response, GLM, request_id="x").retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "Sun, 22 Nov 2026 10:00:30 GMT"}, 30.0),
+        ({"retry-after": "Sun, 22 Nov 2026 09:00:00 GMT"}, 0.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"x-ratelimit-reset-tokens": "1m30.5s"}, 90.5),
+        ({"x-ratelimit-reset-tokens": "120ms"}, 0.12),
+        ({"x-ratelimit-reset-requests": "17h", "x-ratelimit-remaining-requests": "9"}, None),
+        ({"x-ratelimit-reset-requests": "8.64s", "x-ratelimit-remaining-requests": "0"}, 8.64),
+        ({"x-ratelimit-reset-requests": "2"}, 2.0),
+        ({"x-ratelimit-reset-tokens": "soon"}, None),
+    ],
+)
+def test_every_header_that_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
+    """At ten o'clock, as this machine's clock has it."""
+    now = 1_795_341_600.0
+    assert retry_after(HttpResponse(429, headers, b""), lambda: now) == seconds
+    assert retry_after(HttpResponse(200, {"x-ratelimit-reset-tokens": "6s"}, b"")) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Please try again in 6s.", 6.0),
+        ("Please try again in 1m2.5s. Visit", 62.5),
+        ("Please retry in 34.07s", 34.07),
+        ("try again in 120ms", 0.12),
+        ("Retry after 30 seconds", 30.0),
+        ("wait 2 hours", 7200.0),
+        ("try again in 5 minutes", 300.0),
+        ("try again later", None),
+        ("try again in 3 days", None),
+        ("limit 30s", None),
+    ],
+)
+def test_words_that_ask_to_wait(words: str, seconds: float | None) -> None:
+    assert asked_wait(words) == seconds
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(0, 999) | st.text(), lambda c: st.lists(c) | st.dictionaries(NAMES, c)
+    )
+)
+def test_any_json_is_an_error_that_says_something(body: object) -> None:
+    error = read_error(HttpResponse(400, {}, orjson.dumps(body)), OPENAI, request_id="x")
+    assert isinstance(error, errors.ServiceError)
+    assert ("service's message" in str(error)) == ("the service says" in error.reason)
+
+
+@given(st.binary(max_size=80), st.integers(300, 599))
+def test_any_bytes_are_an_error(body: bytes, status: int) -> None:
+    error = read_error(HttpResponse(status, {}, body), OPENAI, request_id="x")
+    assert error.status == status
+    assert error.cure.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://u:p@new.example/v1/chat/completions?key=k#f", "https://new.example/v1"),
+        ("/v2/chat/completions", "/v2/chat/completions"),
+        ("https://new.example:99999/", "HTTP 302"),
+    ],
+)
+def test_a_redirect_names_its_target(location: str, shown: str) -> None:
+    error = read_error(HttpResponse(302, {"location": location}, b""), OPENAI, request_id="x")
+    assert type(error) is errors.AccessError
+    assert shown in str(error)
+    assert "u:p" not in str(error) and "key=" not in str(error)
 
 
 def test_a_known_symptom_brings_its_own_cure_and_is_not_retried() -> None:

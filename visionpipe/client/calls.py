@@ -123,7 +123,13 @@ class Calls:
 
     def _refusal(self, response: HttpResponse, request_id: str) -> ServiceError:
         settings = self.settings
-        return read_error(response, settings.endpoint, request_id=request_id, key=settings.api_key)
+        return read_error(
+            response,
+            settings.endpoint,
+            request_id=request_id,
+            key=settings.api_key,
+            model=settings.model.id,
+        )
 
     def _context(self, request: Request, model: ModelRecord) -> ReadingContext:
         return ReadingContext(request, model, self.settings.endpoint, self.settings.api_key)

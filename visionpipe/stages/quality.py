@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias
 
 from visionpipe.prompts.presets import Checks, Language, Preset
+from visionpipe.registry.dialects import dialects
 from visionpipe.stages.refusal import refusal, without_quotations
 from visionpipe.values import JSON, Note
 
@@ -97,7 +98,7 @@ def assess(
         lang: the language asked for; None where any will do.
     """
     notes: list[Note] = []
-    if finish_reason == "length":
+    if dialects().ending(finish_reason) == "cut":
         notes.append(Note("truncated", "the answer ends at max_tokens"))
     if not reply_text.strip():
         if reasoning.strip():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-MASK = "***"
+from visionpipe.wire.secrets import MASK, masked
 
 _AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic|token)(\s+|%20)[\w.~+/=%-]{6,}")
 _USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@]+@")
@@ -18,9 +18,7 @@ _QUERY = re.compile(r"(?i)([?&](?:api[_-]?key|key|token|access_token|secret|sign
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """``text`` with the given secrets, authorization values, and credentials in URLs masked."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if secret:
-            text = text.replace(secret, MASK)
+    text = masked(text, secrets)
     text = _AUTHORIZATION.sub(rf"\1 {MASK}", text)
     text = _USERINFO.sub(rf"\1{MASK}@", text)
     return _QUERY.sub(rf"\1{MASK}", text)

@@ -18,6 +18,7 @@ from visionpipe.errors import (
     InterruptedAnswerError,
     UnreadableAnswerError,
 )
+from visionpipe.registry.dialects import dialects
 from visionpipe.registry.estimates import estimate_cost
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.reply import Reply, Source
@@ -27,6 +28,7 @@ from visionpipe.values import Money, Note, Usage
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import strip_markup
 
+_LONGEST_SAYING = 500
 _MOST_TOKENS = 2**53
 """A number from here on, or below 0, is no count; a journal could not hold it."""
 
@@ -59,7 +61,12 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
     told = error_in(answer)
     if told is not None:
         raise service_error(
-            *told, status=None, endpoint=context.endpoint, request_id=answered.request_id, key=context.key
+            *told,
+            status=None,
+            endpoint=context.endpoint,
+            request_id=answered.request_id,
+            key=context.key,
+            model=context.request.model,
         )
     choice = first_choice(answer, answered)
     message = choice.get("message")
@@ -67,7 +74,8 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
         raise unreadable("the answer's first choice has no message", answered)
     return finish_reply(
         text=content_text(message.get("content")),
-        reasoning=content_text(message.get("reasoning_content")),
+        reasoning=reasoning_text(message),
+        refusal=content_text(message.get("refusal")),
         tool_calls=read_tool_calls(message.get("tool_calls")),
         finish_reason=str(choice.get("finish_reason") or ""),
         answer=answer,
@@ -85,11 +93,13 @@ def finish_reply(
     answer: Mapping[str, Any],
     context: ReadingContext,
     answered: Answered,
+    refusal: str = "",
     broken: str = "",
 ) -> Reply:
     """The last step of reading, alike for whole and streamed answers: tell markup from text, count the
-    cost, and judge whether there is an answer at all. ``broken``: how the connection ended behind a stream
-    that was complete."""
+    cost, and judge whether there is an answer at all. ``refusal``: the model's words in place of an answer,
+    where the service tells them apart; ``broken``: how the connection ended behind a stream that was
+    complete."""
     stripped = strip_markup(text)
     thought = "\n".join(part for part in (reasoning, stripped.reasoning) if part)
     usage = read_usage(answer.get("usage"))
@@ -110,38 +120,57 @@ def finish_reply(
         raw=answer,
         sources=read_sources(answer.get("web_search")),
     )
-    problem = _problem(reply)
+    problem = _problem(reply, refusal)
     if problem is not None:
         raise problem
     return reply
 
 
-def _problem(reply: Reply) -> AnswerError | None:
-    match reply.finish_reason:
-        case "sensitive":
-            return FilteredAnswerError(
-                "the service filtered the answer as sensitive",
-                cure="Leave this item out, or change the prompt.",
-                request_id=reply.request_id,
-                reply=reply,
-            )
-        case "network_error":
-            return InterruptedAnswerError(
-                "the service broke off its answer (finish_reason network_error)",
-                cure="Try again.",
-                request_id=reply.request_id,
-                reply=reply,
-            )
+def _problem(reply: Reply, refusal: str) -> AnswerError | None:
+    """Why there is no answer; None where there is one."""
+    ending = dialects().ending(reply.finish_reason)
+    if refusal.strip() or ending == "filtered":
+        said = f"the model refused to answer (it says: {refusal.strip()[:_LONGEST_SAYING]})"
+        return FilteredAnswerError(
+            said
+            if refusal.strip()
+            else f"the service filtered the answer (finish_reason {reply.finish_reason})",
+            cure="Leave this item out, or change the prompt.",
+            request_id=reply.request_id,
+            reply=reply,
+        )
+    if ending == "broken":
+        why = _said_in_choice(reply.raw)
+        return InterruptedAnswerError(
+            f"the service broke off its answer (finish_reason {reply.finish_reason}{why})",
+            cure="Try again.",
+            request_id=reply.request_id,
+            reply=reply,
+        )
     if reply.text.strip() or reply.tool_calls:
         return None
-    cut = reply.finish_reason in {"length", "model_context_window_exceeded"}
+    cut, thought = ending == "cut", len(reply.reasoning.strip())
+    reason = "the model used up its output without writing an answer" if cut else "the model wrote no answer"
+    if thought:
+        only = f"the model wrote only its thinking ({thought:,} characters) and no answer"
+        reason = f"{only}, and used up its output" if cut else only
     return EmptyAnswerError(
-        "the model used up its output without writing an answer" if cut else "the model wrote no answer",
-        cure="Raise max_tokens, or turn thinking off." if cut else "Try again, or change the prompt.",
+        reason,
+        cure="Raise max_tokens, or turn thinking off."
+        if cut or thought
+        else "Try again, or change the prompt.",
         request_id=reply.request_id,
         retryable=not cut,
         reply=reply,
     )
+
+
+def _said_in_choice(answer: Mapping[str, Any]) -> str:
+    """What a gateway says beside a choice that its provider broke off."""
+    choices = answer.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    told = error_in(choice) if isinstance(choice, dict) and choice.get("error") else None
+    return f"; the service says: {told.message[:_LONGEST_SAYING]}" if told and told.message else ""
 
 
 def _notes(
@@ -150,7 +179,7 @@ def _notes(
     notes = []
     if local:
         notes.append(Note("local", "local analysis by the embedded engine; nothing left this machine"))
-    if finish_reason in {"length", "model_context_window_exceeded"}:
+    if dialects().ending(finish_reason) == "cut":
         notes.append(Note("truncated", f"cut off by the service (finish_reason {finish_reason})"))
     if broken:
         notes.append(Note("stream_end", f"the answer is complete, but its stream was not closed: {broken}"))
@@ -173,6 +202,12 @@ def content_text(content: Any) -> str:
     if isinstance(content, list):
         return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     return ""
+
+
+def reasoning_text(message: Mapping[str, Any]) -> str:
+    """A message's thinking, or that of a streamed piece of one: ``reasoning_content``, or ``reasoning`` as
+    vLLM, Ollama and OpenRouter say. Where both stand there they hold the same."""
+    return content_text(message.get("reasoning_content")) or content_text(message.get("reasoning"))
 
 
 def read_tool_calls(calls: Any) -> tuple[ToolCall, ...]:
@@ -209,9 +244,14 @@ def read_usage(usage: Any) -> Usage | None:
 
     def count(source: Any, name: str) -> int:
         value = source.get(name) if isinstance(source, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS:
-            return value
-        return 0
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            return 0
+        try:
+            # Some servers count in floats, or in texts.
+            number = float(value)
+        except (ValueError, OverflowError):
+            return 0
+        return round(number) if 0 <= number < _MOST_TOKENS else 0
 
     return Usage(
         prompt_tokens=count(usage, "prompt_tokens"),

@@ -25,6 +25,7 @@ from visionpipe.wire.reply import (
     first_choice,
     read_reply,
     read_usage,
+    reasoning_text,
 )
 from visionpipe.wire.sse import SseParser
 
@@ -60,6 +61,7 @@ class StreamReader:
         self._text: list[str] = []
         self._filter = MarkupFilter()
         self._reasoning: list[str] = []
+        self._refusal: list[str] = []
         self._calls: dict[int, _CallInProgress] = {}
         self._finish_reason = ""
         self._last: dict[str, Any] = {}
@@ -172,6 +174,7 @@ class StreamReader:
                 endpoint=self._context.endpoint,
                 request_id=self._answered.request_id,
                 key=self._context.key,
+                model=self._context.request.model,
             )
             if not any(self._text):
                 raise refused
@@ -194,7 +197,8 @@ class StreamReader:
         delta = choices[0].get("delta")
         if not isinstance(delta, dict):
             return ""
-        self._reasoning.append(content_text(delta.get("reasoning_content")))
+        self._reasoning.append(reasoning_text(delta))
+        self._refusal.append(content_text(delta.get("refusal")))
         self._take_calls(delta.get("tool_calls"))
         text = content_text(delta.get("content"))
         self._text.append(text)
@@ -223,6 +227,7 @@ class StreamReader:
         return finish_reply(
             text="".join(self._text),
             reasoning="".join(self._reasoning),
+            refusal="".join(self._refusal),
             tool_calls=self._tool_calls(),
             finish_reason=self._finish_reason,
             answer=self._last,
