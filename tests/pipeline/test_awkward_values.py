@@ -17,6 +17,7 @@ from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.store import Database
 from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.sinks.sink import dump, load
 from visionpipe.values import Adjustment, Note
 
 RECIPE = Recipe("m", "What is it?")
@@ -42,6 +43,18 @@ def test_names_that_are_no_utf8_are_kept_escaped_in_all_that_is_told_of_them(tmp
     assert found.result.data == {"in/\\udcff.tif": ["in/\\udcff.tif", 1]}
     assert found.result.failure is not None
     assert found.result.failure.reason == "in/\\udcff.tif is cut off"
+
+
+def test_whole_numbers_of_any_length_come_back_to_the_digit(tmp_path: Path) -> None:
+    number = 12345678901234567890123
+    result = ItemResult("in/a.png", Outcome.DONE, data={"id": number, "price": 0.1})
+    with closing(Journal(tmp_path / "j")) as journal:
+        journal.begin(RECIPE)
+        journal.record(Key(result.source, QUESTION, None), result)
+        found = journal.recorded(result.source, QUESTION)
+    assert found is not None
+    assert found.result.data == {"id": number, "price": 0.1}
+    assert load(dump(result.to_json())) == result.to_json()
 
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, "\udcff"])

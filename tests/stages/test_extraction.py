@@ -17,7 +17,8 @@ from visionpipe.media import LinkedImage, Text
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Message, Request
-from visionpipe.stages.extraction import MisfitError, Schema, ask_again, does_not_fit, with_schema
+from visionpipe.stages.extraction import Schema, ask_again, does_not_fit, with_schema
+from visionpipe.stages.schema import MisfitError
 
 PLAIN = {
     "title": "Cat 猫!",

@@ -16,12 +16,13 @@ from visionpipe.request import Request
 from visionpipe.stages.exchange import Effect
 from visionpipe.stages.extraction import (
     Extraction,
-    MisfitError,
     Schema,
     ask_again,
     does_not_fit,
+    was_cut_off,
     with_schema,
 )
+from visionpipe.stages.schema import MisfitError
 from visionpipe.values import Note
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ def extract_call(
     asked = with_schema(request, schema, model, lang)
     reply = yield from calls.whole(asked, model)
     try:
-        return Extraction(*schema.read(reply.text), reply)
+        return Extraction(*schema.read(reply.text, cut_off=was_cut_off(reply)), reply)
     except MisfitError as misfit:
         if on_repeat is not None and not on_repeat(reply):
             raise does_not_fit(misfit, reply, answers=1) from misfit
@@ -70,7 +71,7 @@ def extract_call(
         raise replace_reply(error, first, note) from error.__cause__
     both = _together(first, second, note)
     try:
-        return Extraction(*schema.read(second.text), both)
+        return Extraction(*schema.read(second.text, cut_off=was_cut_off(second)), both)
     except MisfitError as misfit:
         raise does_not_fit(misfit, both) from misfit
 

@@ -1,7 +1,9 @@
 """Structured data while it is being written: partial documents first, the validated value at the end.
 
 A partial document is plain JSON data and promises nothing; only ``value`` has been held against
-the schema. Nothing is asked again, since part of the answer has been shown.
+the schema. What is finished in it is shared with the next one, so nothing in it may be changed; of a long
+list not every letter is shown, so that the work stays linear in the answer's length. Nothing is asked again,
+since part of the answer has been shown.
 """
 
 from __future__ import annotations
@@ -13,15 +15,16 @@ from typing import Any, Generic, Self, TypeVar
 from visionpipe.client.stream import AsyncStream, Stream
 from visionpipe.errors import UnreadableAnswerError
 from visionpipe.reply import Reply
-from visionpipe.stages.extraction import MisfitError, Schema
-from visionpipe.wire.tolerant_json import PartialReader
+from visionpipe.stages.extraction import Schema, was_cut_off
+from visionpipe.stages.schema import MisfitError
+from visionpipe.wire.growing_json import PartialReader
 
 T = TypeVar("T")
 
 
 def _validated(schema: Schema[T], reply: Reply) -> T:
     try:
-        value, _ = schema.read(reply.text)
+        value, _ = schema.read(reply.text, cut_off=was_cut_off(reply))
     except MisfitError as misfit:
         raise UnreadableAnswerError(
             f"the answer does not fit the schema: {misfit}",
@@ -43,7 +46,7 @@ class ObjectStream(Generic[T]):
     def __iter__(self) -> Iterator[Any]:
         reader = PartialReader()
         for piece in self._stream:
-            found = reader.feed(piece)
+            found = self._schema.shown(reader.feed(piece))
             if found is not None:
                 yield found
 
@@ -85,7 +88,7 @@ class AsyncObjectStream(Generic[T]):
     async def __aiter__(self) -> AsyncIterator[Any]:
         reader = PartialReader()
         async for piece in self._stream:
-            found = reader.feed(piece)
+            found = self._schema.shown(reader.feed(piece))
             if found is not None:
                 yield found
 

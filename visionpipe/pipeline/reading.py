@@ -45,8 +45,8 @@ def dumped(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError:
-        # A file's name that is no UTF-8 has such halves.
-        return orjson.dumps(_storable_within(value)).decode()
+        # A file's name that is no UTF-8 has such halves; a whole number may have more than 64 bits.
+        return json.dumps(_storable_within(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def _storable_within(value: Any) -> Any:
@@ -102,7 +102,7 @@ def result_of(row: sqlite3.Row) -> ItemResult:
         source=row["source"],
         outcome=Outcome(row["outcome"]),
         caption=row["caption"],
-        data=None if row["data"] is None else orjson.loads(row["data"]),
+        data=None if row["data"] is None else json.loads(row["data"]),
         model=row["model"],
         local=bool(row["local"]),
         usage=None

@@ -12,6 +12,7 @@ result would meet the same end.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -21,18 +22,23 @@ import orjson
 from visionpipe.errors import OutputError
 from visionpipe.results import ItemResult
 
+_LONG, _LONG_BYTES = re.compile(r"\d{19}"), re.compile(rb"\d{19}")
+
 
 def dump(record: Any, *, indent: bool = False) -> bytes:
     """The record as JSON, without a line end."""
     try:
         return orjson.dumps(record, option=orjson.OPT_INDENT_2 if indent else 0)
-    except TypeError:  # lone surrogates, which orjson refuses
+    except TypeError:  # lone surrogates and whole numbers of more than 64 bits, which orjson refuses
         text = json.dumps(record, indent=2 if indent else None, separators=None if indent else (",", ":"))
         return text.encode("ascii")
 
 
 def load(data: bytes | str) -> Any:
     """The record; raises ValueError where it is no JSON."""
+    if _LONG.search(data) if isinstance(data, str) else _LONG_BYTES.search(data):
+        # orjson makes a float of it.
+        return json.loads(data)
     try:
         return orjson.loads(data)
     except ValueError:

@@ -6,6 +6,7 @@ with the reasons; after that it is an error that carries the answer.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -17,12 +18,12 @@ from visionpipe.media import Text
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Message, Request
+from visionpipe.stages.schema import MisfitError, plain, root_wrapped, shape_of_target, takes_text
 from visionpipe.values import JSON
-from visionpipe.wire.tolerant_json import NoJSONError, read_tolerant
+from visionpipe.wire.tolerant_json import Spoiled, read_documents, unfenced
 
 T = TypeVar("T")
 
-_MOST_ERRORS = 8
 _ASK = {
     "en": "Answer with one JSON document only, without comments or fences, that fits this JSON Schema:\n",
     "zh": "只回答一个 JSON 文档，不要注释，不要代码块，且必须符合这个 JSON Schema：\n",
@@ -33,67 +34,94 @@ _AGAIN = {
 }
 
 
-class MisfitError(ValueError):
-    """The data does not fit; ``errors`` are short sentences, each naming its place."""
-
-    def __init__(self, errors: list[str]) -> None:
-        super().__init__("; ".join(errors))
-        self.errors = errors[:_MOST_ERRORS]
+_EMPTY: tuple[Any, ...] = ({}, [])
+_PREAMBLE = re.compile(
+    r"(?:sure|certainly|of course|okay|ok|here(?:['’]s| is| are)|the (?:answer|result|title|text|value) is"
+    r"|answer|result)\b|好的|当然|以下|如下|结果|答案",
+    re.IGNORECASE,
+)
 
 
 class Schema(Generic[T]):
     """A target for extraction: a pydantic model, any type pydantic can validate (lists, unions, dataclasses,
     TypedDicts), or a JSON Schema as a mapping (the value is then plain JSON data).
 
+    ``json_schema`` is the target's own; ``sent`` what a service is given, whose root is always an object:
+    what has another root stands under one name in it, and is taken out again.
+
     Args:
         target: the type or JSON Schema.
 
     Raises:
-        ParameterError: ``target`` is neither.
+        ParameterError: ``target`` is neither, or no service could read it.
     """
 
     def __init__(self, target: Any) -> None:
-        self._target = target
-        self._adapter: Any = None
-        if isinstance(target, Mapping):
-            self.json_schema: dict[str, Any] = _checked_json_schema(target)
-            self.name = _identifier(str(target.get("title", "answer")))
-        else:
-            self._adapter, self.json_schema = _typed_schema(target)
-            self.name = _identifier(getattr(target, "__name__", "answer"))
+        self._shape = shape_of_target(target)
+        self.json_schema: dict[str, Any] = self._shape.json_schema
+        self.sent, self._root = root_wrapped(self.json_schema)
+        self._takes_text, self._takes_any_text = takes_text(self.json_schema, self.json_schema)
+        named = target.get("title") if isinstance(target, Mapping) else getattr(target, "__name__", None)
+        self.name = _identifier(str(named or "answer"))
 
-    def read(self, text: str) -> tuple[T, Any]:
+    def read(self, text: str, *, cut_off: bool = False) -> tuple[T, Any]:
         """The value in an answer's text, and the JSON data it was made of.
 
+        Of several whole documents the last that fits counts; a broken one behind it is no answer. A bare
+        text is taken where the target is one (``str``, ``Literal``, a date).
+
+        Args:
+            text: the answer.
+            cut_off: the service says that it is not finished; only what a bracket or a quote closes counts.
+
         Raises:
-            MisfitError: no whole JSON document, or one that does not fit.
+            MisfitError: no whole JSON document, or none that fits.
         """
-        try:
-            data = read_tolerant(text)
-        except NoJSONError as cause:
-            raise MisfitError([str(cause)]) from cause
-        return self.validate(data), data
+        found = read_documents(text)
+        if cut_off:
+            found = [value for value in found if isinstance(value, dict | list | str | Spoiled)]
+        misfit: MisfitError | None = None
+        for place in range(len(found) - 1, -1, -1):
+            data = found[place]
+            if isinstance(data, Spoiled):
+                raise misfit or MisfitError([f"the answer holds no whole JSON document: {data.reason}"])
+            data = self.unwrapped(data)
+            try:
+                value = self.validate(data)
+            except MisfitError as error:
+                misfit = misfit or error
+                continue
+            if data in _EMPTY and any(isinstance(other, type(data)) and other for other in found[:place]):
+                raise MisfitError(["an empty document stands behind one that is not"])
+            return value, plain(data)
+        if not cut_off and self._takes_text and all(isinstance(value, int | float) for value in found):
+            return self._bare(unfenced(text), misfit)
+        raise misfit or MisfitError(["the answer holds no whole JSON document"])
+
+    def _bare(self, text: str, misfit: MisfitError | None) -> tuple[T, Any]:
+        first, _, more = text.partition("\n")
+        # "Here is the title: Tea" is not the title.
+        if not text or (
+            self._takes_any_text and (_PREAMBLE.match(text) or (more and first.rstrip()[-1:] in ":："))
+        ):
+            raise misfit or MisfitError(["the answer holds no JSON document, and more than a bare value"])
+        return self.validate(text), text
+
+    def unwrapped(self, data: Any) -> Any:
+        """``data`` without the object that was put around the root for the service."""
+        if self._root is not None and isinstance(data, dict) and data.keys() == {self._root}:
+            return data[self._root]
+        return data
+
+    def shown(self, data: Any) -> Any:
+        """A document that is not finished yet, as :meth:`unwrapped`; None where only the object around the
+        root has come."""
+        return None if self._root is not None and data == {} else self.unwrapped(data)
 
     def validate(self, data: Any) -> T:
         """``data`` as a value of the target type. Raises MisfitError."""
-        if self._adapter is None:
-            errors = [f"{e.json_path}: {e.message}" for e in _validator(self.json_schema).iter_errors(data)]
-            if errors:
-                raise MisfitError(errors)
-            value: T = data
-            return value
-        from pydantic import ValidationError
-
-        try:
-            # As from JSON, so that dates, enums and tuples are taken from their JSON forms.
-            typed: T = self._adapter.validate_json(orjson.dumps(data))
-            return typed
-        except ValidationError as cause:
-            places = [
-                f"{'.'.join(str(step) for step in error['loc']) or 'document'}: {error['msg']}"
-                for error in cause.errors(include_url=False, include_context=False)
-            ]
-            raise MisfitError(places) from cause
+        value: T = self._shape.validate(data)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +134,21 @@ class Extraction(Generic[T]):
     reply: Reply
 
 
+def was_cut_off(reply: Reply) -> bool:
+    """Whether the service says that it cut the answer off."""
+    return any(note.kind == "truncated" for note in reply.notes)
+
+
 def with_schema(request: Request, schema: Schema[Any], model: ModelRecord, lang: str) -> Request:
     """The request, asking for ``schema``: by response_format where the model's record has it, and in words
     in any case, since a model writes better what it has read."""
-    instruction = Text(_ASK[lang] + orjson.dumps(schema.json_schema).decode())
+    shown = schema.sent if model.structured_output else schema.json_schema
+    instruction = Text(_ASK[lang] + orjson.dumps(shown).decode())
     *earlier, last = request.messages
     asked = replace(request, messages=(*earlier, replace(last, parts=(*last.parts, instruction))))
     if not model.structured_output:
         return asked
-    wrapped: dict[str, JSON] = {"name": schema.name, "schema": schema.json_schema}
+    wrapped: dict[str, JSON] = {"name": schema.name, "schema": schema.sent}
     return replace(asked, response_format={"type": "json_schema", "json_schema": wrapped})
 
 
@@ -140,44 +174,6 @@ def does_not_fit(misfit: MisfitError, reply: Reply, *, answers: int = 2) -> Unre
         request_id=reply.request_id,
         reply=reply,
     )
-
-
-def _typed_schema(target: Any) -> tuple[Any, dict[str, Any]]:
-    from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
-    from pydantic.errors import PydanticInvalidForJsonSchema
-
-    from visionpipe.errors import ParameterError
-
-    try:
-        adapter = TypeAdapter(target)
-        return adapter, adapter.json_schema()
-    except (PydanticSchemaGenerationError, PydanticUserError, PydanticInvalidForJsonSchema) as cause:
-        raise ParameterError(
-            f"{target!r} has no JSON Schema",
-            cure="Give a pydantic model, a type that pydantic can validate, or a JSON Schema.",
-            subject="schema",
-        ) from cause
-
-
-def _checked_json_schema(target: Mapping[str, Any]) -> dict[str, Any]:
-    from jsonschema import Draft202012Validator, SchemaError
-
-    from visionpipe.errors import ParameterError
-
-    schema = dict(target)
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as cause:
-        raise ParameterError(
-            f"it is no JSON Schema ({cause.message})", cure="Mend it.", subject="schema"
-        ) from cause
-    return schema
-
-
-def _validator(schema: dict[str, Any]) -> Any:
-    from jsonschema import Draft202012Validator
-
-    return Draft202012Validator(schema)
 
 
 def _identifier(name: str) -> str:

@@ -29,8 +29,9 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 from visionpipe.sources.find import Found, Source
-from visionpipe.stages.extraction import MisfitError, Schema, with_schema
+from visionpipe.stages.extraction import Schema, was_cut_off, with_schema
 from visionpipe.stages.polling import PollPolicy
+from visionpipe.stages.schema import MisfitError
 from visionpipe.values import JSON, Money
 from visionpipe.wire.batches import BatchLimits, BatchRecord, BatchStatus, Splitter, custom_id
 
@@ -70,7 +71,7 @@ def end_of(
 
 def _data(reply: Reply, schema: Schema[Any]) -> JSON:
     try:
-        _, data = schema.read(reply.text)
+        _, data = schema.read(reply.text, cut_off=was_cut_off(reply))
     except MisfitError as misfit:
         raise UnreadableAnswerError(
             f"the answer does not fit the schema: {misfit}",
