@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import chdir
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
+import pytest
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 KEYS = ("BIGMODEL_API_KEY", "ZHIPUAI_API_KEY", "ZAI_API_KEY", "Z_AI_API_KEY", "VISIONPIPE_API_KEY")
@@ -28,6 +33,34 @@ def visionpipe(
         check=False,
         **more,
     )
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that ran in this process."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Here = Callable[..., Finished]
+"""``here(*arguments, folder=..., env=...)``: as :func:`visionpipe`, without a process of its own."""
+
+
+def here(capfd: pytest.CaptureFixture[str]) -> Here:
+    """Runs the command line in this process, where nothing asks for one of its own."""
+
+    def run(*arguments: str | Path, folder: Path, env: dict[str, str] | None = None) -> Finished:
+        from visionpipe.cli.app import status_of
+
+        capfd.readouterr()
+        with chdir(folder), patch.dict(os.environ, environment(env), clear=True):
+            status = status_of([str(argument) for argument in arguments])
+        shown = capfd.readouterr()
+        return Finished(status, shown.out, shown.err)
+
+    return run
 
 
 def environment(env: dict[str, str] | None = None) -> dict[str, str]:

@@ -603,3 +603,14 @@ def test_no_more_at_once_than_allowed(tmp_path: Path) -> None:
 def test_arguments_out_of_range_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ParameterError):
         job(Scripted(), **arguments)
+
+
+def test_paths_may_come_from_anything_that_can_be_gone_through(tmp_path: Path) -> None:
+    folder = numbered(tmp_path / "in", 3)
+    paths = sorted(folder.iterdir())
+    for given in ((path for path in paths), iter(map(str, paths)), set(paths), tuple(paths), [folder]):
+        found, summary = finished(job(Scripted()).run(given))
+        assert (len(found), summary.done) == (3, 3)
+    for nothing in (7, b"a.jpg", None):
+        with pytest.raises(ParameterError, match="names no images"):
+            list(job(Scripted()).run(nothing))  # type: ignore[arg-type]  # what no type checker lets through

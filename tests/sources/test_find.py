@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from visionpipe.errors import ParameterError, UnreadableSourceError
-from visionpipe.sources.find import FailedSource, SkippedSource, Source, SourceSpec, find_sources
+from visionpipe.sources.find import FailedSource, Found, SkippedSource, Source, SourceSpec, find_sources
 from visionpipe.sources.walking import walk
 from visionpipe.testing.images import gif_bytes, jpeg_bytes
 
@@ -346,3 +347,78 @@ def test_a_folder_that_cannot_be_listed_is_a_failure_that_may_pass(
     assert failed.error.scope == "item"
     assert os.strerror(number) in failed.error.reason
     assert "run again" in failed.error.cure
+
+
+def test_an_iterator_a_set_and_found_items_are_sources(tmp_path: Path) -> None:
+    tree(tmp_path, {"a.jpg": b"", "in/b.jpg": b"", "list.txt": b"a.jpg\n"})
+    a, folder = str(tmp_path / "a.jpg"), tmp_path / "in"
+    given: list[str | os.PathLike[str]] = [a, folder]
+    assert [f.name for f in find_sources(iter(given))] == [a, "in/b.jpg"]
+    assert [f.name for f in find_sources(path for path in (folder, a))] == ["in/b.jpg", a]
+    assert [f.name for f in find_sources({tmp_path / "in" / "b.jpg", a})] == [a, f"{folder}/b.jpg"]
+    found: list[Found] = [Source("x", a), SkippedSource("y", "hidden")]
+    assert list(find_sources([*found, folder]))[:2] == found
+    assert list(find_sources(iter(found))) == found
+
+
+def test_an_iterator_is_read_as_it_goes(tmp_path: Path) -> None:
+    given = iter([str(tmp_path / "gone.jpg"), str(tmp_path), "never"])
+    found = find_sources(given)
+    assert next(found).name.endswith("gone.jpg")
+    assert list(given) == [str(tmp_path), "never"]
+
+
+@pytest.mark.parametrize("given", [7, b"a.jpg", {"a.jpg": 1}, ["a.jpg", 7], [b"a.jpg"], {7}, None])
+def test_what_names_no_images_is_an_error_with_the_cure(given: Any) -> None:
+    with pytest.raises(ParameterError, match=r"names no images\. .*Give a folder") as caught:
+        find_sources(given)
+    assert caught.value.scope == "job"
+    if isinstance(given, list):
+        with pytest.raises(ParameterError, match="names no images"):
+            list(find_sources(iter(given)))
+
+
+@pytest.mark.parametrize("scheme", ["s3", "hf", "gs", "az", "ftp", "S3"])
+def test_an_address_of_a_store_is_never_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tree(tmp_path, {f"{scheme}:/bucket/a.jpg": b""})
+    address = f"{scheme}://bucket/a.jpg"
+    with pytest.raises(ParameterError, match=r"addresses are not read. .* https links"):
+        find_sources([address])
+    [found] = find_sources(iter([address]))
+    assert isinstance(found, FailedSource)
+    (tmp_path / "list.csv").write_text(f"path\n{address}\nb.jpg\n")
+    assert [type(one) for one in find_sources("list.csv")] == [FailedSource, Source]
+    assert [type(one) for one in find_sources("-", piped=address.encode())] == [FailedSource]
+
+
+def test_a_file_url_is_the_file(tmp_path: Path) -> None:
+    path = tree(tmp_path, {"a b.jpg": b""}) / "a b.jpg"
+    url = path.as_uri()
+    (tmp_path / "list.txt").write_text(f"{url}\n")
+    for spec in (url, iter([url]), str(tmp_path / "list.txt")):
+        [found] = find_sources(spec)
+        assert isinstance(found, Source)
+        assert found.location == str(path)
+    assert [found.name for found in find_sources(tmp_path.as_uri())] == ["a b.jpg", "list.txt"]
+    with pytest.raises(UnreadableSourceError, match="a file on elsewhere"):
+        find_sources("file://elsewhere/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "cure"),
+    [
+        ("p.tar", "tar -xf p.tar"),
+        ("p.tar.gz", "tar -xf"),
+        ("p.parquet", "a folder"),
+        ("P.ZIP", "unzip P.ZIP"),
+    ],
+)
+def test_an_archive_is_refused_with_the_way_to_its_images(tmp_path: Path, name: str, cure: str) -> None:
+    path = tree(tmp_path, {name: b"x"}) / name
+    with pytest.raises(ParameterError, match=cure):
+        find_sources(path)
+    [found] = find_sources(iter([path]))
+    assert isinstance(found, FailedSource)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -22,7 +23,7 @@ from visionpipe.cli.models import models
 from visionpipe.cli.plain import one_line
 from visionpipe.cli.sandbox import sandbox
 from visionpipe.cli.video import video
-from visionpipe.errors import ConfigurationError, ParameterError, VisionPipeError
+from visionpipe.errors import CapabilityError, ConfigurationError, ParameterError, VisionPipeError
 
 app = typer.Typer(
     name="visionpipe",
@@ -56,25 +57,39 @@ def options(
 
 def run() -> NoReturn:
     """Run the command line and exit with its status."""
+    sys.exit(status_of(sys.argv[1:]))
+
+
+def status_of(arguments: Sequence[str]) -> int:
+    """Run the command line, and return its status."""
     _make_streams_writable()
     try:
-        app(standalone_mode=True)
+        app(list(arguments), prog_name="visionpipe", standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except VisionPipeError as error:
         typer.echo(f"visionpipe: {one_line(str(error))}", err=True)
-        sys.exit(2 if isinstance(error, ConfigurationError | ParameterError) else 1)
+        return 2 if _is_usage(error) else 1
     except KeyboardInterrupt:
         typer.echo("visionpipe: interrupted", err=True)
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
         # The reader of our output has left, as `head` does; there is nobody to tell.
         sys.stderr.close()
-        sys.exit(1)
+        return 1
     except OSError as error:
         # Errors of files are named where they happen; what is left is that stdout or stderr takes no more.
         with suppress(OSError):
             typer.echo(f"visionpipe: the output could not be written ({error.strerror or error})", err=True)
-        sys.exit(1)
-    sys.exit(0)
+        return 1
+    return 0
+
+
+def _is_usage(error: VisionPipeError) -> bool:
+    """Whether the command itself is wrong: told by its options, or by what its model cannot do at all."""
+    if isinstance(error, ConfigurationError | ParameterError):
+        return True
+    return isinstance(error, CapabilityError) and error.scope == "job"
 
 
 def _make_streams_writable() -> None:

@@ -258,9 +258,11 @@ def caption(
                 outage_seconds=LONGEST_OUTAGE_S if outage_seconds is None else outage_seconds,
                 on_event=on_event,
             )
+        items = listing(sources, column, own_files(specs, sources, journal, naming))
+        pipeline.check(items)
         job = pipeline.job
         outputs.prove(sources)
-        run = pipeline.run(listing(sources, column, own_files(specs, sources, journal, naming)))
+        run = pipeline.run(items)
         error = _consume(run, outputs)
     if error is not None and run.summary is None:
         raise error

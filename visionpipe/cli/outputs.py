@@ -14,14 +14,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from visionpipe.errors import OutputError, ParameterError
 from visionpipe.files import GrowingFile, prove_folder, whole_file
 from visionpipe.pipeline.events import Event, ItemEnded, RunStarted
 from visionpipe.pipeline.listing import journal_files
-from visionpipe.pipeline.reading import recorded_results
+from visionpipe.pipeline.reading import JournalView, recorded_results
 from visionpipe.pipeline.store import JournalLock
 from visionpipe.results import ItemResult
 from visionpipe.sinks.opening import SIDECARS, SUFFIXES, SinkOptions, open_sink, sink_kind, written_files
@@ -30,9 +30,6 @@ from visionpipe.sources.find import PIPE, is_link
 from visionpipe.sources.lists import LIST_SUFFIXES
 from visionpipe.sources.own_files import OwnFiles
 from visionpipe.sources.walking import Pattern
-
-if TYPE_CHECKING:
-    from visionpipe.pipeline.reading import JournalView
 
 
 class Locator:
@@ -54,8 +51,6 @@ class Locator:
         if self._images is not None:
             return self._images / source
         if self._view is None:
-            from visionpipe.pipeline.reading import JournalView
-
             self._view = JournalView.open(self._journal)
         return Path(self._view.location(source) or source)
 
@@ -188,6 +183,9 @@ class Outputs:
         if STDOUT in self._given:
             sys.stdout.buffer.write(dump(result.to_json()) + b"\n")
             sys.stdout.buffer.flush()
+        if result.failure is not None:
+            with closing(JournalView.open(self._journal)) as view:
+                result = view.standing(result, self._job)
         sinks = self._growing
         if not self._kept:
             # A result kept from an earlier run stands in the rebuilt outputs already.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from visionpipe.errors import ParameterError
 from visionpipe.prompts.presets import Preset
@@ -74,6 +74,33 @@ class CallOptions(TypedDict, total=False):
     tools: Sequence[Tool]
     prefer_priority: bool
     tool_choice: JSON
+
+
+_WORDS: dict[str, tuple[str, ...]] = {"on_too_many": get_args(OnTooMany), "video": get_args(OnVideo)}
+
+
+def check_options(options: CallOptions) -> None:
+    """Refuse what no call can be made with, whatever it is about; parameters are held to their model later.
+
+    Raises:
+        ParameterError: the first value that cannot be.
+    """
+    given: Mapping[str, Any] = options
+    for name, words in _WORDS.items():
+        if given.get(name, words[0]) not in words:
+            known = ", ".join(words)
+            raise ParameterError(f"{given[name]!r} is none of {known}", cure="Use one of them.", subject=name)
+    for name in ("max_side", "in_memory_bytes"):
+        value = given.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ParameterError(
+                f"{value!r} is no whole number above 0", cure="Give one, or leave it out.", subject=name
+            )
+    colour = given.get("background", (0, 0, 0))
+    if len(colour) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
+        raise ParameterError(
+            f"{colour!r} is no colour", cure="Give red, green and blue, 0 to 255.", subject="background"
+        )
 
 
 def parameters_of(options: CallOptions) -> Parameters:

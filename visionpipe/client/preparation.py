@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, Protocol
 
-from visionpipe.client.options import CallOptions, parameters_of
+from visionpipe.client.options import CallOptions, check_options, parameters_of
 from visionpipe.client.settings import Settings
 from visionpipe.client.video_parts import ContentLength, VideoParts, stated_clip
 from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
@@ -120,6 +120,7 @@ class Preparer:
                 cure="Put the question first, and the images behind it.",
                 subject="prompt",
             )
+        check_options(options)
         settings = self._settings
         model = settings.model_named(options.get("model"))
         prompt, parts, frames = self._shown(

@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from visionpipe.errors import BadImageError, ParameterError, UnreadableSourceError
-from visionpipe.files import open_regular, read_all, read_content, unreadable
+from visionpipe.files import open_regular, read_all, read_content, refuse_store, unreadable
 from visionpipe.images.headers import END_OF_IMAGE, Header
 from visionpipe.images.metadata import TRUNCATED_CURE
 from visionpipe.images.sniff import (
@@ -229,6 +229,7 @@ def _from_text(text: str, name: str | None, max_pixels: int, in_memory_bytes: in
     if scheme.startswith("file://"):
         path = path_of_file_url(text)
         return _from_path(path, name or path, max_pixels, in_memory_bytes)
+    refuse_store(text)
     try:
         return _from_path(text, name or text, max_pixels, in_memory_bytes)
     except UnreadableSourceError as error:

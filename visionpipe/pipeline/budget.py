@@ -42,6 +42,17 @@ class Caps:
                 f"{self.money} is no cap", cure="Give more than 0.", subject="budget money", scope="job"
             )
 
+    def check_price(self, cost: Money | None) -> None:
+        """Raises ConfigurationError where a cap is in money, and the price is not in its currency."""
+        if self.money is None or (cost is not None and cost.currency == self.money.currency):
+            return
+        found = "no price is known" if cost is None else f"the price is in {cost.currency}"
+        raise ConfigurationError(
+            f"the budget is in {self.money.currency}, and for this model {found}",
+            cure="Give the budget in tokens or requests, or add a price to your catalog.",
+            subject="budget",
+        )
+
     def used(self, spent: Spent) -> Amount:
         """What of ``spent`` counts against the caps: of money only what is in their currency."""
         currency = self.money.currency if self.money is not None else None
@@ -117,7 +128,7 @@ class Budget:
     def _reserve(
         self, tokens: int | None, cost: Money | None, stopped: Callable[[], bool], *, spare: bool
     ) -> tuple[Amount, Amount | None] | None:
-        self._check_currency(cost)
+        self._caps.check_price(cost)
         with self._condition:
             while not stopped():
                 amount = self._assumed(tokens, cost)
@@ -195,14 +206,3 @@ class Budget:
         self._reserved -= reserved
         self._under_way -= 1
         self._condition.notify_all()
-
-    def _check_currency(self, cost: Money | None) -> None:
-        cap = self._caps.money
-        if cap is None or (cost is not None and cost.currency == cap.currency):
-            return
-        found = "no price is known" if cost is None else f"the price is in {cost.currency}"
-        raise ConfigurationError(
-            f"the budget is in {cap.currency}, and for this model {found}",
-            cure="Give the budget in tokens or requests, or add a price to your catalog.",
-            subject="budget",
-        )

@@ -14,13 +14,18 @@ import orjson
 
 from visionpipe.client.client import Client
 from visionpipe.client.options import CallOptions, merged, preset_options
-from visionpipe.errors import UnreadableSourceError
+from visionpipe.errors import UnreadableSourceError, VisionPipeError
+from visionpipe.media import LinkedImage
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Render
+from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.keys import Recipe, is_link
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.prompts.template import Template, item_fields
+from visionpipe.registry.estimates import estimate_cost
+from visionpipe.registry.records import ModelRecord
 from visionpipe.sources.find import Source
+from visionpipe.stages.check import check_kinds
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.quality import QualityPolicy, assess, decide
 from visionpipe.values import JSON
@@ -161,7 +166,13 @@ class JobSetup:
         options: CallOptions,
         schema: Schema[Any] | None,
         lang: Language | None,
+        budget: Caps | None = None,
     ) -> JobSetup:
+        """A client's, checked as far as that goes without an item.
+
+        Raises:
+            VisionPipeError: of scope "job", what every item would meet.
+        """
         asks = client if client is not None else Client(model, lang=lang)
         settings = asks.settings
         chosen = merged(asks.defaults, options)
@@ -176,7 +187,34 @@ class JobSetup:
             schema.json_schema if schema is not None else None,
         )
         close = asks.close if client is None else lambda: None
+        try:
+            refuse_job(asks, asked, recipe.template, chosen, budget)
+        except VisionPipeError as error:
+            close()
+            error.scope = "job"
+            raise
         return cls(ClientAnswerer(asks, chosen, schema), recipe, language, asked.concurrency, close)
+
+
+def refuse_job(
+    client: Client, model: ModelRecord, prompt: str, options: CallOptions, budget: Caps | None
+) -> None:
+    """Refuses a job that no item could come through: prepares its question without an image.
+
+    Args:
+        client: that will ask.
+        model: that will be asked.
+        prompt: before an item's fields are put in.
+        options: of every call.
+        budget: a cap in money needs a price in its currency.
+
+    Raises:
+        VisionPipeError: as every item would meet it.
+    """
+    check_kinds([LinkedImage("https://any")], model, client.settings.registry)
+    client.prepare(prompt, **options)
+    if budget is not None:
+        budget.check_price(estimate_cost(1, 1, model.prices))
 
 
 def _parameters(options: CallOptions) -> dict[str, Any]:

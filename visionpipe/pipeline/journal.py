@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionpipe.pipeline.keys import Recipe, Stat
-from visionpipe.pipeline.reading import INSERT, JournalView, Recorded, result_row, storable
+from visionpipe.pipeline.reading import INSERT, JournalView, Recorded, kept_good, result_row, storable
 from visionpipe.pipeline.store import Database, JournalLock, Statement
-from visionpipe.results import ItemResult
+from visionpipe.results import ItemResult, Outcome
 from visionpipe.values import Money
 
 _PLACES = 1 << 22
@@ -222,8 +222,14 @@ class Journal(JournalView):
                 ("DELETE FROM sent WHERE source = ? AND question = ?", (key.source, key.question))
             )
         if result is not None:
+            run = self._run
+            if result.outcome is Outcome.FAILED and result.failure is not None:
+                known = self.recorded(key.source, key.question)
+                if known is not None and known.good and known.content == key.content:
+                    # Asked again by force: the good answer is not lost for a failure.
+                    result, run = kept_good(known.result, result.failure), known.run
             row = result_row(
-                result, question=key.question, job=self._job, run=self._run, recorded=now, content=key.content
+                result, question=key.question, job=self._job, run=run, recorded=now, content=key.content
             )
             statements.append((INSERT, row))
             if not key.question:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,18 +11,18 @@ from typing import TypeAlias
 
 from visionpipe.errors import OutputError
 from visionpipe.pipeline.plan import collisions
+from visionpipe.prompts.template import Template
 from visionpipe.sources.find import (
-    FailedSource,
     Found,
-    SkippedSource,
-    Source,
     SourceListing,
     SourceSpec,
     find_sources,
+    is_repeatable,
+    list_columns,
 )
 from visionpipe.sources.own_files import OwnFiles
 
-Listing: TypeAlias = "SourceSpec | Iterable[Found]"
+Listing: TypeAlias = "SourceSpec | SourceListing"
 
 _NAMED = 5
 
@@ -31,7 +31,7 @@ class Sources:
     """What to work on.
 
     Args:
-        given: a folder, glob, file, URL or list of them; or items that were found already.
+        given: a folder, glob, file, URL, an iterable of them, or of items that were found already.
         journal: of the job; it and what lies beside it are no part of a folder's listing.
         folder: another place that the job itself keeps, likewise.
     """
@@ -46,20 +46,36 @@ class Sources:
 
     def __iter__(self) -> Iterator[Found]:
         given = self._given
-        if isinstance(given, str | os.PathLike):
-            return find_sources(given, own=self._own)
         if isinstance(given, SourceListing):
             return iter(replace(given, own=self._own | (given.own or OwnFiles())))
-        if isinstance(given, Sequence):
-            specs = [one for one in given if not isinstance(one, FailedSource | SkippedSource | Source)]
-            if specs:
-                return find_sources(specs, own=self._own)
-        return (one for one in given if isinstance(one, FailedSource | SkippedSource | Source))
+        # A program's list may be empty, and its run is then, too.
+        return find_sources(given, own=self._own) if given != [] else iter(())
 
     @property
     def repeatable(self) -> bool:
         """Whether it can be gone through twice, because it is no iterator that is used up."""
-        return isinstance(self._given, str | os.PathLike | Sequence | SourceListing)
+        return is_repeatable(self._given)
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The columns that lists give the items; None where items may have others."""
+        if isinstance(self._given, SourceListing):
+            return list_columns(self._given.spec, self._given.column)
+        return list_columns(self._given)
+
+    def checked(self, prompt: object) -> Iterator[Found]:
+        """The listing, where all that is named is there and has what the prompt needs.
+
+        Raises:
+            UnreadableSourceError: a source that is not there.
+            ParameterError: a template with a field that no item can have, or a source that is none.
+        """
+        found = iter(self)
+        if isinstance(prompt, Template) and prompt.required:
+            columns = self.columns
+            if columns is not None:
+                prompt.refuse_unknown(columns)
+        return found
 
     def refuse_collisions(self, sidecar: Callable[[str], str]) -> None:
         """Goes through the listing, where that can be done twice.

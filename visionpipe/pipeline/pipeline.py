@@ -156,6 +156,18 @@ class Pipeline:
         finally:
             setup.close()
 
+    def check(self, sources: Listing) -> None:
+        """Finds what the whole job would meet, as far as that shows without an item; asks and writes nothing.
+
+        Args:
+            sources: as for :meth:`run`, which checks the same before it begins.
+
+        Raises:
+            VisionPipeError: a source that is not there, or one of scope "job".
+        """
+        Sources(sources, self._journal).checked(self._prompt)
+        self._setup().close()
+
     def run(self, sources: Listing, *, hand_out_kept: bool = True) -> Run:
         """A pass over ``sources``: iterate it with ``for`` or ``async for``.
 
@@ -170,8 +182,9 @@ class Pipeline:
         Raises (when iterated):
             VisionPipeError: of scope "job", what stopped the run; items' own errors are in their results.
         """
+        given = Sources(sources, self._journal)
         return Run(
-            lambda: self._open(Sources(sources, self._journal)),
+            lambda: self._open(given),
             self._on_event,
             self._clock,
             hand_out_kept=hand_out_kept,
@@ -193,6 +206,7 @@ class Pipeline:
             VisionPipeError: of scope "job", what would stop the run.
         """
         listing = Sources(sources, self._journal)
+        found = listing.checked(self._prompt)
         if self._sidecar is not None:
             listing.refuse_collisions(self._sidecar)
         setup = self._setup()
@@ -210,7 +224,7 @@ class Pipeline:
             setup.close()
 
         return Plan(
-            iter(listing),
+            found,
             self._triage_of(setup, view, 0),
             answerer,
             totals,
@@ -220,7 +234,7 @@ class Pipeline:
 
     def _open(self, sources: Sources) -> Opened:
         # What is not there is found before a journal is made for it.
-        listing = iter(sources)
+        listing = sources.checked(self._prompt)
         if self._sidecar is not None:
             sources.refuse_collisions(self._sidecar)
         setup = self._setup()
@@ -287,7 +301,7 @@ class Pipeline:
         if self._answerer is not None:
             return JobSetup.given(self._answerer, self._prompt, self._model, self._options, self._lang)
         return JobSetup.of_client(
-            self._prompt, self._client, self._model, self._options, self._schema, self._lang
+            self._prompt, self._client, self._model, self._options, self._schema, self._lang, self._caps
         )
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,12 @@ def result_of(row: sqlite3.Row) -> ItemResult:
     )
 
 
+def kept_good(earlier: ItemResult, failure: Failure) -> ItemResult:
+    """An earlier answer that stands although the item was asked about again and failed."""
+    note = Note("kept_earlier", f"asked again, and that failed: {failure.reason}")
+    return replace(earlier, notes=(*(n for n in earlier.notes if n.kind != note.kind), note))
+
+
 def _listed(items: list[Any]) -> str | None:
     return dumped(items) if items else None
 
@@ -139,6 +145,10 @@ class Recorded:
     result: ItemResult
     content: str | None
     run: int
+
+    @property
+    def good(self) -> bool:
+        return self.result.outcome is Outcome.DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +236,26 @@ class JournalView:
         """
         job = self._last_job() if job is None else job
         for row in self.database.all("SELECT * FROM results WHERE job = ? ORDER BY result", (job,)):
-            yield result_of(row)
+            yield self.standing(result_of(row), job)
+
+    def standing(self, result: ItemResult, job: str | None = None) -> ItemResult:
+        """What outputs show for ``result``: itself, or for a failure the good answer about the same bytes
+        that an earlier run had, maybe to another prompt or from another model.
+
+        Args:
+            result: an item's end.
+            job: the recipe's key; default the one run last. Only answers of its kind (text, or data of the
+                same schema) take a failure's place.
+        """
+        if result.outcome is not Outcome.FAILED or result.failure is None:
+            return result
+        row = self.database.one(
+            "SELECT results.* FROM results JOIN jobs USING (job) WHERE source = ?1 AND outcome = 'done' "
+            "AND (?2 IS NULL OR content = ?2) AND jobs.schema IS (SELECT schema FROM jobs WHERE job = ?3) "
+            "ORDER BY recorded DESC LIMIT 1",
+            (result.source, result.sha256, self._last_job() if job is None else job),
+        )
+        return result if row is None else kept_good(result_of(row), result.failure)
 
     def schema(self, job: str | None = None) -> dict[str, Any] | None:
         """The JSON Schema of a job's structured data; None where it asks for plain text.

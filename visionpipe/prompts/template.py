@@ -9,7 +9,7 @@ for braces; a filled-in text is never read as a template again.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import PurePosixPath
@@ -22,6 +22,8 @@ from visionpipe.values import JSON
 Fields: TypeAlias = Mapping[str, str]
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}|[{}]")
+_PATH_FIELDS = ("path.full", "path.name", "path.stem", "path.suffix", "path.parent", "path.folder")
+_FROM_THE_ITEM = ("exif.", "sidecar.")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -55,6 +57,35 @@ class Template:
         """The names of its fields, in order, each once."""
         names = (_name(p.group(1)) for p in _PIECE.finditer(self.text) if p.group(1) is not None)
         return tuple(dict.fromkeys(names))
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of the fields that have no text to use instead, each once."""
+        pieces = (p.group(1) for p in _PIECE.finditer(self.text) if p.group(1) is not None)
+        return tuple(dict.fromkeys(_name(piece) for piece in pieces if "|" not in piece))
+
+    def refuse_unknown(self, columns: Collection[str]) -> None:
+        """Refuses a field that no item can have.
+
+        Args:
+            columns: of the lists that name the items.
+
+        Raises:
+            ParameterError: of scope "job"; it names the nearest field there is.
+        """
+        known = (*_PATH_FIELDS, "sidecar", *sorted(columns))
+        for name in self.required:
+            if name not in known and not name.startswith(_FROM_THE_ITEM):
+                near = get_close_matches(name, known, n=1)
+                hint = f"Did you mean {{{near[0]}}}? " if near else ""
+                raise ParameterError(
+                    f"no item has the template's field {{{name}}}",
+                    cure=f"{hint}There are {', '.join(known)}, exif.NAME, sidecar.KEY and the columns of a "
+                    f"list of images. {{{name}|some text}} gives a text to use instead.",
+                    subject="template",
+                    code="missing_field",
+                    scope="job",
+                )
 
     def fill(self, fields: Fields, *, item: str) -> str:
         """The prompt for one item.
@@ -128,14 +159,8 @@ def item_fields(
         ParameterError: a column has the name of another field.
     """
     path = PurePosixPath(unquote(urlsplit(source).path) if _URL.match(source) else source.replace("\\", "/"))
-    fields = {
-        "path.full": source,
-        "path.name": path.name,
-        "path.stem": path.stem,
-        "path.suffix": path.suffix,
-        "path.parent": str(path.parent),
-        "path.folder": path.parent.name,
-    }
+    parts = (source, path.name, path.stem, path.suffix, str(path.parent), path.parent.name)
+    fields = dict(zip(_PATH_FIELDS, parts, strict=True))
     fields.update({f"exif.{name}": value for name, value in (exif or {}).items()})
     if isinstance(sidecar, str):
         fields["sidecar"] = sidecar.strip()

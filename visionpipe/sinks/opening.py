@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from visionpipe.errors import ParameterError
-from visionpipe.files import partial_path
+from visionpipe.files import partial_path, refuse_store
 from visionpipe.sinks.csv import CsvSink
 from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.jsonl import JsonlSink
@@ -110,14 +110,16 @@ def sink_kind(spec: str | Path) -> tuple[str, str]:
     """The kind of sink and its place.
 
     Raises:
-        ParameterError: neither suffix nor prefix tells the kind.
+        ParameterError: neither suffix nor prefix tells the kind, or the place is no local one.
     """
     text = str(spec)
     kind, colon, place = text.partition(":")
     if colon and kind in KINDS:
         if not place and kind not in SIDECARS:
             raise ParameterError("no file is named", cure=f"Such as {kind}:out.{kind}.", subject=text)
+        refuse_store(place, output=True)
         return kind, place
+    refuse_store(text, output=True)
     suffix = Path(text).suffix.lower()
     if suffix in SUFFIXES:
         return SUFFIXES[suffix], text

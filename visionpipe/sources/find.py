@@ -8,24 +8,35 @@ folder's listing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path, PurePath
 from typing import TypeAlias
 
-from visionpipe.errors import ParameterError, UnreadableSourceError
+from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError
 from visionpipe.files import unreadable
-from visionpipe.sources.lists import LIST_SUFFIXES, PathList, piped_paths
+from visionpipe.sources.lists import LIST_SUFFIXES, PathList, is_link, local_path, piped_paths
 from visionpipe.sources.own_files import OwnFiles
 from visionpipe.sources.walking import FailedSource, Found, Pattern, SkippedSource, Source, printable, walk
 
-__all__ = ["FailedSource", "Found", "SkippedSource", "Source", "SourceListing", "SourceSpec", "find_sources"]
+__all__ = [
+    "FailedSource",
+    "Found",
+    "SkippedSource",
+    "Source",
+    "SourceListing",
+    "SourceSpec",
+    "find_sources",
+    "is_link",
+    "list_columns",
+]
 
 PIPE = "-"
 """What stands for a list that comes down a pipe."""
 
-SourceSpec: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
+ONE: TypeAlias = "str | os.PathLike[str] | Found"
+SourceSpec: TypeAlias = "str | os.PathLike[str] | Iterable[ONE]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,8 @@ def find_sources(
     Args:
         spec: a folder; a glob (``*``, ``?``, ``[]``, ``**`` for any folders between); a file; an http(s) URL;
             a list of paths or URLs as .csv, .tsv, .jsonl or .txt (relative paths are relative to it); or
-            several of these.
+            an iterable of any of these, or of items found already. An iterator is read as the run goes on; a
+            path that it gives and that is not there fails alone.
         recursive: whether folders within folders are entered.
         column: the column or key that holds the path or URL; if not given, the first there is of path,
             file, image, url and the like.
@@ -75,28 +87,158 @@ def find_sources(
     Raises:
         UnreadableSourceError: a spec is not there or cannot be read; here, or, for a list's malformed line
             or a glob's folder, when the iterator comes to it.
-        ParameterError: no spec, or a column that the list does not have.
+        ParameterError: no spec, one of another type, an archive, an address of a store, or a column that the
+            list does not have; for what an iterator gives, when it gives it.
     """
-    specs = [spec] if isinstance(spec, (str, os.PathLike)) else list(spec)
+    specs = _specs(spec)
+    if isinstance(specs, Iterator):
+        return _as_they_come(specs, recursive, column, own)
     if not specs:
         raise ParameterError(
             "no source is given", cure="Give a folder, a file, a URL or a list.", subject="spec"
         )
     names = _Names(len(specs) > 1)
-    given = [os.fspath(one) for one in specs]
     return _chained(
         [
-            map(names.piped, piped_paths(piped))
+            (_single(path, names) for path in piped_paths(piped))
             if one == PIPE and piped is not None
             else _opened(one, names, recursive, column, own)
-            for one in given
+            for one in [_checked(one) for one in specs]
         ]
+    )
+
+
+def is_repeatable(spec: object) -> bool:
+    """Whether ``spec`` can be gone through twice, because it is no iterator that is used up."""
+    return isinstance(spec, str | os.PathLike | Sequence | Set | SourceListing)
+
+
+def list_columns(spec: SourceSpec, column: str | None = None) -> frozenset[str] | None:
+    """The columns that lists in ``spec`` give their items; None where items may have others.
+
+    Args:
+        spec, column: as for :func:`find_sources`.
+    """
+    known, specs = frozenset[str](), _specs(spec)
+    if isinstance(specs, Iterator):
+        return None
+    for one in specs:
+        if not isinstance(one, str | os.PathLike):
+            return None
+        path = os.fspath(one)
+        if PurePath(path).suffix.lower() in LIST_SUFFIXES and not is_link(path):
+            columns = PathList(path, column).columns
+            if columns is None:
+                return None
+            known |= columns
+    return known
+
+
+def _specs(spec: object) -> Collection[object] | Iterator[object]:
+    """The parts of ``spec``, a set's in the order of names; an iterator where they come one by one."""
+    if isinstance(spec, str | os.PathLike):
+        return [spec]
+    if isinstance(spec, bytes | bytearray | memoryview | Mapping) or not isinstance(spec, Iterable):
+        raise _no_source(spec)
+    if not is_repeatable(spec):
+        return iter(spec)
+    return sorted(spec, key=_order) if isinstance(spec, Set) else list(spec)
+
+
+def _order(one: object) -> str:
+    one = _checked(one)
+    return one if isinstance(one, str) else one.name
+
+
+def _checked(one: object) -> str | Found:
+    """One source as text, or as it was found already."""
+    if isinstance(one, FailedSource | SkippedSource | Source):
+        return one
+    path = os.fspath(one) if isinstance(one, str | os.PathLike) else None
+    if not isinstance(path, str):
+        raise _no_source(one)
+    return path
+
+
+def _no_source(given: object) -> ParameterError:
+    kind = type(given).__name__
+    picture = "Save pictures in files first. " if isinstance(given, bytes) or "Image" in kind else ""
+    return ParameterError(
+        f"a {kind} names no images",
+        cure=f"{picture}Give a folder, a glob, a file, a URL or a list file as text or path, or several.",
+        subject="sources",
+        scope="job",
     )
 
 
 def _chained(parts: list[Iterator[Found]]) -> Iterator[Found]:
     for part in parts:
         yield from part
+
+
+def _as_they_come(
+    specs: Iterator[object], recursive: bool, column: str | None, own: OwnFiles | None
+) -> Iterator[Found]:
+    """As :func:`find_sources` for an iterator, of which the names alone are kept."""
+    names = _Names(True)
+    for given in specs:
+        one = _checked(given)
+        if not isinstance(one, str):
+            yield one
+            continue
+        if _is_single(one):
+            yield _single(one, names)
+        else:
+            yield from _opened(one, names, recursive, column, own)
+
+
+def _single(one: str, names: _Names) -> Source | FailedSource:
+    """One item of many that are named; what is wrong with it is its own affair."""
+    try:
+        path = one if is_link(one) else local_path(one)
+        _refuse_archive(path)
+    except VisionPipeError as error:
+        return FailedSource(names.unique(one), error)
+    return names.piped(path)
+
+
+def _is_single(spec: str) -> bool:
+    """Whether ``spec`` stands for one item and no more."""
+    if is_link(spec):
+        return True
+    try:
+        if Path(spec).is_dir() or (not os.path.lexists(spec) and Pattern.parse(spec) is not None):
+            return False
+    except (OSError, ValueError):
+        return True  # opening it tells what is wrong
+    return PurePath(spec).suffix.lower() not in LIST_SUFFIXES
+
+
+_ARCHIVES = {
+    ".tar": "tar -xf {name} -C photos/",
+    ".tgz": "tar -xf {name} -C photos/",
+    ".gz": "tar -xf {name} -C photos/",
+    ".zip": "unzip {name} -d photos/",
+    ".7z": "7z x {name} -ophotos/",
+    ".parquet": "",
+    ".arrow": "",
+    ".feather": "",
+}
+
+
+def _refuse_archive(path: str) -> None:
+    suffix = PurePath(path).suffix.lower()
+    if suffix not in _ARCHIVES:
+        return
+    unpack = _ARCHIVES[suffix].format(name=PurePath(path).name)
+    how = f"Unpack it (`{unpack}`)" if unpack else "Write its images to a folder"
+    raise ParameterError(
+        f"{suffix} files hold many images, and are not read",
+        cure=f"{how}, and give that folder.",
+        subject=path,
+        code="unsupported_archive",
+        scope="job",
+    )
 
 
 class _Names:
@@ -184,10 +326,13 @@ def given_name(path: str) -> str:
 
 
 def _opened(
-    spec: str, names: _Names, recursive: bool, column: str | None, own: OwnFiles | None
+    spec: str | Found, names: _Names, recursive: bool, column: str | None, own: OwnFiles | None
 ) -> Iterator[Found]:
+    if not isinstance(spec, str):
+        return iter([spec])
     if is_link(spec):
         return iter([names.link(spec)])
+    spec = local_path(spec)
     try:
         if not spec:
             raise ValueError("empty")
@@ -206,12 +351,8 @@ def _opened(
         return _matched(pattern, names.prefix(pattern.folder), own)
     if PurePath(spec).suffix.lower() in LIST_SUFFIXES:
         return PathList(spec, column).sources(names.unique)
+    _refuse_archive(spec)
     return iter([names.file(spec)])
-
-
-def is_link(spec: str) -> bool:
-    """Whether a source is a link, and no path."""
-    return spec[:8].lower().startswith(("http://", "https://"))
 
 
 def _matched(pattern: Pattern, prefix: str, own: OwnFiles | None) -> Iterator[Found]:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import IO
 
-from visionpipe.errors import ParameterError, UnreadableSourceError
-from visionpipe.files import unreadable
-from visionpipe.sources.walking import Source
+from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError
+from visionpipe.files import refuse_store, unreadable
+from visionpipe.images.load import path_of_file_url
+from visionpipe.sources.walking import FailedSource, Source
 
 LIST_SUFFIXES = frozenset([".csv", ".tsv", ".jsonl", ".ndjson", ".txt", ".list"])
 
@@ -52,7 +53,15 @@ class PathList:
         if first is not None or self._header:
             self._place(first[1] if first is not None else dict.fromkeys(self._header, ""), 1)
 
-    def sources(self, unique: Callable[[str, str], str]) -> Iterator[Source]:
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The columns beside the paths, which each item brings; None where each line has its own."""
+        if self._suffix in (".jsonl", ".ndjson"):
+            return None
+        head = dict.fromkeys(self._header, "") or {_ONLY: ""}
+        return frozenset(head) - {self._place(head, 1)}
+
+    def sources(self, unique: Callable[[str, str], str]) -> Iterator[Source | FailedSource]:
         """One source a line, in the list's order; a name met before gets its line's number.
 
         Args:
@@ -66,12 +75,17 @@ class PathList:
             written = row.pop(place)
             if not written:
                 raise self._malformed(line, f"the column {place} is empty")
-            yield Source(unique(written, f"{written} (line {line})"), self._located(written), row)
+            name = unique(written, f"{written} (line {line})")
+            try:
+                yield Source(name, self._located(written), row)
+            except VisionPipeError as error:
+                yield FailedSource(name, error)
 
     def _located(self, written: str) -> str:
-        if "://" in written[:16] or written[:5].lower() == "data:":
+        """Where an entry lies; one of a store fails alone, whatever else the list holds."""
+        if written[:5].lower() == "data:" or is_link(written):
             return written
-        return str(self._folder / written)
+        return str(self._folder / local_path(written))
 
     def _place(self, row: dict[str, str], line: int) -> str:
         if self._column is not None:
@@ -175,6 +189,22 @@ def _as_text(value: object) -> str:
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def is_link(spec: str) -> bool:
+    """Whether a source is a link, and no path."""
+    return spec[:8].lower().startswith(("http://", "https://"))
+
+
+def local_path(text: str) -> str:
+    """``text`` as a path of this machine; what a ``file:`` URL names is one.
+
+    Raises:
+        ParameterError: an address of a store.
+        UnreadableSourceError: a ``file:`` URL of another machine.
+    """
+    refuse_store(text)
+    return path_of_file_url(text) if text[:7].lower() == "file://" else text
 
 
 def piped_paths(data: bytes) -> Iterator[str]:

@@ -51,7 +51,8 @@ class SkippedSource:
 
 @dataclass(frozen=True, slots=True)
 class FailedSource:
-    """A folder (its ``name`` ends in a slash) that cannot be listed, so that nobody knows what it holds."""
+    """A folder (its ``name`` ends in a slash) that cannot be listed, so that nobody knows what it holds; or
+    an address that is not read."""
 
     name: str
     error: VisionPipeError

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from visionpipe.pipeline.listing import Listing, Sources
 from visionpipe.pipeline.triage import Triage
 from visionpipe.prompts.presets import Language
 from visionpipe.results import Failure, ItemResult
+from visionpipe.sources.find import Found
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.polling import LONG, PollPolicy
 from visionpipe.stages.quality import STANDARD, QualityPolicy
@@ -256,6 +257,11 @@ class ProviderBatch:
         """The key of this job in its journal; exports name it."""
         return self._setup().recipe.job
 
+    def check(self, sources: Listing) -> None:
+        """As :meth:`visionpipe.pipeline.pipeline.Pipeline.check`."""
+        Sources(sources, self._journal, self._folder).checked(self._prompt)
+        self._setup().close()
+
     def run(self, sources: Listing, *, hand_out_kept: bool = True) -> BatchRun:
         """A pass over ``sources``: iterate it once. Every item comes out once, as its batch ends.
 
@@ -269,13 +275,14 @@ class ProviderBatch:
         listing = Sources(sources, self._journal, self._folder)
 
         def open_job(sleep: Callable[[float], object]) -> BatchJob:
+            found = listing.checked(self._prompt)
             if self._sidecar is not None:
                 listing.refuse_collisions(self._sidecar)
-            return self._open(listing, self._sleep or sleep)
+            return self._open(found, self._sleep or sleep)
 
         return BatchRun(open_job, self._on_event, self._on_step, self._clock, hand_out_kept=hand_out_kept)
 
-    def _open(self, listing: Sources, sleep: Callable[[float], object]) -> BatchJob:
+    def _open(self, listing: Iterator[Found], sleep: Callable[[float], object]) -> BatchJob:
         setup = self._setup()
         model = self._client.settings.model_named(setup.recipe.model)
         journal = Journal(self._journal)
@@ -286,7 +293,7 @@ class ProviderBatch:
             return BatchJob(
                 client=self._client,
                 model=model,
-                sources=iter(listing),
+                sources=listing,
                 journal=journal,
                 triage=self._triage_of(setup, journal),
                 answerer=setup.answerer,
@@ -307,7 +314,9 @@ class ProviderBatch:
             raise
 
     def _setup(self) -> JobSetup:
-        return JobSetup.of_client(self._prompt, self._client, None, self._options, self._schema, self._lang)
+        return JobSetup.of_client(
+            self._prompt, self._client, None, self._options, self._schema, self._lang, self._caps
+        )
 
     def _triage_of(self, setup: JobSetup, journal: Journal) -> Triage:
         return Triage(
