@@ -12,9 +12,10 @@ from functools import reduce
 from typing import Any, Protocol
 
 from tests.client.faces import _awaited
+from visionpipe.client._async.stream import AsyncEventStream
+from visionpipe.client._sync.stream import EventStream
 from visionpipe.client.async_client import AsyncClient
 from visionpipe.client.client import Client
-from visionpipe.client.event_reader import AsyncEventStream, EventStream
 
 
 class Calling(Protocol):

@@ -12,19 +12,18 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
+from visionpipe.client._async.stream import AsyncObjectStream, AsyncStream
 from visionpipe.client.announce import announce_local
 from visionpipe.client.calls import Calls
 from visionpipe.client.clips import AsyncClips
 from visionpipe.client.conversation import AsyncConversation, Means, begin
 from visionpipe.client.drive import drive_async
 from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for, extract_call
-from visionpipe.client.object_stream import AsyncObjectStream
 from visionpipe.client.one_process import OneProcess
 from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.services import AsyncServices
 from visionpipe.client.settings import Settings, resolve_settings
-from visionpipe.client.stream import AsyncStream
 from visionpipe.client.tool_loop import ToolLimits, check_functions, tool_loop
 from visionpipe.prompts.presets import describe as describe_preset
 from visionpipe.reply import Reply

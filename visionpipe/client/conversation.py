@@ -16,12 +16,13 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, Unpack
 
+from visionpipe.client._async.stream import AsyncStream
+from visionpipe.client._sync.stream import Stream
 from visionpipe.client.calls import Calls
 from visionpipe.client.drive import AsyncRun, Run
 from visionpipe.client.options import CallOptions, merged
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.saved_talk import load_talk, save_talk
-from visionpipe.client.stream import AsyncStream, Stream
 from visionpipe.client.tool_loop import ToolLimits, check_functions, tool_loop
 from visionpipe.errors import UnsupportedError
 from visionpipe.media import Text

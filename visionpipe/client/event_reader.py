@@ -6,14 +6,12 @@ end is an interrupted answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 
 from visionpipe.errors import InterruptedAnswerError, ServiceError, UnreadableAnswerError
-from visionpipe.transport.sender import AsyncByteStream, ByteStream
 from visionpipe.wire.sse import SseParser
 
 
@@ -98,82 +96,3 @@ class EventReader(Generic[R]):
                 self._texts.append(said.text)
                 texts.append(said.text)
         return texts
-
-
-class _Ended(Generic[R]):
-    _reply: R | None = None
-
-    @property
-    def reply(self) -> R:
-        """The whole reply, once the stream has been read to its end.
-
-        Raises:
-            InterruptedAnswerError: it has not.
-        """
-        if self._reply is None:
-            raise InterruptedAnswerError(
-                "the stream was not read to its end", cure="Iterate over it first, then ask for its reply."
-            )
-        return self._reply
-
-
-class EventStream(_Ended[R]):
-    """Texts as they arrive; leaving early closes the connection."""
-
-    def __init__(self, source: ByteStream, reader: EventReader[R]) -> None:
-        self._source = source
-        self._reader = reader
-
-    def __iter__(self) -> Iterator[str]:
-        try:
-            for chunk in self._source:
-                yield from self._reader.feed(chunk)
-                if self._reader.complete:
-                    break
-            texts, self._reply = self._reader.finish()
-            yield from texts
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        self._source.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncEventStream(_Ended[R]):
-    """As :class:`EventStream`, with ``async for`` and ``async with``."""
-
-    def __init__(self, source: AsyncByteStream, reader: EventReader[R]) -> None:
-        self._source = source
-        self._reader = reader
-
-    async def __aiter__(self) -> AsyncIterator[str]:
-        try:
-            async for chunk in self._source:
-                for text in self._reader.feed(chunk):
-                    yield text
-                if self._reader.complete:
-                    break
-            texts, self._reply = self._reader.finish()
-            for text in texts:
-                yield text
-        finally:
-            await self.close()
-
-    async def close(self) -> None:
-        await self._source.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()

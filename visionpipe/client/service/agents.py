@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from visionpipe.client._async.stream import AsyncEventStream
+from visionpipe.client._sync.stream import EventStream
 from visionpipe.client.drive import AsyncRun, Run
-from visionpipe.client.event_reader import AsyncEventStream, EventStream
 from visionpipe.client.service.agent_calls import AgentCalls, Invocation
 from visionpipe.client.service.application_calls import ApplicationCalls
 from visionpipe.client.service.applications import Applications, AsyncApplications

@@ -12,8 +12,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from visionpipe.client._async.stream import AsyncEventStream
+from visionpipe.client._sync.stream import EventStream
 from visionpipe.client.drive import AsyncRun, Run
-from visionpipe.client.event_reader import AsyncEventStream, EventStream
 from visionpipe.client.service.application_calls import ApplicationCalls
 from visionpipe.wire.applications import (
     ApplicationReply,
