@@ -17,7 +17,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.sinks.jsonl import JsonlSink

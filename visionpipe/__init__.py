@@ -10,8 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from visionpipe.client.async_client import AsyncClient
-    from visionpipe.client.client import Client
+    from visionpipe.client import AsyncClient, Client
     from visionpipe.client.tool_loop import ToolLimits
     from visionpipe.errors import (
         AnswerError,
@@ -38,10 +37,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AnswerError": "visionpipe.errors",
-    "AsyncClient": "visionpipe.client.async_client",
+    "AsyncClient": "visionpipe.client._async.client",
     "CapabilityError": "visionpipe.errors",
     "Caps": "visionpipe.pipeline.budget",
-    "Client": "visionpipe.client.client",
+    "Client": "visionpipe.client._sync.client",
     "FunctionTool": "visionpipe.stages.function_tool",
     "InputError": "visionpipe.errors",
     "Pipeline": "visionpipe.pipeline.pipeline",

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from tests.loopback import Answer, Loopback
-from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.client import Client
+from visionpipe.client import AsyncClient, Client
 from visionpipe.reply import Reply
 
 KEY = "0123456789abcdef.s3cr3tS3cr3t"

@@ -12,10 +12,9 @@ from functools import reduce
 from typing import Any, Protocol
 
 from tests.client.faces import _awaited
+from visionpipe.client import AsyncClient, Client
 from visionpipe.client._async.stream import AsyncEventStream
 from visionpipe.client._sync.stream import EventStream
-from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.client import Client
 
 
 class Calling(Protocol):

@@ -16,7 +16,7 @@ from tests.client.service_faces import Calling
 from tests.client.test_tasks import CHINA, sandbox_setup
 from tests.loopback import Answer, Loopback
 from tests.wire.test_task_codec import JSON
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.errors import (
     ContentPolicyError,
     InterruptedAnswerError,

@@ -13,7 +13,7 @@ from tenacity import stop_after_attempt, wait_exponential
 
 from tests.client.faces import KEY, Clock, Face, chat, event_stream, refusal, setup_for
 from tests.loopback import Answer, Loopback
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.errors import (
     AccountError,
     ContentPolicyError,

@@ -13,8 +13,7 @@ import pytest
 
 from tests.client.faces import KEY, Clock, _awaited, chat, event_stream, refusal, setup_for
 from tests.loopback import Answer, Loopback
-from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.client import Client
+from visionpipe.client import AsyncClient, Client
 from visionpipe.errors import (
     ContextLimitError,
     InputError,

@@ -7,7 +7,7 @@ import warnings
 
 from tests.client.faces import KEY, chat
 from tests.loopback import Loopback
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.testing.images import jpeg_bytes
 
 

@@ -12,7 +12,7 @@ from tests.loopback import Loopback
 
 HEAD = """
 import asyncio, gc, socket, sys, threading
-from visionpipe.client.async_client import AsyncClient
+from visionpipe.client import AsyncClient
 from visionpipe.testing.images import jpeg_bytes
 
 image = jpeg_bytes(64, 48)

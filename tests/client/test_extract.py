@@ -11,10 +11,9 @@ from pydantic import BaseModel
 
 from tests.client.faces import _awaited, chat, event_stream, setup_for
 from tests.loopback import Loopback
+from visionpipe.client import AsyncClient, Client
 from visionpipe.client._async.stream import AsyncObjectStream
 from visionpipe.client._sync.stream import ObjectStream
-from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.client import Client
 from visionpipe.errors import ParameterError, UnreadableAnswerError
 from visionpipe.values import Usage
 

@@ -13,7 +13,7 @@ import pytest
 from tests.client.faces import Clock, Face
 from tests.client.faulty import DEADLINE, TEXT, request_ids, requests, struck
 from visionpipe import errors
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.testing.sandbox import SandboxHandle
 
 

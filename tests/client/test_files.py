@@ -14,8 +14,8 @@ from tests.client.faces import Clock, refusal, setup_for
 from tests.client.service_faces import Calling
 from tests.client.test_tasks import sandbox_setup
 from tests.loopback import Answer, Loopback
-from visionpipe.client.client import Client
-from visionpipe.client.service.batch_file import BatchFile, lines_of
+from visionpipe.client import Client
+from visionpipe.client.disk import BatchFile, lines_of
 from visionpipe.errors import (
     ContentPolicyError,
     InterruptedAnswerError,

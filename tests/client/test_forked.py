@@ -10,7 +10,7 @@ from tests.loopback import Loopback
 
 WORKER = """
 import os, sys
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.testing.images import jpeg_bytes
 
 image = jpeg_bytes(64, 48)

@@ -21,7 +21,7 @@ MOST_RESIDENT_MB = 80
 
 CLIENT = """
 import json, sys
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.sources.publish import StorePublisher
 
 given = json.load(sys.stdin)

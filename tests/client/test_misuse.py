@@ -11,8 +11,7 @@ import pytest
 
 from tests.client.faces import KEY, Face, setup_for
 from tests.loopback import Loopback
-from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.client import Client
+from visionpipe.client import AsyncClient, Client
 from visionpipe.errors import ParameterError
 from visionpipe.testing.images import jpeg_bytes
 

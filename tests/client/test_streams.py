@@ -14,8 +14,7 @@ import pytest
 from tests.client.faces import Face, chat, event_stream, setup_for
 from tests.client.faulty import TEXT, struck
 from tests.loopback import Answer, Loopback
-from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.client import Client
+from visionpipe.client import AsyncClient, Client
 from visionpipe.errors import InterruptedAnswerError
 from visionpipe.testing.sandbox import SandboxHandle
 from visionpipe.wire.http import Timeouts

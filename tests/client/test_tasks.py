@@ -11,7 +11,7 @@ import pytest
 from tests.client.faces import KEY, Clock, Face, chat, refusal, setup_for
 from tests.client.service_faces import Calling
 from tests.loopback import Answer, Loopback
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.errors import (
     AuthenticationError,
     ContentPolicyError,

@@ -10,8 +10,8 @@ from tests.client.faces import Clock, Face, setup_for
 from tests.client.service_faces import Calling
 from tests.client.test_tasks import CHINA, sandbox_setup
 from tests.loopback import Answer, Loopback
-from visionpipe.client.client import Client
-from visionpipe.client.service.counting import exact_count
+from visionpipe.client import Client
+from visionpipe.client.surfaces import exact_count
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnreadableAnswerError, UnsupportedError
 from visionpipe.registry.lookup import Registry
 from visionpipe.testing.sandbox import SandboxHandle

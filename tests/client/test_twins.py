@@ -6,19 +6,22 @@ import inspect
 
 import pytest
 
-from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.client import Client
-from visionpipe.client.service.agents import Agents, AsyncAgents
-from visionpipe.client.service.applications import Applications, AsyncApplications
-from visionpipe.client.service.batches import AsyncBatches, Batches
-from visionpipe.client.service.files import AsyncFiles, Files
-from visionpipe.client.service.tasks import AsyncTask, AsyncTasks, Task, Tasks
-from visionpipe.client.service.tuning import AsyncFineTuning, FineTuning
-from visionpipe.client.services import AsyncServices, Services
+from visionpipe.client import AsyncClient, Client
+from visionpipe.client._async.agents import AsyncAgents
+from visionpipe.client._async.applications import AsyncApplications
+from visionpipe.client._async.batches import AsyncBatches
+from visionpipe.client._async.files import AsyncFiles
+from visionpipe.client._async.tasks import AsyncTask, AsyncTasks
+from visionpipe.client._async.tuning import AsyncFineTuning
+from visionpipe.client._sync.agents import Agents
+from visionpipe.client._sync.applications import Applications
+from visionpipe.client._sync.batches import Batches
+from visionpipe.client._sync.files import Files
+from visionpipe.client._sync.tasks import Task, Tasks
+from visionpipe.client._sync.tuning import FineTuning
 
 PAIRS: list[tuple[type, type]] = [
     (Client, AsyncClient),
-    (Services, AsyncServices),
     (Tasks, AsyncTasks),
     (Task, AsyncTask),
     (Files, AsyncFiles),

@@ -14,8 +14,7 @@ import pytest
 
 from tests.clip_maker import shade, texture, write_clip
 from tests.s3_store import S3Store
-from visionpipe.client.async_client import AsyncClient
-from visionpipe.client.client import Client
+from visionpipe.client import AsyncClient, Client
 from visionpipe.client.preparation import Preparer
 from visionpipe.clips.load import load_video
 from visionpipe.errors import BadImageError, BadVideoError, MediaLimitError, UnsupportedError

@@ -11,7 +11,7 @@ import PIL.Image
 
 from tests.client.faces import Face, chat, setup_for
 from tests.loopback import Loopback, Seen
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.registry.lookup import Registry
 from visionpipe.testing.images import CORNERS, jpeg_bytes, png_bytes
 

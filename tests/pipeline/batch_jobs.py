@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.pipeline.batch.job import ProviderBatch
 from visionpipe.results import ItemResult
 from visionpipe.testing.images import image_bytes

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.sources.find import Source
 from visionpipe.testing.images import jpeg_bytes

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.stages.retry import RetryPolicy
 

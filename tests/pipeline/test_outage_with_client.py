@@ -11,7 +11,7 @@ from tenacity import stop_after_attempt
 
 from tests.pipeline.kill_drill import make_images
 from tests.pipeline.test_outage import ended_by, finished
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.errors import ConnectionFailedError
 from visionpipe.pipeline.events import Event, ServiceBack, ServiceLost
 from visionpipe.pipeline.pipeline import Pipeline

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.batch_jobs import MODEL, client_for, ends, job, lines_at
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.errors import AccountError, ServerError, UnsupportedError
 from visionpipe.pipeline.batch.job import BatchRun, ProviderBatch
 from visionpipe.pipeline.batch.work import BatchEvent

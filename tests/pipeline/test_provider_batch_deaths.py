@@ -102,7 +102,7 @@ def test_an_upload_among_many_is_found_again(service: SandboxHandle, photos: Pat
 
 CHILD = """
 import sys
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.pipeline.batch.job import ProviderBatch
 from visionpipe.stages.polling import PollPolicy
 from tenacity import wait_fixed

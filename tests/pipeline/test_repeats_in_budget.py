@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.kill_drill import make_images
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.pipeline.budget import Budget, Caps
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import JournalView

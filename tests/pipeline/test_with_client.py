@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.pipeline.kill_drill import ROOT, make_images
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.errors import AccountError
 from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.pipeline import Pipeline
@@ -107,7 +107,7 @@ def test_an_answer_asked_for_twice_counts_as_two_requests(tmp_path: Path, sandbo
 
 FILLING = """
 import json, resource, sys
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.pipeline import Pipeline
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clip_maker import texture, write_clip
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.clips.load import load_video
 from visionpipe.errors import MediaLimitError, UnsupportedError
 from visionpipe.media import Video

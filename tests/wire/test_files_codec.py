@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 
-from visionpipe.client.service.file_calls import file_content
+from visionpipe.client.disk import file_content
 from visionpipe.errors import MediaLimitError, UnreadableAnswerError
 from visionpipe.media import MemoryContent
 from visionpipe.transport.body import iterate

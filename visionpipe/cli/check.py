@@ -46,7 +46,7 @@ def check(
     import orjson
 
     from visionpipe.cli.outputs import default_journal, own_files
-    from visionpipe.client.service.counting import can_count
+    from visionpipe.client.surfaces import can_count
     from visionpipe.pipeline.pipeline import Pipeline
 
     if output and journal is None:

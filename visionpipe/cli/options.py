@@ -12,7 +12,7 @@ import typer
 from visionpipe.stages.quality import KINDS, STANDARD, Action, QualityPolicy
 
 if TYPE_CHECKING:
-    from visionpipe.client.client import Client
+    from visionpipe.client import Client
     from visionpipe.client.options import CallOptions
     from visionpipe.sources.publish import Publisher
 
@@ -42,7 +42,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def make_client(model: str | None, base_url: str | None, catalog: Path | None, lang: str | None) -> Client:
     """A client from the options; keys come from the environment, never from the command line."""
-    from visionpipe.client.client import Client
+    from visionpipe.client import Client
 
     return Client(model, base_url=base_url, catalog=catalog, lang=lang)
 
@@ -51,7 +51,7 @@ def planning_client(
     model: str | None, base_url: str | None, catalog: Path | None, lang: str | None
 ) -> Client:
     """A client that prepares and estimates, and needs no key."""
-    from visionpipe.client.client import Client
+    from visionpipe.client import Client
 
     return Client(model, base_url=base_url, catalog=catalog, lang=lang, plan_only=True)
 

@@ -12,7 +12,7 @@ from visionpipe.cli import options as connection
 from visionpipe.cli import options as publishing
 
 if TYPE_CHECKING:
-    from visionpipe.client.client import Client
+    from visionpipe.client import Client
     from visionpipe.client.options import CallOptions
     from visionpipe.media import Video
     from visionpipe.video.timeline import Timeline

@@ -17,6 +17,7 @@ from typing import Any
 
 import orjson
 
+from visionpipe.client.options import CallOptions
 from visionpipe.errors import InputError, OutputError, UnreadableSourceError, UnsupportedError
 from visionpipe.media import (
     Content,
@@ -90,6 +91,20 @@ def load_talk(path: str | os.PathLike[str]) -> tuple[Transcript, str | None]:
             subject=str(path),
             code="conversation",
         ) from cause
+
+
+def begin(load: str | os.PathLike[str] | None, options: CallOptions) -> tuple[Transcript, CallOptions]:
+    """A new transcript, or the one in a file, whose system text holds unless the options have their own.
+
+    Raises:
+        UnreadableSourceError, InputError: as :func:`load_talk`.
+    """
+    if load is None:
+        return Transcript(), options
+    transcript, system = load_talk(load)
+    if system is not None and "system" not in options:
+        return transcript, {**options, "system": system}
+    return transcript, options
 
 
 def _written(talk: JSON) -> bytes:

@@ -1,4 +1,4 @@
-"""The tool loop: ask, run the function the model asks for, tell it the result, until it answers.
+"""The tool loop's decisions: ask, run the function the model asks for, tell it the result, until it answers.
 
 The loop ends, by rounds or by time. Broken arguments are asked for once more, what a function
 raises is told to the model, and both stand in the reply's ``tool_results`` and notes.
@@ -6,23 +6,22 @@ raises is told to the model, and both stand in the reply's ``tool_results`` and 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-from visionpipe.client.calls import Calls
 from visionpipe.client.preparation import Prepared
+from visionpipe.client.threads import Called
 from visionpipe.errors import AnswerError, ParameterError, UnreadableAnswerError, VisionPipeError
 from visionpipe.media import Text
 from visionpipe.reply import Reply, ToolResult
-from visionpipe.request import Message, ToolCall
+from visionpipe.request import Message, Request, ToolCall
 from visionpipe.stages.check import check_context
 from visionpipe.stages.estimate import estimate
-from visionpipe.stages.exchange import Effect, Invoke
 from visionpipe.stages.fit import merge_replies
-from visionpipe.stages.function_tool import ArgumentsError, FunctionTool, result_text
+from visionpipe.stages.function_tool import ArgumentsError, result_text
 from visionpipe.values import Note
 
 
@@ -54,13 +53,17 @@ class Exchange:
     prompt_tokens: int | None = None
 
 
-def check_functions(prepared: Prepared, *, awaited: bool) -> None:
-    """Raise ParameterError for a function that cannot be run here.
+def check_functions(prepared: Prepared) -> None:
+    """Raise ParameterError for a function that the blocking client cannot run."""
+    _check_functions(prepared, awaited=False)
 
-    Args:
-        prepared: with the functions.
-        awaited: whether asynchronous ones can be run.
-    """
+
+def check_functions_async(prepared: Prepared) -> None:
+    """Raise ParameterError for a function that the asyncio client cannot run."""
+    _check_functions(prepared, awaited=True)
+
+
+def _check_functions(prepared: Prepared, *, awaited: bool) -> None:
     for tool in prepared.functions:
         if tool.function is None:
             raise ParameterError(
@@ -74,101 +77,115 @@ def check_functions(prepared: Prepared, *, awaited: bool) -> None:
             )
 
 
-def tool_loop(calls: Calls, prepared: Prepared, limits: ToolLimits) -> Generator[Effect, Any, Exchange]:
-    """Ask what was prepared, and run its functions until there is an answer.
+class ToolLoop:
+    """Where a tool loop stands: what was said, run and noted, and what comes next.
 
-    Raises:
-        UnreadableAnswerError: the arguments of one function were broken twice in a row (code
-            "tool_arguments"); ``reply`` holds what was done so far.
-        AnswerError: the limits were reached (code "tool_limit"), or as for any call.
-        VisionPipeError: as for any call; notes tell which functions had been run.
+    Args:
+        prepared: the question, with the functions.
+        limits: rounds and seconds.
+        clock: monotonic seconds.
     """
-    loop = _Loop(calls, prepared, limits)
-    try:
-        return (yield from loop.run())
-    except AnswerError as error:
-        replies = [*loop.replies, *([error.reply] if error.reply else [])]
-        error.reply = loop.joined(replies) if replies else None
-        raise
-    except VisionPipeError as error:
-        if loop.results:
-            error.add_note(f"Functions run before: {', '.join(result.name for result in loop.results)}.")
-        raise
 
+    def __init__(self, prepared: Prepared, limits: ToolLimits, clock: Callable[[], float]) -> None:
+        self._prepared = prepared
+        self._request = prepared.single("tool loop")
+        self._limits = limits
+        self._clock = clock
+        self._end = clock() + limits.seconds
+        self._said: list[Message] = []
+        self._replies: list[Reply] = []
+        self._results: list[ToolResult] = []
+        self._notes: list[Note] = []
+        self._broken: dict[str, int] = {}
 
-@dataclass(slots=True)
-class _Loop:
-    calls: Calls
-    prepared: Prepared
-    limits: ToolLimits
-    replies: list[Reply] = field(default_factory=list)
-    results: list[ToolResult] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    broken: dict[str, int] = field(default_factory=dict)
+    def next_request(self) -> Request:
+        """The question with all that was said since.
 
-    def run(self) -> Generator[Effect, Any, Exchange]:
-        request, model = self.prepared.single("tool loop"), self.prepared.model
-        said: list[Message] = []
-        end = self.calls.clock() + self.limits.seconds
-        while True:
-            asked = replace(request, messages=(*request.messages, *said))
-            if self.replies:
-                check_context(asked, estimate(asked, model), model)
-            left = self._left(end)
-            reply = yield from (self.calls.within(left) if self.prepared.functions else self.calls).whole(
-                asked, model
-            )
-            if not reply.tool_calls or not self.prepared.functions:
-                said.append(_assistant(reply))
-                self.replies.append(reply)
-                first = self.replies[0].usage
-                return Exchange(
-                    self.joined(self.replies), tuple(said), first.prompt_tokens if first else None
-                )
-            if len(self.replies) == self.limits.rounds:
-                raise _limit(f"the model still asks for functions after {self.limits.rounds} rounds", reply)
-            self.replies.append(reply)
-            said.append(_assistant(reply))
-            for call in reply.tool_calls:
-                self._left(end)
-                result = yield from self._run(call)
-                self.results.append(result)
-                said.append(Message("tool", (Text(result.output),), tool_call_id=call.id))
+        Raises:
+            ContextLimitError: it has become more than the model can read.
+        """
+        asked = replace(self._request, messages=(*self._request.messages, *self._said))
+        if self._replies:
+            model = self._prepared.model
+            check_context(asked, estimate(asked, model), model)
+        return asked
 
-    def joined(self, replies: Sequence[Reply]) -> Reply:
+    def left(self) -> float:
+        """Seconds that are left. Raises AnswerError (code "tool_limit") where there are none."""
+        left = self._end - self._clock()
+        if left <= 0:
+            raise _limit(f"no answer after {self._limits.seconds:g} seconds", None)
+        return left
+
+    def take(self, reply: Reply) -> tuple[ToolCall, ...]:
+        """Keep a reply; the functions that it asks for, none where it is the answer.
+
+        Raises:
+            AnswerError: the model has asked for functions too often (code "tool_limit").
+        """
+        calls = reply.tool_calls if self._prepared.functions else ()
+        if calls and len(self._replies) == self._limits.rounds:
+            raise _limit(f"the model still asks for functions after {self._limits.rounds} rounds", reply)
+        self._replies.append(reply)
+        self._said.append(_assistant(reply))
+        return calls
+
+    def exchange(self) -> Exchange:
+        """How the turn went, once there is an answer."""
+        first = self._replies[0].usage
+        prompt_tokens = first.prompt_tokens if first else None
+        return Exchange(self._joined(self._replies), tuple(self._said), prompt_tokens)
+
+    def chosen(self, call: ToolCall) -> tuple[Callable[..., Any], dict[str, Any]] | None:
+        """The function and the arguments that ``call`` means; None where they are asked for once more.
+
+        Raises:
+            UnreadableAnswerError: they were broken twice in a row (code "tool_arguments").
+        """
+        tool = next((tool for tool in self._prepared.functions if tool.name == call.name), None)
+        try:
+            if tool is None or tool.function is None:
+                known = ", ".join(tool.name for tool in self._prepared.functions)
+                raise ArgumentsError(f"there is no function {call.name!r}, only {known}")
+            arguments = tool.arguments(call.arguments)
+        except ArgumentsError as error:
+            self._tell(call, self._asked_again(call, error))
+            return None
+        self._broken.pop(call.name, None)
+        return tool.function, arguments
+
+    def run(self, call: ToolCall, called: Called) -> None:
+        """The function of ``call`` was run; the model will be told what came of it."""
+        self._tell(call, self._result(call, called))
+
+    def complete_error(self, error: VisionPipeError) -> None:
+        """Tell an error that ends the loop what had been done."""
+        if isinstance(error, AnswerError):
+            replies = [*self._replies, *([error.reply] if error.reply else [])]
+            error.reply = self._joined(replies) if replies else None
+        elif self._results:
+            error.add_note(f"Functions run before: {', '.join(result.name for result in self._results)}.")
+
+    def _joined(self, replies: Sequence[Reply]) -> Reply:
         """The last reply with what all of them cost."""
         merged = merge_replies(replies)
         return replace(
             merged,
             text=replies[-1].text,
-            notes=(*self.notes, *merged.notes),
-            tool_results=tuple(self.results),
+            notes=(*self._notes, *merged.notes),
+            tool_results=tuple(self._results),
         )
 
-    def _left(self, end: float) -> float:
-        left = end - self.calls.clock()
-        if left <= 0:
-            raise _limit(f"no answer after {self.limits.seconds:g} seconds", None)
-        return left
-
-    def _run(self, call: ToolCall) -> Generator[Effect, Any, ToolResult]:
-        tool = next((tool for tool in self.prepared.functions if tool.name == call.name), None)
-        try:
-            if tool is None or tool.function is None:
-                known = ", ".join(tool.name for tool in self.prepared.functions)
-                raise ArgumentsError(f"there is no function {call.name!r}, only {known}")
-            arguments = tool.arguments(call.arguments)
-        except ArgumentsError as error:
-            return self._asked_again(call, error)
-        self.broken.pop(call.name, None)
-        return (yield from self._called(tool, call, arguments))
+    def _tell(self, call: ToolCall, result: ToolResult) -> None:
+        self._results.append(result)
+        self._said.append(Message("tool", (Text(result.output),), tool_call_id=call.id))
 
     def _asked_again(self, call: ToolCall, error: ArgumentsError) -> ToolResult:
         reason = str(error)
-        self.broken[call.name] = self.broken.get(call.name, 0) + 1
-        self.notes.append(Note("tool_arguments", f"{call.name}: {reason}"))
-        if self.broken[call.name] > 1:
-            self.results.append(ToolResult(call.name, call.arguments, "", reason))
+        self._broken[call.name] = self._broken.get(call.name, 0) + 1
+        self._notes.append(Note("tool_arguments", f"{call.name}: {reason}"))
+        if self._broken[call.name] > 1:
+            self._results.append(ToolResult(call.name, call.arguments, "", reason))
             raise UnreadableAnswerError(
                 f"the model asked for it twice with arguments that cannot be used: {reason}",
                 cure="Describe the function and its parameters better, or use another model.",
@@ -178,19 +195,15 @@ class _Loop:
         output = f"Not called: {reason}. You wrote: {call.arguments}\nCall it again with correct arguments."
         return ToolResult(call.name, call.arguments, output, reason)
 
-    def _called(
-        self, tool: FunctionTool, call: ToolCall, arguments: dict[str, Any]
-    ) -> Generator[Effect, Any, ToolResult]:
-        assert tool.function is not None, "checked before"
-        invoked = yield Invoke(tool.function, arguments)
-        raised: Exception | None = invoked.exception
+    def _result(self, call: ToolCall, called: Called) -> ToolResult:
+        raised: Exception | None = called.exception
         if raised is None:
             try:
-                return ToolResult(call.name, call.arguments, result_text(invoked.value))
+                return ToolResult(call.name, call.arguments, result_text(called.value))
             except ValueError as error:
                 raised = error
         reason = f"{type(raised).__name__}: {raised}"
-        self.notes.append(Note("tool_failed", f"{call.name}: {reason}"))
+        self._notes.append(Note("tool_failed", f"{call.name}: {reason}"))
         return ToolResult(call.name, call.arguments, f"The function failed: {reason}", reason, raised)
 
 

@@ -1,15 +1,15 @@
-"""The answerer that is a client: what the pipeline asks, a :class:`visionpipe.client.client.Client` sends."""
+"""The answerer that is a client: what the pipeline asks, a :class:`visionpipe.Client` sends."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.client.extraction import asked_for
 from visionpipe.client.options import CallOptions
 from visionpipe.client.preparation import Prepared as Question
-from visionpipe.client.service.counting import exact_count
+from visionpipe.client.surfaces import exact_count
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.registry.estimates import estimate_cost

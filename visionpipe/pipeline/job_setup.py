@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.errors import UnreadableSourceError, VisionPipeError
 from visionpipe.media import LinkedImage

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.client.options import CallOptions
 from visionpipe.errors import ParameterError
 from visionpipe.pipeline.answerer import Answerer, Judge, Skip
@@ -51,7 +51,7 @@ class Pipeline:
         client: what asks; default one made of ``model`` and the environment, and closed after the run.
         model: with the default client: the model; with ``answerer``: its name in the records.
         options: for every call, see :class:`visionpipe.client.options.CallOptions`.
-        schema: of structured data to ask for, as in :meth:`visionpipe.client.client.Client.extract`; default
+        schema: of structured data to ask for, as in :meth:`visionpipe.Client.extract`; default
             the preset's.
         answerer: asks in the client's place.
         journal: the SQLite file that keeps the job; None keeps it for the run only.

@@ -1,4 +1,4 @@
-"""Asking again and again until something at the service has come to its end; generators without I/O.
+"""Asking again and again until something at the service has come to its end: when, and for how long.
 
 Waits grow, Retry-After is a floor, and a deadline ends the asking, never the thing asked for, so
 that it can be taken up again by its id.
@@ -6,16 +6,16 @@ that it can be taken up again by its id.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 from tenacity import RetryCallState, Retrying, wait_exponential
 from tenacity.wait import wait_base
 
 from visionpipe.errors import VisionPipeError
-from visionpipe.stages.exchange import Effect, Sleep
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -27,9 +27,6 @@ class Looked(Generic[T]):
     value: T
     done: bool
     retry_after: float | None = None
-
-
-Look: TypeAlias = Generator[Effect, Any, Looked[T]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,82 +52,51 @@ LONG = PollPolicy(wait_exponential(multiplier=2, exp_base=1.6, max=60))
 """For what takes minutes to hours: batches and fine-tuning jobs."""
 
 
-def poll(
-    look: Callable[[], Look[T]],
-    *,
-    policy: PollPolicy,
-    clock: Callable[[], float],
-    deadline: float | None,
-    late: Callable[[], VisionPipeError],
-) -> Generator[Effect, Any, T]:
-    """Ask until it is the end.
+class Polling(Generic[K, T]):
+    """Several things that are asked after in turn, in rounds, until all are at their end.
 
     Args:
-        look: asks once.
-        policy: how long to wait between.
-        clock: monotonic seconds.
-        deadline: seconds from now after which ``late()`` is raised; None waits as long as it takes.
-        late: the error for a deadline that has passed.
+        keys: one for each thing.
+        policy: how long to wait between two rounds.
+        began: now; all times are of one monotonic clock, in seconds.
+        deadline: seconds after which nothing more is asked; None: as long as it takes.
     """
-    ends = yield from poll_all({None: look}, policy=policy, clock=clock, deadline=deadline)
-    end = ends.get(None)
-    if isinstance(end, VisionPipeError):
-        raise end
-    if end is None:
-        raise late()
-    return end.value
 
+    def __init__(self, keys: Iterable[K], policy: PollPolicy, began: float, deadline: float | None) -> None:
+        self._not_before = dict.fromkeys(keys, began)
+        self._policy = policy
+        self._end = None if deadline is None else began + deadline
+        self._rounds = 0
+        self.ends: dict[K, Looked[T] | VisionPipeError] = {}
+        """What became of each; those that have not ended are missing."""
 
-K = TypeVar("K")
+    def next_round(self) -> tuple[K, ...]:
+        """Those that have not ended; none where all have."""
+        self._rounds += 1
+        return tuple(self._not_before)
 
+    def is_due(self, key: K, now: float) -> bool:
+        """Whether it may be asked after, or the service wanted to be left alone for longer."""
+        return now >= self._not_before[key]
 
-def poll_all(
-    looks: Mapping[K, Callable[[], Look[T]]],
-    *,
-    policy: PollPolicy,
-    clock: Callable[[], float],
-    deadline: float | None,
-) -> Generator[Effect, Any, dict[K, Looked[T] | VisionPipeError]]:
-    """Ask after several things in turn until all are at their end.
+    def told(self, key: K, looked: Looked[T] | VisionPipeError, now: float) -> None:
+        """What asking after ``key`` gave. Raises an error of scope "job"; any other is the thing's end."""
+        if isinstance(looked, VisionPipeError):
+            if looked.scope == "job":
+                raise looked
+        elif not looked.done:
+            self._not_before[key] = now + (looked.retry_after or 0.0)
+            return
+        self.ends[key] = looked
+        del self._not_before[key]
 
-    Returns:
-        What became of each; those that were not at their end by the ``deadline`` are missing.
-
-    Raises:
-        VisionPipeError: of scope "job", at once; any other stands in the place of its thing's end.
-    """
-    began = clock()
-    left = dict(looks)
-    not_before: dict[K, float] = {}
-    ends: dict[K, Looked[T] | VisionPipeError] = {}
-    asked = 0
-    while left:
-        asked += 1
-        for key, look in list(left.items()):
-            if clock() < not_before.get(key, began):
-                continue
-            try:
-                looked = yield from look()
-            except VisionPipeError as error:
-                if error.scope == "job":
-                    raise
-                ends[key] = error
-                del left[key]
-                continue
-            if looked.done:
-                ends[key] = looked
-                del left[key]
-            else:
-                not_before[key] = clock() + (looked.retry_after or 0.0)
-        if not left:
-            break
-        now = clock()
-        floor = min(not_before[key] for key in left) - now
-        wait = policy.seconds(asked, floor)
-        if deadline is not None:
-            rest = began + deadline - now
-            if rest <= 0 or floor > rest:
-                break
-            wait = min(wait, rest)
-        yield Sleep(wait)
-    return ends
+    def wait(self, now: float) -> float | None:
+        """Seconds until the next round; None where there shall be none."""
+        if not self._not_before:
+            return None
+        floor = min(self._not_before.values()) - now
+        seconds = self._policy.seconds(self._rounds, floor)
+        if self._end is None:
+            return seconds
+        rest = self._end - now
+        return None if rest <= 0 or floor > rest else min(seconds, rest)

@@ -20,8 +20,9 @@ from typing import Any
 
 import orjson
 
-from visionpipe.errors import MediaLimitError, ParameterError
+from visionpipe.errors import MediaLimitError, ParameterError, VisionPipeError
 from visionpipe.registry.records import EndpointRecord
+from visionpipe.reply import Reply
 from visionpipe.request import Request
 from visionpipe.wire.answers import (
     Page,
@@ -117,6 +118,15 @@ class ResultLine:
     custom_id: str
     status: int
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswer:
+    """What became of one line: a reply, or the error in its place."""
+
+    custom_id: str
+    reply: Reply | None = None
+    error: VisionPipeError | None = None
 
 
 def read_line(line: bytes) -> ResultLine:

@@ -21,6 +21,9 @@ from visionpipe.registry.records import EndpointRecord
 from visionpipe.wire.http import HttpResponse
 from visionpipe.wire.secrets import masked
 
+MAX_REFUSAL_BYTES = 1024 * 1024
+"""More than this is not read of a refusal's body: its status alone says what happened, so that a body which
+breaks off, drips or is far too long for an error's words never hides it."""
 _MESSAGE_LIMIT = 500
 _LONGEST_WAIT_S = 10 * 365 * 86400.0
 """Ten years: what is beyond that is never, and more than some systems can wait."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from visionpipe.reply import Attempt
+from visionpipe.values import Adjustment
 from visionpipe.wire.answers import needed, read_object, segment, table_of, text_of
 
 SUBMIT_PATH = "/async/chat/completions"
@@ -34,6 +36,32 @@ class TaskState:
     error_code: str = ""
     error_message: str = ""
     body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRecord:
+    """One task, as it was when it was last asked after.
+
+    Attributes:
+        id: what to keep: with it any process can take the task up at any time.
+        model: the model asked.
+        request_id: the id sent with the submission; None where it is not known.
+        status: PROCESSING, SUCCESS or FAIL.
+        adjustments: what was changed before it was submitted; known to the submitting process only.
+        attempts: the tries at submitting it.
+    """
+
+    id: str
+    model: str
+    request_id: str | None = None
+    status: TaskStatus = TaskStatus.PROCESSING
+    adjustments: tuple[Adjustment, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has come to an end, good or bad."""
+        return self.status is not TaskStatus.PROCESSING
 
 
 def result_path(task_id: str) -> str:

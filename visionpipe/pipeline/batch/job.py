@@ -19,9 +19,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
 from visionpipe.client.options import CallOptions
-from visionpipe.client.service.surfaces import require
+from visionpipe.client.surfaces import require
 from visionpipe.errors import VisionPipeError
 from visionpipe.pipeline.answerer import Judge, Skip
 from visionpipe.pipeline.batch.store import BatchStore

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from visionpipe.client.client import Client
-from visionpipe.client.service.batch_file import BatchFile
+from visionpipe.client import Client
+from visionpipe.client.disk import BatchFile
 from visionpipe.errors import RejectedRequestError, VisionPipeError
 from visionpipe.pipeline.batch.store import BatchStore, StoredFile
 from visionpipe.stages.polling import LONG

@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from visionpipe.client.client import Client
+from visionpipe.client import Client
+from visionpipe.client.disk import BatchFile
 from visionpipe.client.preparation import Prepared as Question
-from visionpipe.client.service.batch_calls import BatchAnswer
-from visionpipe.client.service.batch_file import BatchFile
 from visionpipe.errors import AnswerError, ServerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, PreparedItem
 from visionpipe.pipeline.asking import not_good_enough
@@ -33,7 +32,7 @@ from visionpipe.stages.extraction import Schema, was_cut_off, with_schema
 from visionpipe.stages.polling import PollPolicy
 from visionpipe.stages.schema import MisfitError
 from visionpipe.values import JSON, Money
-from visionpipe.wire.batches import BatchLimits, BatchRecord, BatchStatus, Splitter, custom_id
+from visionpipe.wire.batches import BatchAnswer, BatchLimits, BatchRecord, BatchStatus, Splitter, custom_id
 
 
 def end_of(

@@ -5,12 +5,17 @@ The registry's records decide; the error names who has what is missing here.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from visionpipe.client.settings import Settings
 from visionpipe.errors import UnsupportedError
 from visionpipe.registry.records import ModelRecord
+
+if TYPE_CHECKING:
+    from visionpipe.client._sync.client import Client
+    from visionpipe.client.preparation import Prepared
+    from visionpipe.wire.tokenizer import TokenCount
 
 Surface: TypeAlias = Literal[
     "tasks", "batches", "files", "tokenizer", "fine_tuning", "agents_url", "applications_url"
@@ -55,3 +60,22 @@ def beside(settings: Settings, url: str) -> str:
     gateway or a sandbox), since the key goes to no other host."""
     base, own = urlsplit(settings.endpoint.base_url), urlsplit(url)
     return own._replace(scheme=base.scheme, netloc=base.netloc).geturl()
+
+
+def can_count(client: Client, model: ModelRecord) -> bool:
+    """Whether the client's endpoint counts tokens for ``model``, and there is a key for it."""
+    settings = client.settings
+    return settings.endpoint.tokenizer and model.counts_tokens and settings.api_key is not None
+
+
+def exact_count(client: Client, prepared: Prepared) -> TokenCount | None:
+    """The service's own count of a prepared question, for a check with a key at hand.
+
+    The question is sent, pictures and all, to be counted.
+
+    Returns:
+        None where the endpoint or the model has no counting; the estimate then stands.
+    """
+    if not can_count(client, prepared.model):
+        return None
+    return client.count_prepared(prepared)

@@ -1,6 +1,7 @@
-"""Batch files on disk: written line by line, and their results read line by line, in constant memory.
+"""Files that go to the service and come from it: one to send, one to receive, and batch files line by line.
 
-A line stands in the file whole or not at all.
+What is written stands on the disk whole or not at all, a received file as well as a batch's line,
+and nothing is ever whole in memory.
 """
 
 from __future__ import annotations
@@ -8,13 +9,44 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from visionpipe.errors import OutputError, VisionPipeError
+from visionpipe.files import open_regular
+from visionpipe.media import FileContent
 from visionpipe.transport.body import iterate
 from visionpipe.wire.http import Body
+
+
+def file_content(path: str | os.PathLike[str]) -> FileContent:
+    """A file on disk as it is now. Raises UnreadableSourceError."""
+    name = os.fspath(path)
+    descriptor, state = open_regular(name, name)
+    os.close(descriptor)
+    return FileContent(str(Path(name).absolute()), state.st_size, state.st_mtime_ns)
+
+
+@contextmanager
+def whole_file(path: str) -> Iterator[BinaryIO]:
+    """A file to write, which appears under its name when it is whole; what broke off leaves nothing.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    target = Path(path)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        try:
+            with part.open("wb") as file:
+                yield file
+            part.replace(target)
+        except OSError as error:
+            raise _unwritable("file", target, error) from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 class BatchFile:
@@ -34,7 +66,7 @@ class BatchFile:
         try:
             self._file = path.open("wb")
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise _unwritable("batch file", path, error) from error
 
     def add(self, line: Body) -> None:
         """Write one line.
@@ -47,7 +79,7 @@ class BatchFile:
             for chunk in iterate(line):
                 self._file.write(chunk)
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise _unwritable("batch file", self.path, error) from error
         except VisionPipeError:
             self._take_back()
             raise
@@ -60,7 +92,7 @@ class BatchFile:
             self._file.seek(self.size)
             self._file.truncate()
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise _unwritable("batch file", self.path, error) from error
 
     def close(self) -> None:
         """Everything is on the disk when this returns."""
@@ -69,7 +101,7 @@ class BatchFile:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _unwritable(self.path, error) from error
+            raise _unwritable("batch file", self.path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -89,9 +121,9 @@ def lines_of(path: Path) -> Iterator[bytes]:
                 yield stripped
 
 
-def _unwritable(path: Path, error: OSError) -> OutputError:
+def _unwritable(what: str, path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"the batch file cannot be written: {(error.strerror or str(error)).lower()}",
+        f"the {what} cannot be written: {(error.strerror or str(error)).lower()}",
         cure="Make space on the disk, or choose another folder; then run again.",
         subject=str(path),
         code="disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None,

@@ -1,0 +1,251 @@
+"""The calls a client can make: a request is sent, tried again where that may help, and its answer read.
+
+What to send, how an answer is read, and whether and when to try again are decided by pure functions
+of :mod:`visionpipe.stages` and :mod:`visionpipe.wire`; here it is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from tenacity import stop_before_delay
+
+from visionpipe.client._async.stream import AsyncStream
+from visionpipe.client.disk import whole_file
+from visionpipe.client.extraction import after_the_first, together
+from visionpipe.client.settings import Settings
+from visionpipe.client.threads import in_thread_async
+from visionpipe.errors import AnswerError, ServiceError, VisionPipeError
+from visionpipe.registry.records import ModelRecord
+from visionpipe.reply import Reply
+from visionpipe.request import Request
+from visionpipe.stages.exchange import Answered, Attempts, new_request_id
+from visionpipe.stages.extraction import (
+    Extraction,
+    Schema,
+    ask_again,
+    does_not_fit,
+    was_cut_off,
+    with_schema,
+)
+from visionpipe.stages.retry import RetryPolicy
+from visionpipe.stages.schema import MisfitError
+from visionpipe.transport.sender import AsyncByteStream, AsyncSender
+from visionpipe.values import Note
+from visionpipe.wire.chat import CHAT_PATH, encode_chat
+from visionpipe.wire.errors import MAX_REFUSAL_BYTES, read_error
+from visionpipe.wire.http import HttpRequest, HttpResponse, Timeouts
+from visionpipe.wire.reply import ReadingContext, read_reply
+from visionpipe.wire.stream import StreamReader
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncCalls:
+    """Calls one endpoint.
+
+    Attributes:
+        settings: endpoint, model and registry.
+        sender: carries a request out.
+        sleep: waits for so many seconds.
+        policy: when to try again.
+        timeouts: seconds.
+        clock: monotonic seconds.
+        request_id: gives a new id per attempt.
+    """
+
+    settings: Settings
+    sender: AsyncSender
+    sleep: Callable[[float], Awaitable[None]]
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    clock: Callable[[], float] = time.monotonic
+    request_id: Callable[[], str] = new_request_id
+
+    def bounded(self, *, retry_rate_limits: bool, seconds: float | None) -> AsyncCalls:
+        """The same calls for a job that has a limiter of its own, or a deadline for each item."""
+        calls = self
+        if not retry_rate_limits:
+            calls = replace(calls, policy=replace(calls.policy, rate_limits=False))
+        return calls if seconds is None else calls.within(seconds)
+
+    def within(self, seconds: float) -> AsyncCalls:
+        """The same calls with less patience: no answer is awaited, and no further try begun, beyond
+        ``seconds``."""
+        timeouts = replace(self.timeouts, total=min(self.timeouts.total, max(seconds, 0.001)))
+        policy = replace(self.policy, stop=self.policy.stop | stop_before_delay(seconds))
+        return replace(self, timeouts=timeouts, policy=policy)
+
+    async def whole(self, request: Request, model: ModelRecord) -> Reply:
+        """Ask and read the whole answer."""
+        context = self._context(request, model)
+
+        def read(response: HttpResponse, answered: Answered) -> Reply:
+            return read_reply(response.body, context, answered)
+
+        return await self._tried(lambda id_: self._http(request, id_, stream=False), self.sender.send, read)
+
+    async def streamed(
+        self, request: Request, model: ModelRecord, done: Callable[[Reply], None] | None = None
+    ) -> AsyncStream:
+        """Ask and open the answer as a stream; ``done`` is told its reply."""
+        context = self._context(request, model)
+
+        def read(stream: Any, answered: Answered) -> AsyncStream:
+            return AsyncStream(stream, StreamReader(context, answered), done)
+
+        return await self._tried(lambda id_: self._http(request, id_, stream=True), self._open, read)
+
+    async def extracted(
+        self,
+        request: Request,
+        model: ModelRecord,
+        schema: Schema[T],
+        on_repeat: Callable[[Reply], bool] | None = None,
+    ) -> Extraction[T]:
+        """Ask for ``schema`` about the media of ``request``, once more where the answer does not fit.
+
+        Args:
+            on_repeat: called with a first reply that does not fit; False: it is not asked for once more.
+
+        Raises:
+            UnreadableAnswerError: the second answer does not fit either, or there is none; ``reply`` holds
+                it.
+            VisionPipeError: as for any call.
+        """
+        lang = self.settings.lang
+        asked = with_schema(request, schema, model, lang)
+        first = await self.whole(asked, model)
+        try:
+            return Extraction(*schema.read(first.text), first)
+        except MisfitError as misfit:
+            if on_repeat is not None and not on_repeat(first):
+                raise does_not_fit(misfit, first, answers=1) from misfit
+            again = ask_again(asked, first.text, misfit, lang)
+            note = Note("reasked", f"the first answer did not fit the schema: {misfit}")
+        try:
+            second = await self.whole(again, model)
+        except AnswerError as error:
+            raise after_the_first(error, first, note) from error.__cause__
+        both = together(first, second, note)
+        try:
+            return Extraction(*schema.read(second.text, cut_off=was_cut_off(second)), both)
+        except MisfitError as misfit:
+            raise does_not_fit(misfit, both) from misfit
+
+    async def service(
+        self,
+        make: Callable[[str], HttpRequest],
+        read: Callable[[HttpResponse, Answered], T],
+        *,
+        policy: RetryPolicy | None = None,
+    ) -> T:
+        """Any other call of the service: ``make`` gives the request for a request id, ``read`` its value."""
+        return await self._tried(make, self.sender.send, read, policy)
+
+    async def saved(self, make: Callable[[str], HttpRequest], path: str) -> None:
+        """Any call whose answer goes into a file, whole or not at all; begun anew where it breaks off."""
+
+        async def save(request: HttpRequest) -> HttpResponse:
+            stream = await self.sender.open(request)
+            return await _save(stream, path)
+
+        await self._tried(make, save, lambda response, answered: None)
+
+    async def opened(self, make: Callable[[str], HttpRequest], read: Callable[[Any, Answered], T]) -> T:
+        """Any call whose answer is a stream of events; ``read`` is given the stream."""
+        return await self._tried(make, self._open, read)
+
+    async def _tried(
+        self,
+        make: Callable[[str], HttpRequest],
+        carry_out: Callable[[HttpRequest], Awaitable[Any]],
+        read: Callable[[Any, Answered], T],
+        policy: RetryPolicy | None = None,
+    ) -> T:
+        """Try until there is an answer or no sense in trying.
+
+        Args:
+            make: a request id -> the request.
+            carry_out: a request -> an HttpResponse, or an open stream of status 2xx.
+            read: what ``carry_out`` gave -> the value to return; may raise an AnswerError.
+            policy: when to try again; default that of all calls.
+
+        Raises:
+            VisionPipeError: the last attempt's error, with ``request_id`` and ``attempts`` set.
+        """
+        clock = self.clock
+        attempts = Attempts(policy or self.policy, clock())
+        while True:
+            this_id, sent = self.request_id(), clock()
+            request = make(this_id)
+            try:
+                result = await carry_out(request)
+                if isinstance(result, HttpResponse) and not 200 <= result.status < 300:
+                    raise self._refusal(result, this_id)
+                return read(result, attempts.answered(this_id, sent, clock()))
+            except VisionPipeError as error:
+                billable = request.method == "POST"
+                wait = attempts.failed(error, this_id, sent, clock(), billable=billable)
+                if wait is None:
+                    raise
+            await self.sleep(wait)
+
+    async def _open(self, request: HttpRequest) -> AsyncByteStream | HttpResponse:
+        stream = await self.sender.open(request)
+        return stream if 200 <= stream.status < 300 else await _read_refusal(stream)
+
+    def _http(self, request: Request, request_id: str, *, stream: bool) -> HttpRequest:
+        body = encode_chat(request, self.settings.endpoint, request_id=request_id, stream=stream)
+        return HttpRequest("POST", CHAT_PATH, body, timeouts=self.timeouts)
+
+    def _refusal(self, response: HttpResponse, request_id: str) -> ServiceError:
+        settings = self.settings
+        return read_error(
+            response,
+            settings.endpoint,
+            request_id=request_id,
+            key=settings.api_key,
+            model=settings.model.id,
+        )
+
+    def _context(self, request: Request, model: ModelRecord) -> ReadingContext:
+        return ReadingContext(request, model, self.settings.endpoint, self.settings.api_key)
+
+
+async def _read_refusal(stream: AsyncByteStream) -> HttpResponse:
+    """The response outside 2xx that ``stream`` is, with as much of its words as there is; closes it."""
+    body = bytearray()
+    try:
+        async for chunk in stream:
+            body += chunk
+            if len(body) >= MAX_REFUSAL_BYTES:
+                break
+    except AnswerError:
+        pass  # what came is what there is; the status counts
+    finally:
+        await stream.close()
+    return HttpResponse(stream.status, stream.headers, bytes(body))
+
+
+async def _save(stream: AsyncByteStream, path: str) -> HttpResponse:
+    """Write ``stream`` to ``path`` as it arrives, in constant memory, and close it; an answer outside 2xx is
+    read and given back instead.
+
+    Raises:
+        OutputError: the file cannot be written.
+        VisionPipeError: as reading the stream raises.
+    """
+    try:
+        if not 200 <= stream.status < 300:
+            return await _read_refusal(stream)
+        with whole_file(path) as file:
+            async for chunk in stream:
+                await in_thread_async(file.write, chunk)
+        return HttpResponse(stream.status, stream.headers, b"")
+    finally:
+        await stream.close()
