@@ -56,7 +56,7 @@ def make_images(folder: Path, count: int) -> int:
 
 def ours(folder: Path, url: str) -> tuple[int, float]:
     # The peers load their HTTP library with the import, before their clock runs; so does this.
-    import visionpipe.transport.httpx_sync  # noqa: F401 (see above)
+    import visionpipe.transport._sync.http_sender  # noqa: F401 (see above)
     from visionpipe.client import Client
     from visionpipe.pipeline.limiter import Limiter
     from visionpipe.pipeline.pipeline import Pipeline

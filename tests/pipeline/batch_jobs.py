@@ -10,8 +10,8 @@ from visionpipe.pipeline.batch.job import ProviderBatch
 from visionpipe.results import ItemResult
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle
+from visionpipe.transport._sync.http_sender import HttpSender
 from visionpipe.transport.auth import ApiKey
-from visionpipe.transport.httpx_sync import HttpSender
 from visionpipe.transport.sender import ByteStream
 from visionpipe.wire.http import HttpRequest, HttpResponse
 

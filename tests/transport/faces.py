@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from visionpipe.transport.httpx_async import AsyncHttpSender
-from visionpipe.transport.httpx_sync import HttpSender
+from visionpipe.transport._async.http_sender import AsyncHttpSender
+from visionpipe.transport._sync.http_sender import HttpSender
 from visionpipe.wire.http import HttpRequest, HttpResponse
 
 

@@ -10,7 +10,8 @@ import pytest
 from tests.loopback import Loopback
 from visionpipe.errors import ConfigurationError
 from visionpipe.registry.lookup import Registry
-from visionpipe.transport.connect import connect, connect_async
+from visionpipe.transport._async.connect import connect_async
+from visionpipe.transport._sync.connect import connect
 from visionpipe.wire.http import HttpRequest, HttpResponse
 
 REGISTRY = Registry.load()

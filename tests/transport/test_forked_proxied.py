@@ -11,16 +11,16 @@ import warnings
 import pytest
 
 from tests.loopback import Answer, Loopback
-from visionpipe.transport.httpx_async import AsyncHttpSender
-from visionpipe.transport.httpx_sync import HttpSender
+from visionpipe.transport._async.http_sender import AsyncHttpSender
+from visionpipe.transport._sync.http_sender import HttpSender
 from visionpipe.wire.http import HttpRequest
 
 URL = "http://service.example/v1"
 
 HEAD = """
 import asyncio, gc, os, sys
-from visionpipe.transport.httpx_async import AsyncHttpSender
-from visionpipe.transport.httpx_sync import HttpSender
+from visionpipe.transport._async.http_sender import AsyncHttpSender
+from visionpipe.transport._sync.http_sender import HttpSender
 from visionpipe.wire.http import HttpRequest
 
 ask = HttpRequest("GET", "/x")

@@ -14,8 +14,8 @@ SEND = """
 import asyncio, resource, sys
 from pathlib import Path
 from visionpipe.media import FileContent
-from visionpipe.transport.httpx_async import AsyncHttpSender
-from visionpipe.transport.httpx_sync import HttpSender
+from visionpipe.transport._async.http_sender import AsyncHttpSender
+from visionpipe.transport._sync.http_sender import HttpSender
 from visionpipe.wire.http import Base64Piece, Body, HttpRequest
 
 kind, url, path = sys.argv[1:]

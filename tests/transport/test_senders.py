@@ -31,9 +31,9 @@ from visionpipe.errors import (
     UnreadableSourceError,
 )
 from visionpipe.media import FileContent, MemoryContent
+from visionpipe.transport._async.http_sender import AsyncHttpSender
+from visionpipe.transport._sync.http_sender import HttpSender
 from visionpipe.transport.auth import ApiKey
-from visionpipe.transport.httpx_async import AsyncHttpSender
-from visionpipe.transport.httpx_sync import HttpSender
 from visionpipe.wire.http import Base64Piece, Body, FilePiece, HttpRequest, Timeouts
 
 both = pytest.mark.parametrize("kind", KINDS)

@@ -9,17 +9,17 @@ import importlib.util
 import ipaddress
 import ssl
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import httpx
 
 from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.transport.auth import Auth
+from visionpipe.transport.body import iterate
 from visionpipe.transport.redaction import redact
-from visionpipe.wire.http import HttpRequest, Timeouts
+from visionpipe.wire.http import Body, HttpRequest, Timeouts
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """An answer longer than this is refused rather than kept in memory."""
@@ -40,8 +40,8 @@ class Endpoint:
         """Host and port, for messages."""
         return self.base.netloc.decode("ascii")
 
-    def build(self, request: HttpRequest, stream: Any) -> httpx.Request:
-        """The request with its address, headers and timeouts; ``stream`` yields the body."""
+    def build(self, request: HttpRequest) -> httpx.Request:
+        """The request with its address, headers, body and timeouts."""
         url = self.url(request.url)
         headers = {
             "host": self.host,
@@ -70,7 +70,7 @@ class Endpoint:
             request.method,
             url,
             headers=raw,
-            stream=stream,
+            stream=_BodyStream(request.body),
             extensions={"timeout": _timeouts(request.timeouts)},
         )
 
@@ -95,6 +95,21 @@ def _below(base: httpx.URL, address: str) -> httpx.URL:
     # Parsing costs as much as reading a photo's header, and most requests go to the same address.
     path, _, query = address.partition("?")
     return base.copy_with(path=base.path.rstrip("/") + "/" + path.lstrip("/"), query=query.encode() or None)
+
+
+class _BodyStream(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body in pieces, for either sender."""
+
+    def __init__(self, body: Body | None) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iterate(self._body) if self._body is not None else iter(())
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._body is not None:
+            for chunk in iterate(self._body):
+                yield chunk
 
 
 def endpoint(base_url: str, auth: Auth, headers: Mapping[str, str] | None) -> Endpoint:

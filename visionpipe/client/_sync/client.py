@@ -29,7 +29,7 @@ from visionpipe.request import Request
 from visionpipe.stages.extraction import Extraction, Schema
 from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.retry import RetryPolicy
-from visionpipe.transport.connect import connect
+from visionpipe.transport._sync.connect import connect
 from visionpipe.transport.sender import Sender
 from visionpipe.wire.http import HttpRequest, Timeouts
 

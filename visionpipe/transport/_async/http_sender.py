@@ -1,7 +1,8 @@
-"""The asynchronous sender: as the blocking one, awaited.
+"""The sender over HTTP.
 
-The rule is the same: what leaves here is bytes, statuses and the library's own errors. A body's file is read
-in the loop, a step at a time: each read takes less time than handing it to a thread would.
+What leaves here is bytes, statuses and the library's own errors; a body goes from its file to the
+socket without ever being whole in memory. With asyncio its file is read in the loop, a step at a time: each
+read takes less time than handing it to a thread would.
 """
 
 from __future__ import annotations
@@ -13,19 +14,34 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import httpx
 
 from visionpipe.transport.auth import Auth, NoAuth
-from visionpipe.transport.body import check_files, iterate
+from visionpipe.transport.body import check_files
 from visionpipe.transport.direct_async import AsyncioTransport
 from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
 from visionpipe.transport.proxied import AsyncProxyTransport
 from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
-from visionpipe.wire.http import Body, HttpRequest, HttpResponse
+from visionpipe.wire.http import HttpRequest, HttpResponse
 
 
 class AsyncHttpSender:
-    """Sends requests to one endpoint from any number of tasks of a loop; an ``AsyncSender``.
+    """Sends requests to one endpoint, as an ``AsyncSender`` does.
 
-    Arguments and errors are those of ``HttpSender``. Cancelling a call closes its connection. Close
-    the sender before its loop ends; it may then be used in another.
+    The blocking one is for any number of threads; the asyncio one for any number of tasks of a loop.
+    Cancelling a call of that closes its connection. Close it before its loop ends; it may then be used in
+    another.
+
+    Args:
+        base_url: http or https, host, port and path; requests are below it.
+        auth: adds the key.
+        headers: go with every request.
+        connections: idle connections kept for the next request. More may be open at once.
+        ssl_context: for https; by default one that trusts the public authorities.
+        proxy: the proxy's URL; by default the environment's, where ``trust_env``.
+        trust_env: whether HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and kin are heeded.
+        max_answer_bytes: the longest answer ``send`` takes, decoded.
+        clock: seconds, monotonic.
+
+    Raises:
+        ConfigurationError: the base URL, a header or the proxy's address cannot be used.
     """
 
     def __init__(
@@ -55,10 +71,18 @@ class AsyncHttpSender:
             self._transport = AsyncProxyTransport(way.proxy, way.ssl_context, connections, clock)
 
     def __repr__(self) -> str:
-        return f"AsyncHttpSender({str(self._endpoint.base)!r})"
+        return f"{type(self).__name__}({str(self._endpoint.base)!r})"
 
     async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send, and read the whole answer, whatever its status. Raises as ``HttpSender.send``."""
+        """Send, and read the whole answer, whatever its status.
+
+        Raises:
+            ConnectionFailedError: no byte of an answer came.
+            ReplyTimeoutError: none came within ``timeouts.first_byte``, or not all within ``timeouts.total``.
+            InterruptedAnswerError: the answer broke off or stalled over ``timeouts.idle``.
+            UnreadableAnswerError: not HTTP, damaged compression, or too long.
+            UnreadableSourceError: a file of the body vanished or changed.
+        """
         response = await self._begin(request)
         parts: list[bytes] = []
         size = 0
@@ -75,7 +99,8 @@ class AsyncHttpSender:
         return HttpResponse(response.status_code, dict(response.headers), b"".join(parts))
 
     async def open(self, request: HttpRequest) -> AsyncHttpByteStream:
-        """Send, and return as soon as the answer's head is there."""
+        """Send, and return as soon as the answer's head is there. Raises as ``send``; its errors after the
+        head come out of the iteration."""
         response = await self._begin(request)
         if isinstance(self._transport, AsyncioTransport):
             timeouts = response.request.extensions["timeout"]
@@ -89,7 +114,7 @@ class AsyncHttpSender:
     async def _begin(self, request: HttpRequest) -> httpx.Response:
         if request.body is not None:
             check_files(request.body)
-        built = self._endpoint.build(request, _BodyStream(request.body))
+        built = self._endpoint.build(request)
         timeouts = built.extensions["timeout"]
         timeouts["deadline"] = self._clock() + request.timeouts.total
         try:
@@ -102,7 +127,7 @@ class AsyncHttpSender:
 
 
 class AsyncHttpByteStream:
-    """An answer read as it arrives; an ``AsyncByteStream``."""
+    """An answer read as it arrives."""
 
     def __init__(self, response: httpx.Response, host: str, secrets: tuple[str, ...]) -> None:
         self._response = response
@@ -129,13 +154,3 @@ class AsyncHttpByteStream:
         """Free the connection, or close it where the answer is not read to its end."""
         self._closed = True
         await self._response.aclose()
-
-
-class _BodyStream(httpx.AsyncByteStream):
-    def __init__(self, body: Body | None) -> None:
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._body is not None:
-            for chunk in iterate(self._body):
-                yield chunk

@@ -1,0 +1,43 @@
+"""The sender that belongs to an endpoint."""
+
+from __future__ import annotations
+
+from visionpipe.errors import ConfigurationError
+from visionpipe.registry.records import EndpointRecord
+from visionpipe.transport.sender import AsyncByteStream, AsyncSender
+from visionpipe.wire.http import HttpRequest, HttpResponse
+
+
+def connect_async(endpoint: EndpointRecord, api_key: str | None, *, plan_only: bool = False) -> AsyncSender:
+    """A sender for ``endpoint``: the embedded engine for a local one, HTTP for every other; with
+    ``plan_only`` one that refuses to send."""
+    if plan_only:
+        return AsyncPlanOnlySender()
+    if endpoint.local:
+        from visionpipe.transport.embedded import AsyncEmbeddedSender
+
+        return AsyncEmbeddedSender()
+    from visionpipe.transport._async.http_sender import AsyncHttpSender
+    from visionpipe.transport.auth import ApiKey
+
+    auth = ApiKey(api_key) if api_key else None
+    return AsyncHttpSender(endpoint.base_url, auth=auth, headers=endpoint.headers)
+
+
+class AsyncPlanOnlySender:
+    """Holds a client to planning: whatever is sent is an error."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Raises ConfigurationError."""
+        raise _refused()
+
+    async def open(self, request: HttpRequest) -> AsyncByteStream:
+        """Raises ConfigurationError."""
+        raise _refused()
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _refused() -> ConfigurationError:
+    return ConfigurationError("this client only plans", cure="Make one without plan_only.", subject="client")
