@@ -19,6 +19,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Where and when an answer was had: what a reply says of its way."""
+
+    request_id: str
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A page that a web search found. A field that the service left out is empty."""
 

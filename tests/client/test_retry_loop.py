@@ -29,7 +29,7 @@ from visionpipe.errors import (
     ServerError,
     VisionPipeError,
 )
-from visionpipe.stages.exchange import Answered
+from visionpipe.reply import Answered
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.wire.http import HttpRequest, HttpResponse
 

@@ -15,7 +15,7 @@ from tests.client.faces import chat
 from tests.loopback import Answer, Loopback, Seen, serving
 from tests.pipeline.kill_drill import make_images
 from tests.pipeline.test_outage import ended_by, finished
-from visionpipe.client.client import Client
+from visionpipe.client._sync.client import Client
 from visionpipe.errors import AccountError
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.stages.retry import RetryPolicy

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from visionpipe import errors
 from visionpipe.registry.records import EndpointRecord, ModelRecord, Price
-from visionpipe.reply import Attempt, Reply
+from visionpipe.reply import Answered, Attempt, Reply
 from visionpipe.request import Request
-from visionpipe.stages.exchange import Answered
 from visionpipe.values import Money, Usage
 from visionpipe.wire.reply import ReadingContext, read_reply
 from visionpipe.wire.stream import StreamReader

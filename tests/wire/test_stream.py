@@ -9,9 +9,8 @@ import pytest
 
 from visionpipe.errors import InterruptedAnswerError, RateLimitError, UnreadableAnswerError
 from visionpipe.registry.records import EndpointRecord, ModelRecord
-from visionpipe.reply import Attempt
+from visionpipe.reply import Answered, Attempt
 from visionpipe.request import Request, ToolCall
-from visionpipe.stages.exchange import Answered
 from visionpipe.wire.reply import ReadingContext
 from visionpipe.wire.stream import StreamReader
 

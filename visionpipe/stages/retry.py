@@ -1,4 +1,4 @@
-"""Whether to send again, and when. tenacity's policies decide; this only asks them.
+"""Whether to send again, and when: tenacity's policies decide, and this asks them and keeps the tries made.
 
 What may help another time is tried again with growing waits, Retry-After is a floor, and what
 cannot succeed (no balance, a refused form) or may already have been billed (a timeout, an answer that broke
@@ -7,6 +7,7 @@ off) is not.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 
 from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_after_delay, wait_exponential_jitter
@@ -20,6 +21,7 @@ from visionpipe.errors import (
     ServiceError,
     VisionPipeError,
 )
+from visionpipe.reply import Answered, Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +83,46 @@ class RetryPolicy:
                 return error.retryable
             case _:
                 return False
+
+
+def new_request_id() -> str:
+    """A fresh id of 35 characters (the service takes 6 to 64)."""
+    return f"vp-{uuid.uuid4().hex}"
+
+
+class Attempts:
+    """The tries at one call so far.
+
+    Args:
+        policy: when to try again.
+        began: when the first one began; all times are of one monotonic clock, in seconds.
+    """
+
+    __slots__ = ("_began", "_made", "_policy")
+
+    def __init__(self, policy: RetryPolicy, began: float) -> None:
+        self._policy = policy
+        self._began = began
+        self._made: list[Attempt] = []
+
+    def answered(self, request_id: str, sent: float, now: float) -> Answered:
+        """The answer came at ``now``, to the try sent at ``sent`` with this id."""
+        return Answered(request_id, (*self._made, Attempt(request_id, now - sent)))
+
+    def failed(
+        self, error: VisionPipeError, request_id: str, sent: float, now: float, *, billable: bool
+    ) -> float | None:
+        """The try sent at ``sent`` with this id ended with ``error``, which is told its id and number.
+
+        Args:
+            billable: whether the request may be billed; one that only reads may not.
+
+        Returns:
+            Seconds to wait before the next try; None where there shall be none.
+        """
+        self._made.append(Attempt(request_id, now - sent, failed_with=error.code))
+        error.request_id = error.request_id or request_id
+        error.attempts = len(self._made)
+        return self._policy.next_wait(
+            error, attempt=len(self._made), elapsed_s=now - self._began, billable=billable
+        )

@@ -21,9 +21,8 @@ from visionpipe.errors import (
 from visionpipe.registry.dialects import dialects
 from visionpipe.registry.estimates import estimate_cost
 from visionpipe.registry.records import EndpointRecord, ModelRecord
-from visionpipe.reply import Reply, Source
+from visionpipe.reply import Answered, Reply, Source
 from visionpipe.request import Request, ToolCall
-from visionpipe.stages.exchange import Answered
 from visionpipe.values import Money, Note, Usage
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import strip_markup

@@ -13,9 +13,8 @@ from typing import Any
 import orjson
 
 from visionpipe.errors import AnswerError, InterruptedAnswerError, UnreadableAnswerError, VisionPipeError
-from visionpipe.reply import Reply
+from visionpipe.reply import Answered, Reply
 from visionpipe.request import ToolCall
-from visionpipe.stages.exchange import Answered
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import MarkupFilter
 from visionpipe.wire.reply import (

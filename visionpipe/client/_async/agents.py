@@ -17,7 +17,7 @@ from visionpipe.client.event_reader import EventReader
 from visionpipe.client.settings import Settings
 from visionpipe.client.surfaces import beside, require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, ServerError, ServiceError, UnsupportedError
-from visionpipe.stages.exchange import Answered
+from visionpipe.reply import Answered
 from visionpipe.stages.polling import Looked, PollPolicy
 from visionpipe.values import JSON
 from visionpipe.wire.agents import (

@@ -22,7 +22,7 @@ from visionpipe.client.event_reader import EventReader
 from visionpipe.client.settings import Settings
 from visionpipe.client.surfaces import beside, require
 from visionpipe.errors import ParameterError, ServiceError
-from visionpipe.stages.exchange import Answered
+from visionpipe.reply import Answered
 from visionpipe.wire.answers import read_object, segment
 from visionpipe.wire.applications import (
     FILE_STATE,

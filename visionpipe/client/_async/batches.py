@@ -29,8 +29,8 @@ from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
 from visionpipe.client.surfaces import require
 from visionpipe.errors import ReplyTimeoutError, UnreadableAnswerError, VisionPipeError
+from visionpipe.reply import Answered
 from visionpipe.request import Request
-from visionpipe.stages.exchange import Answered
 from visionpipe.stages.polling import LONG, Looked
 from visionpipe.values import Money
 from visionpipe.wire.answers import Page

@@ -20,9 +20,8 @@ from visionpipe.client.settings import Settings
 from visionpipe.client.threads import in_thread_async
 from visionpipe.errors import AnswerError, ServiceError, VisionPipeError
 from visionpipe.registry.records import ModelRecord
-from visionpipe.reply import Reply
+from visionpipe.reply import Answered, Reply
 from visionpipe.request import Request
-from visionpipe.stages.exchange import Answered, Attempts, new_request_id
 from visionpipe.stages.extraction import (
     Extraction,
     Schema,
@@ -31,7 +30,7 @@ from visionpipe.stages.extraction import (
     was_cut_off,
     with_schema,
 )
-from visionpipe.stages.retry import RetryPolicy
+from visionpipe.stages.retry import Attempts, RetryPolicy, new_request_id
 from visionpipe.stages.schema import MisfitError
 from visionpipe.transport.sender import AsyncByteStream, AsyncSender
 from visionpipe.values import Note
@@ -121,7 +120,7 @@ class AsyncCalls:
         asked = with_schema(request, schema, model, lang)
         first = await self.whole(asked, model)
         try:
-            return Extraction(*schema.read(first.text), first)
+            return Extraction(*schema.read(first.text, cut_off=was_cut_off(first)), first)
         except MisfitError as misfit:
             if on_repeat is not None and not on_repeat(first):
                 raise does_not_fit(misfit, first, answers=1) from misfit

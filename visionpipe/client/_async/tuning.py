@@ -18,7 +18,7 @@ from visionpipe.client._async.calls import AsyncCalls
 from visionpipe.client._async.polling import poll_async
 from visionpipe.client.surfaces import require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnsupportedError
-from visionpipe.stages.exchange import Answered
+from visionpipe.reply import Answered
 from visionpipe.stages.polling import LONG, Looked
 from visionpipe.values import JSON
 from visionpipe.wire.answers import Page

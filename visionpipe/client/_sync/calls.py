@@ -21,18 +21,18 @@ from visionpipe.client.settings import Settings
 from visionpipe.client.threads import in_thread
 from visionpipe.errors import AnswerError, ServiceError, VisionPipeError
 from visionpipe.registry.records import ModelRecord
-from visionpipe.reply import Reply
+from visionpipe.reply import Answered, Reply
 from visionpipe.request import Request
-from visionpipe.stages.exchange import Answered, Attempts, new_request_id
 from visionpipe.stages.extraction import (
     Extraction,
-    MisfitError,
     Schema,
     ask_again,
     does_not_fit,
+    was_cut_off,
     with_schema,
 )
-from visionpipe.stages.retry import RetryPolicy
+from visionpipe.stages.retry import Attempts, RetryPolicy, new_request_id
+from visionpipe.stages.schema import MisfitError
 from visionpipe.transport.sender import ByteStream, Sender
 from visionpipe.values import Note
 from visionpipe.wire.chat import CHAT_PATH, encode_chat
@@ -121,7 +121,7 @@ class Calls:
         asked = with_schema(request, schema, model, lang)
         first = self.whole(asked, model)
         try:
-            return Extraction(*schema.read(first.text), first)
+            return Extraction(*schema.read(first.text, cut_off=was_cut_off(first)), first)
         except MisfitError as misfit:
             if on_repeat is not None and not on_repeat(first):
                 raise does_not_fit(misfit, first, answers=1) from misfit
@@ -133,7 +133,7 @@ class Calls:
             raise after_the_first(error, first, note) from error.__cause__
         both = together(first, second, note)
         try:
-            return Extraction(*schema.read(second.text), both)
+            return Extraction(*schema.read(second.text, cut_off=was_cut_off(second)), both)
         except MisfitError as misfit:
             raise does_not_fit(misfit, both) from misfit
 

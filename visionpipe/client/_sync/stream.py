@@ -13,10 +13,11 @@ from typing import Any, Generic, Self, TypeVar
 from visionpipe.client.event_reader import EventReader, Said
 from visionpipe.errors import InterruptedAnswerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.reply import Reply
-from visionpipe.stages.extraction import MisfitError, Schema
+from visionpipe.stages.extraction import Schema, was_cut_off
+from visionpipe.stages.schema import MisfitError
 from visionpipe.transport.sender import ByteStream
+from visionpipe.wire.growing_json import PartialReader
 from visionpipe.wire.stream import StreamReader
-from visionpipe.wire.tolerant_json import PartialReader
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Said)
@@ -115,7 +116,9 @@ class ObjectStream(Generic[T]):
     end. Use it as a context manager, or read it to its end.
 
     A partial document is plain JSON data and promises nothing; only ``value`` has been held against the
-    schema. Nothing is asked again, since part of the answer has been shown.
+    schema. What is finished in it is shared with the next one, so nothing in it may be changed; of a long
+    list not every letter is shown, so that the work stays linear in the answer's length. Nothing is asked
+    again, since part of the answer has been shown.
     """
 
     def __init__(self, stream: Stream, schema: Schema[T]) -> None:
@@ -125,7 +128,7 @@ class ObjectStream(Generic[T]):
     def __iter__(self) -> Iterator[Any]:
         reader = PartialReader()
         for piece in self._stream:
-            found = reader.feed(piece)
+            found = self._schema.shown(reader.feed(piece))
             if found is not None:
                 yield found
 
@@ -139,7 +142,7 @@ class ObjectStream(Generic[T]):
         """
         reply = self.reply
         try:
-            value, _ = self._schema.read(reply.text)
+            value, _ = self._schema.read(reply.text, cut_off=was_cut_off(reply))
         except MisfitError as misfit:
             raise UnreadableAnswerError(
                 f"the answer does not fit the schema: {misfit}",

@@ -19,9 +19,8 @@ from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
 from visionpipe.client.surfaces import require, require_model
 from visionpipe.errors import ReplyTimeoutError, ServerError, ServiceError, VisionPipeError
-from visionpipe.reply import Reply
+from visionpipe.reply import Answered, Reply
 from visionpipe.request import Request
-from visionpipe.stages.exchange import Answered
 from visionpipe.stages.polling import Looked, PollPolicy
 from visionpipe.wire.chat import encode_chat
 from visionpipe.wire.errors import retry_after, service_error

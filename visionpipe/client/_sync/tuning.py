@@ -19,7 +19,7 @@ from visionpipe.client._sync.calls import Calls
 from visionpipe.client._sync.polling import poll
 from visionpipe.client.surfaces import require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnsupportedError
-from visionpipe.stages.exchange import Answered
+from visionpipe.reply import Answered
 from visionpipe.stages.polling import LONG, Looked
 from visionpipe.values import JSON
 from visionpipe.wire.answers import Page
