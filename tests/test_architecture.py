@@ -21,6 +21,7 @@ LAYERS = {
     "results": 1,
     "registry": 1,
     "files": 1,
+    "store": 1,
     "images": 2,
     "clips": 2,
     "sources": 2,

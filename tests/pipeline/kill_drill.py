@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from visionpipe.pipeline.reading import recorded_results
-from visionpipe.pipeline.store import Database
+from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Outcome
+from visionpipe.store.database import Database
 from visionpipe.testing.images import jpeg_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 
@@ -132,7 +133,7 @@ def examine(journal: Path, log: Path, items: int, kills: int, summary: dict[str,
     for result in recorded_results(journal):
         per_source[result.source] += 1
         outcomes[result.outcome] += 1
-    with closing(Database(journal, read_only=True)) as database:
+    with closing(Database(journal, JOURNAL, read_only=True)) as database:
         recorded_at = {row["content"]: row["recorded"] for row in database.all("SELECT * FROM results")}
         killed = database.one("SELECT count(*) AS n FROM attempts WHERE failed_with = 'killed'")
     asked: dict[str, list[float]] = defaultdict(list)

@@ -15,9 +15,10 @@ from visionpipe.pipeline.events import Event, RunStarted
 from visionpipe.pipeline.journal import Journal, Key
 from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.pipeline import Pipeline
-from visionpipe.pipeline.store import Database
+from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sinks.sink import dump, load
+from visionpipe.store.database import Database
 from visionpipe.values import Adjustment, Note
 
 RECIPE = Recipe("m", "What is it?")
@@ -59,7 +60,7 @@ def test_whole_numbers_of_any_length_come_back_to_the_digit(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, "\udcff"])
 def test_a_value_that_cannot_be_held_takes_nothing_down_with_it(tmp_path: Path, value: int | str) -> None:
-    with closing(Database(tmp_path / "j")) as database:
+    with closing(Database(tmp_path / "j", JOURNAL)) as database:
         with pytest.raises(JournalError) as caught:
             database.write(("INSERT INTO runs (run, job, pid, started) VALUES (1, ?, 1, 0)", (value,)))
         assert caught.value.code == "unstorable"
@@ -84,7 +85,7 @@ def test_a_journal_that_breaks_under_a_run_is_an_error_with_a_cure_and_is_given_
 
 
 def test_a_journal_that_another_program_holds_is_not_taken_for_a_full_disk(tmp_path: Path) -> None:
-    with closing(Database(tmp_path / "j")) as database:
+    with closing(Database(tmp_path / "j", JOURNAL)) as database:
         database.one("PRAGMA busy_timeout = 1")
         with closing(sqlite3.connect(tmp_path / "j")) as other:
             other.execute("BEGIN IMMEDIATE")

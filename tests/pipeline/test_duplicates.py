@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from visionpipe.errors import ParameterError
 from visionpipe.pipeline.duplicates import LARGEST_THRESHOLD, InFlight, Near, NearIndex
-from visionpipe.pipeline.store import Database
+from visionpipe.pipeline.tables import JOURNAL
+from visionpipe.store.database import Database
 
 hashes = st.integers(0, 2**64 - 1)
 
@@ -66,7 +67,7 @@ def test_near_is_what_differs_in_no_more_bits_than_allowed(
     second = first
     for bit in flips:
         second ^= 1 << bit
-    with closing(Database(None)) as database:
+    with closing(Database(None, JOURNAL)) as database:
         index = NearIndex(database, threshold)
         assert index.first_like("one", "one.jpg", first) is None
         found = index.first_like("two", "two.jpg", second)
@@ -75,14 +76,14 @@ def test_near_is_what_differs_in_no_more_bits_than_allowed(
 
 
 def test_the_same_content_is_not_its_own_near_duplicate() -> None:
-    with closing(Database(None)) as database:
+    with closing(Database(None, JOURNAL)) as database:
         index = NearIndex(database, 3)
         index.first_like("one", "a.jpg", 5)
         assert index.first_like("one", "b.jpg", 5) is None
 
 
 def test_the_nearest_is_taken() -> None:
-    with closing(Database(None)) as database:
+    with closing(Database(None, JOURNAL)) as database:
         index = NearIndex(database, 4)
         index.first_like("far", "far.jpg", 0b111100000)
         index.first_like("close", "close.jpg", 0b1)
@@ -92,5 +93,5 @@ def test_the_nearest_is_taken() -> None:
 
 @pytest.mark.parametrize("threshold", [-1, LARGEST_THRESHOLD + 1])
 def test_a_threshold_out_of_range_is_refused(threshold: int) -> None:
-    with closing(Database(None)) as database, pytest.raises(ParameterError, match="bits"):
+    with closing(Database(None, JOURNAL)) as database, pytest.raises(ParameterError, match="bits"):
         NearIndex(database, threshold)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from visionpipe.errors import BadImageError
 from visionpipe.local.likeness import VERSION
 from visionpipe.pipeline.duplicates import Near
 from visionpipe.pipeline.near_duplicates import FeatureIndex
-from visionpipe.pipeline.store import Database
+from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.sources.find import Source
+from visionpipe.store.database import Database
 
 
 def at_angle(degrees: float) -> bytes:
@@ -48,7 +49,7 @@ def placed(index: FeatureIndex, angle: str, content: str | None = None) -> Near 
 
 
 def test_the_nearest_first_is_taken_and_who_is_near_is_no_first() -> None:
-    with closing(Database(None)) as database:
+    with closing(Database(None, JOURNAL)) as database:
         index = FeatureIndex(database, 0.9, read=Reader())
         assert placed(index, "0") is None
         assert placed(index, "40") is None
@@ -69,7 +70,7 @@ def test_the_nearest_first_is_taken_and_who_is_near_is_no_first() -> None:
 @given(angles=st.lists(st.integers(0, 360), min_size=1, max_size=25, unique=True), least=st.floats(0.5, 1))
 def test_each_shares_with_the_nearest_first_there_is(angles: list[int], least: float) -> None:
     firsts: list[int] = []
-    with closing(Database(None)) as database:
+    with closing(Database(None, JOURNAL)) as database:
         index = FeatureIndex(database, least, read=Reader())
         for angle in angles:
             near = placed(index, str(angle))
@@ -89,7 +90,7 @@ def test_each_shares_with_the_nearest_first_there_is(angles: list[int], least: f
 
 
 def test_a_first_is_not_near_to_itself() -> None:
-    with closing(Database(None)) as database:
+    with closing(Database(None, JOURNAL)) as database:
         index = FeatureIndex(database, 0.9, read=Reader())
         assert placed(index, "0", "the bytes") is None
         assert placed(index, "0", "the bytes") is None
@@ -98,7 +99,7 @@ def test_a_first_is_not_near_to_itself() -> None:
 def test_the_same_bytes_are_looked_at_once_in_all_runs(tmp_path: Path) -> None:
     reader = Reader()
     for run in range(2):
-        with closing(Database(tmp_path / "j")) as database:
+        with closing(Database(tmp_path / "j", JOURNAL)) as database:
             index = FeatureIndex(database, 0.9, read=reader)
             assert placed(index, "0") is None
             assert placed(index, "5") == placed(index, "5")
@@ -109,13 +110,16 @@ def test_the_same_bytes_are_looked_at_once_in_all_runs(tmp_path: Path) -> None:
 
 
 def test_an_open_journal_is_looked_into_and_left_as_it_is(tmp_path: Path) -> None:
-    with closing(Database(tmp_path / "j")) as database:
+    with closing(Database(tmp_path / "j", JOURNAL)) as database:
         index = FeatureIndex(database, 0.9, read=Reader())
         placed(index, "0")
         placed(index, "5")
     before = (tmp_path / "j").read_bytes()
     reader = Reader()
-    with closing(Database(tmp_path / "j", read_only=True)) as recorded, closing(Database(None)) as private:
+    with (
+        closing(Database(tmp_path / "j", JOURNAL, read_only=True)) as recorded,
+        closing(Database(None, JOURNAL)) as private,
+    ):
         index = FeatureIndex(private, 0.9, recorded, reader)
         assert placed(index, "0") is None
         assert placed(index, "90") is None
@@ -127,15 +131,14 @@ def test_an_open_journal_is_looked_into_and_left_as_it_is(tmp_path: Path) -> Non
 
 
 def test_a_journal_from_before_there_were_vectors_goes_on(tmp_path: Path) -> None:
-    def without_table(path: Path) -> None:
-        Database(path).close()
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("DROP TABLE features")
-
-    without_table(tmp_path / "j")
-    with closing(Database(tmp_path / "j", read_only=True)) as recorded, closing(Database(None)) as private:
+    first = replace(JOURNAL, versions=JOURNAL.versions[:1])
+    Database(tmp_path / "j", first).close()
+    with (
+        closing(Database(tmp_path / "j", JOURNAL, read_only=True)) as recorded,
+        closing(Database(None, JOURNAL)) as private,
+    ):
         assert placed(FeatureIndex(private, 0.9, recorded, Reader()), "0") is None
-    with closing(Database(tmp_path / "j")) as database:
+    with closing(Database(tmp_path / "j", JOURNAL)) as database:
         assert placed(FeatureIndex(database, 0.9, read=Reader()), "0") is None
         row = database.one("SELECT source, version, first FROM features")
         assert row is not None
@@ -144,7 +147,7 @@ def test_a_journal_from_before_there_were_vectors_goes_on(tmp_path: Path) -> Non
 
 def test_vectors_of_another_version_are_made_anew(tmp_path: Path) -> None:
     reader = Reader()
-    with closing(Database(tmp_path / "j")) as database:
+    with closing(Database(tmp_path / "j", JOURNAL)) as database:
         placed(FeatureIndex(database, 0.9, read=reader), "0")
         placed(FeatureIndex(database, 0.9, read=reader), "90")
         database.write(("UPDATE features SET version = version - 1 WHERE source = '0.jpg'", ()))
@@ -157,7 +160,7 @@ def test_vectors_of_another_version_are_made_anew(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_looked_at_is_its_own_error_and_leaves_nothing() -> None:
-    with closing(Database(None)) as database:
+    with closing(Database(None, JOURNAL)) as database:
         index = FeatureIndex(database, 0.9, read=Reader())
         for _ in range(2):
             with pytest.raises(BadImageError):

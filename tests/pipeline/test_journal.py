@@ -22,8 +22,9 @@ from visionpipe.errors import JournalError
 from visionpipe.pipeline.journal import Journal, Key, Sent
 from visionpipe.pipeline.keys import Recipe, Stat
 from visionpipe.pipeline.reading import COLUMNS, JournalView, recorded_results, result_of, result_row
-from visionpipe.pipeline.store import BALLAST_BYTES, Database
+from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.store.database import BALLAST_BYTES, Database
 from visionpipe.values import Adjustment, Money, Note, Usage
 
 RECIPE = Recipe("m", "What is it?")
@@ -68,7 +69,7 @@ results = st.builds(
 
 @given(results)
 def test_a_row_gives_back_what_was_written(result: ItemResult) -> None:
-    with closing(Database(None)) as database:
+    with closing(Database(None, JOURNAL)) as database:
         row = result_row(result, question="q", job="j", run=1, recorded=0.0, content=result.sha256)
         marks = ", ".join("?" * len(row))
         database.write((f"INSERT INTO results ({COLUMNS}) VALUES ({marks})", row))
@@ -225,7 +226,7 @@ def test_another_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "other")) as other:
         other.execute("CREATE TABLE t (x)")
         other.commit()
-    with pytest.raises(JournalError, match="no journal of this version"):
+    with pytest.raises(JournalError, match="another program or another kind"):
         Journal(tmp_path / "other")
     # A refusal gives the lock back.
     assert json.loads((tmp_path / "other.lock").read_text())["pid"] == os.getpid()

@@ -26,9 +26,10 @@ from visionpipe.pipeline.outage import HOPELESS_AFTER, OUT_OF_REACH_AFTER
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.pipeline.run import Run
-from visionpipe.pipeline.store import Database
+from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sources.find import Source
+from visionpipe.store.database import Database
 
 
 def dead() -> ConnectionFailedError:
@@ -180,7 +181,7 @@ def test_an_outage_is_waited_out(tmp_path: Path) -> None:
     assert not [event for event in events if isinstance(event, LevelChanged) and event.refused]
     # Every probe is on record, as not billed; no item lost its attempts.
     assert sum(result.attempts for result in results) == len(line.sent)
-    with closing(Database(tmp_path / "j")) as database:
+    with closing(Database(tmp_path / "j", JOURNAL)) as database:
         rows = list(database.all("SELECT failed_with, billable, refused FROM attempts"))
     lost = [row for row in rows if row["failed_with"] == "connection"]
     assert len(rows) == len(line.sent)

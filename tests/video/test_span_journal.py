@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from visionpipe.errors import ConfigurationError
+import visionpipe as vp
+from tests.video.asker import Answers
+from visionpipe.clips.load import load_video
+from visionpipe.errors import JournalError
 from visionpipe.media import FileContent, MemoryContent, Video
+from visionpipe.pipeline.journal import Journal
+from visionpipe.video.options import WatchOptions
 from visionpipe.video.span_journal import SqliteSpanJournal, clip_fingerprint, span_key
+from visionpipe.video.watch import watch
+
+DATA = Path(__file__).parent / "data"
 
 
 def test_what_was_put_is_there_after_opening_anew(tmp_path: Path) -> None:
@@ -25,9 +35,73 @@ def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("these are notes, and no database at all\n" * 9)
     for bad in (path, tmp_path / "missing" / "j.sqlite"):
-        with pytest.raises(ConfigurationError, match="journal"):
+        with pytest.raises(JournalError, match="journal"):
             SqliteSpanJournal(bad)
     assert path.read_text().startswith("these are notes")
+
+
+def test_nothing_of_the_first_version_is_asked_again(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "j")) as made:
+        made.executescript((DATA / "spans-1.sql").read_text("utf-8"))
+    clip = load_video(DATA / "clip.mp4")
+    assert isinstance(clip, Video)
+    for _ in range(2):
+        with SqliteSpanJournal(tmp_path / "j") as journal:
+            timeline = watch(
+                clip, asker := Answers(), WatchOptions(longest=0.5, identity="m"), journal=journal
+            )
+        assert asker.calls == []
+        assert [span.text for span in timeline.spans] == ["words 1", "words 2", "words 3", "words 4"]
+        assert timeline.summary == "words 5"
+
+
+def test_other_files_are_refused_by_what_they_are(tmp_path: Path) -> None:
+    Journal(tmp_path / "job").close()
+    with closing(sqlite3.connect(tmp_path / "other")) as other:
+        other.execute("CREATE TABLE t (x)")
+    for name in ("job", "other"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(JournalError, match="another program or another kind") as caught:
+            SqliteSpanJournal(tmp_path / name)
+        assert caught.value.code == "foreign"
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_watching_a_clip_says_what_is_wrong_with_its_journal(tmp_path: Path) -> None:
+    with vp.Client() as client:
+        for bad, code in ((tmp_path / "none" / "j", "unwritable"), (tmp_path, "unwritable")):
+            with pytest.raises(JournalError) as caught:
+                client.watch(DATA / "clip.mp4", journal=bad)
+            assert caught.value.code == code
+
+
+def test_a_journal_that_breaks_while_it_is_used_is_an_error_of_the_library(tmp_path: Path) -> None:
+    journal = SqliteSpanJournal(tmp_path / "j")
+    with closing(sqlite3.connect(tmp_path / "j")) as other:
+        other.execute("DROP TABLE spans")
+    with pytest.raises(JournalError, match="damaged"):
+        journal.get("a")
+    with pytest.raises(JournalError, match="damaged"):
+        journal.put("a", "b")
+    with pytest.raises(JournalError, match="damaged"):
+        journal.close()
+
+
+def test_a_span_that_cannot_be_read_is_asked_for_again(tmp_path: Path) -> None:
+    clip = load_video(DATA / "clip.mp4")
+    assert isinstance(clip, Video)
+    options = WatchOptions(longest=0.5, identity="m")
+    with SqliteSpanJournal(tmp_path / "j") as journal:
+        first = watch(clip, Answers(), options, journal=journal)
+    spoilt = ["\x01", "{", "[]", "{}", None]
+    with closing(sqlite3.connect(tmp_path / "j", isolation_level=None)) as other:
+        keys = [key for (key,) in other.execute("SELECT key FROM spans WHERE value LIKE '{%'")]
+        for key, value in zip(keys, spoilt, strict=False):
+            other.execute("UPDATE spans SET value = ? WHERE key = ?", (value or b"\xff", key))
+    with SqliteSpanJournal(tmp_path / "j") as journal:
+        second = watch(clip, asker := Answers(), options, journal=journal)
+    assert len([media for _, media in asker.calls if media]) == len(keys) == 4
+    assert [(s.start, s.end) for s in second.spans] == [(s.start, s.end) for s in first.spans]
 
 
 def test_a_clip_is_known_by_what_is_in_it(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +21,6 @@ from visionpipe.files import GrowingFile, prove_folder, whole_file
 from visionpipe.pipeline.events import Event, ItemEnded, RunStarted
 from visionpipe.pipeline.listing import journal_files
 from visionpipe.pipeline.reading import JournalView, recorded_results
-from visionpipe.pipeline.store import JournalLock
 from visionpipe.results import ItemResult
 from visionpipe.sinks.opening import SIDECARS, SUFFIXES, SinkOptions, open_sink, sink_kind, written_files
 from visionpipe.sinks.sink import Sink, dump, export
@@ -30,6 +28,7 @@ from visionpipe.sources.find import PIPE, is_link
 from visionpipe.sources.lists import LIST_SUFFIXES
 from visionpipe.sources.own_files import OwnFiles
 from visionpipe.sources.walking import Pattern
+from visionpipe.store.lock import check_free
 
 
 class Locator:
@@ -109,8 +108,7 @@ class Outputs:
                     cure="Choose another name for the output.",
                     subject=spec,
                 )
-        if JournalLock.path_for(self._journal).exists():
-            JournalLock(JournalLock.path_for(self._journal), time.time()).close()
+        check_free(self._journal)
         for spec, (kind, place) in zip(self._specs, places, strict=True):
             there = Path(place).exists()
             if kind in _REBUILT_AT_START:

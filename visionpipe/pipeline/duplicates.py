@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Generic, TypeVar
 
 from visionpipe.errors import ParameterError
-from visionpipe.pipeline.store import Database
+from visionpipe.store.database import Database
 
 T = TypeVar("T")
 
@@ -150,6 +150,8 @@ class NearIndex:
             ):
                 if row["content"] == content:
                     return None
+                if not isinstance(row["dhash"], int):
+                    continue  # a damaged row
                 distance = ((row["dhash"] ^ _signed(dhash)) & (2**64 - 1)).bit_count()
                 if distance < closest:
                     best, closest = Near(row["content"], row["source"], distance), distance

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from visionpipe.pipeline.keys import Recipe, Stat
+from visionpipe.pipeline.keys import PREPARATION, Recipe, Stat
 from visionpipe.pipeline.reading import INSERT, JournalView, Recorded, kept_good, result_row, storable
-from visionpipe.pipeline.store import Database, JournalLock, Statement
+from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.store.database import Database, Statement
 from visionpipe.values import Money
 
 _PLACES = 1 << 22
@@ -80,7 +81,8 @@ class Journal(JournalView):
         clock: seconds since 1970.
 
     Raises:
-        JournalError: another run holds it, or it cannot be written.
+        JournalError: another run holds it, it cannot be written, is damaged, or of another kind or a later
+            version.
     """
 
     def __init__(
@@ -88,19 +90,14 @@ class Journal(JournalView):
     ) -> None:
         self.path = None if path is None else Path(path)
         self._clock = clock
-        self._lock = JournalLock(JournalLock.path_for(self.path), clock()) if self.path is not None else None
-        try:
-            super().__init__(Database(self.path))
-        except BaseException:
-            if self._lock is not None:
-                self._lock.close()
-            raise
+        super().__init__(Database(self.path, JOURNAL, clock=clock))
         self._run = 0
         self._job = ""
+        self._preparation = PREPARATION
         self._seen = SeenFilter()
         try:
             for row in self.database.all("SELECT source FROM results WHERE question = ''"):
-                self._seen.add(_unasked(row["source"]))
+                self._seen.add(_unasked(str(row["source"])))
             for row in self.database.all(
                 "SELECT source, content FROM sources UNION SELECT source, content FROM results"
             ):
@@ -130,14 +127,15 @@ class Journal(JournalView):
         database, now = self.database, self._clock()
         last = database.one("SELECT max(run) AS run FROM runs")
         self._run = (last["run"] or 0) + 1 if last is not None else 1
-        self._job = recipe.job
+        self._job, self._preparation = recipe.job, recipe.preparation
         killed = database.one("SELECT count(*) AS n FROM sent")
         schema = None if recipe.schema is None else json.dumps(recipe.schema, ensure_ascii=False, default=str)
         parameters = json.dumps(dict(recipe.parameters), ensure_ascii=False, sort_keys=True, default=str)
         database.write(
             (
                 "INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (job) DO UPDATE SET last_run = excluded.last_run",
+                "ON CONFLICT (job) DO UPDATE SET last_run = excluded.last_run, "
+                "preparation = excluded.preparation",
                 (
                     self._job,
                     recipe.model,
@@ -150,9 +148,9 @@ class Journal(JournalView):
                 ),
             ),
             (
-                "INSERT INTO attempts (run, job, source, question, at, seconds, failed_with, billable, "
-                "refused, tokens, cost, currency) SELECT sent.run, runs.job, source, question, at, 0, "
-                "'killed', 1, 0, tokens, cost, currency FROM sent JOIN runs ON runs.run = sent.run",
+                "INSERT OR IGNORE INTO attempts (run, job, source, question, at, seconds, failed_with, "
+                "billable, refused, tokens, cost, currency) SELECT sent.run, runs.job, source, question, at, "
+                "0, 'killed', 1, 0, tokens, cost, currency FROM sent JOIN runs ON runs.run = sent.run",
                 (),
             ),
             ("DELETE FROM sent", ()),
@@ -231,7 +229,7 @@ class Journal(JournalView):
             row = result_row(
                 result, question=key.question, job=self._job, run=run, recorded=now, content=key.content
             )
-            statements.append((INSERT, row))
+            statements.append((INSERT, (*row, self._preparation)))
             if not key.question:
                 self._seen.add(_unasked(key.source))
             elif self._seen.may_hold(_unasked(key.source)):
@@ -249,15 +247,6 @@ class Journal(JournalView):
         finally:
             self.close()
 
-    def close(self) -> None:
-        """Commits what waits and gives the lock back."""
-        try:
-            super().close()
-        finally:
-            if self._lock is not None:
-                self._lock.close()
-                self._lock = None
-
     def _listed_folders(self, source: str) -> Iterator[Statement]:
         """An earlier failure to list a folder is superseded by anything met in it."""
         end = source.find("/")
@@ -271,8 +260,10 @@ class Journal(JournalView):
             end = source.find("/", end + 1)
 
     def _note(self, source: str, content: str | None) -> None:
-        self._seen.add(source)
-        if content is not None:
+        # What a damaged row holds in their place is found under no name.
+        if isinstance(source, str):
+            self._seen.add(source)
+        if isinstance(content, str):
             self._seen.add(content)
 
     def _attempt(self, key: Key, sent: Sent, now: float) -> Statement:

@@ -80,7 +80,11 @@ def fingerprint(path: str) -> tuple[str, Stat]:
 
 
 PREPARATION = 1
-"""Raised whenever the same file and settings come to be sent as other bytes."""
+"""Raised whenever the same file and settings come to be sent as other bytes. It is recorded with each result,
+and is no part of a key, so that a new version asks nothing again that is answered."""
+
+_KEYED = 1
+"""Stands in every key, where the version of the preparation stood as long as there was only the first."""
 
 
 def digest(value: Any) -> str:
@@ -98,7 +102,7 @@ class Recipe:
         template: the prompt before an item's fields are put in.
         parameters: everything else that steers the answer, as JSON.
         schema: the JSON schema asked for, None for plain text.
-        preparation: version of how images are made ready.
+        preparation: version of how images are made ready; no part of the keys.
     """
 
     model: str
@@ -109,11 +113,9 @@ class Recipe:
 
     def question(self, prompt: str) -> str:
         """The key of ``prompt`` (rendered) under this recipe."""
-        return digest([self.model, prompt, dict(self.parameters), self.schema, self.preparation])
+        return digest([self.model, prompt, dict(self.parameters), self.schema, _KEYED])
 
     @property
     def job(self) -> str:
         """The key of the recipe itself: results of one job belong together in an export."""
-        return digest(
-            ["job", self.model, self.template, dict(self.parameters), self.schema, self.preparation]
-        )
+        return digest(["job", self.model, self.template, dict(self.parameters), self.schema, _KEYED])

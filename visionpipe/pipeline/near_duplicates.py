@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from visionpipe.errors import ParameterError
 from visionpipe.pipeline.duplicates import LARGEST_THRESHOLD, Near, NearIndex, check_bits
-from visionpipe.pipeline.store import FEATURES, Database
 from visionpipe.sources.find import Source
+from visionpipe.store.database import Database
 
 if TYPE_CHECKING:
     from visionpipe.local.likeness import VectorIndex
@@ -88,10 +88,8 @@ class FeatureIndex:
         self._own = own
         self._least = least
         self._databases = [own]
-        # Journals that were begun before there were vectors have no table for them.
-        if not _has_table(own):
-            own.write((FEATURES, ()))
-        if recorded is not None and _has_table(recorded):
+        # A journal opened for reading may be of a version that had no vectors.
+        if recorded is not None and recorded.has_table("features"):
             self._databases.insert(0, recorded)
         self._read = read
         self._index: VectorIndex | None = None
@@ -109,8 +107,8 @@ class FeatureIndex:
             row = database.one(
                 "SELECT vector FROM features WHERE content = ? AND version = ?", (content, VERSION)
             )
-            if row is not None:
-                return bytes(row["vector"])
+            if row is not None and isinstance(row["vector"], bytes):
+                return row["vector"]
         return self._reader()(source.location)
 
     def first_like(self, content: str, source: str, signature: bytes) -> Near | None:
@@ -166,6 +164,8 @@ class FeatureIndex:
             sql = "SELECT id, vector FROM features WHERE first AND version = ? ORDER BY id"
             for which, database in enumerate(self._databases):
                 for row in database.all(sql, (VERSION,)):
+                    if not isinstance(row["vector"], bytes) or len(row["vector"]) != length:
+                        continue  # a damaged row
                     self._index.add(self._number(row["id"], which), row["vector"])
         return self._index
 
@@ -176,11 +176,6 @@ class FeatureIndex:
 
                 self._read = shared_reader().vector
             return self._read
-
-
-def _has_table(database: Database) -> bool:
-    found = database.one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'features'")
-    return found is not None
 
 
 @dataclass(frozen=True, slots=True)

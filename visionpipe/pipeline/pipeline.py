@@ -32,12 +32,13 @@ from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
 from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.run import Opened, Run
-from visionpipe.pipeline.store import Database
+from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.pipeline.triage import Triage
 from visionpipe.prompts.presets import Language
 from visionpipe.results import ItemResult
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.quality import STANDARD, QualityPolicy
+from visionpipe.store.database import Database
 
 # Repairs leave the interpreter free, and a slow disk leaves the processor free.
 _PREPARERS = 4
@@ -214,7 +215,7 @@ class Pipeline:
         if count and isinstance(answerer, ClientAnswerer):
             answerer = answerer.counting()
         view = JournalView.open(self._journal)
-        private = Database(None)
+        private = Database(None, JOURNAL)
         mean = view.mean_seconds()
         totals = PlanTotals(self._concurrency, mean or ASSUMED_SECONDS, measured=mean is not None)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,8 +19,9 @@ import orjson
 
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.keys import Stat, sha256_of
-from visionpipe.pipeline.store import Database
+from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.store.database import Database, damaged, is_text
 from visionpipe.values import Adjustment, Money, Note, Usage
 
 COLUMNS = (
@@ -28,11 +30,36 @@ COLUMNS = (
     "request_id, attempts, failure, retryable, reason, duplicate_of, seconds"
 )
 _NAMES = COLUMNS.split(", ")
+_WRITTEN = (*_NAMES, "preparation")
 INSERT = (
-    f"INSERT INTO results ({COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))}) "
+    f"INSERT INTO results ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))}) "
     f"ON CONFLICT (source, question) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _NAMES if name not in ("source", "question"))
+    + ", ".join(f"{name} = excluded.{name}" for name in _WRITTEN if name not in ("source", "question"))
 )
+"""Takes the values of :data:`COLUMNS` and the version of the preparation."""
+
+_INTEGERS = ("run", "local", "attempts", "retryable")
+_TEXTS = ("source", "question", "job", "outcome")
+_KINDS: tuple[tuple[str, tuple[type, ...]], ...] = tuple(
+    (
+        name,
+        (int,)
+        if name in _INTEGERS
+        else (str,)
+        if name in _TEXTS
+        else (float,)
+        if name in ("recorded", "seconds")
+        else (int, type(None))
+        if name.endswith("_tokens")
+        else (str, type(None)),
+    )
+    for name in _NAMES
+)
+"""What each column may hold; a damaged file may hold anything anywhere."""
+
+
+class UnreadableRowError(Exception):
+    """A row of a damaged journal makes no sense."""
 
 
 def storable(text: str | None) -> str | None:
@@ -97,7 +124,22 @@ def result_row(
 
 
 def result_of(row: sqlite3.Row) -> ItemResult:
-    """The inverse of :func:`result_row`."""
+    """The inverse of :func:`result_row`.
+
+    Raises:
+        UnreadableRowError: the row is damaged.
+    """
+    for name, kinds in _KINDS:
+        value = row[name]
+        if type(value) not in kinds or (type(value) is str and not is_text(value)):
+            raise UnreadableRowError(name)
+    try:
+        return _result_of(row)
+    except (ValueError, TypeError, ArithmeticError, AttributeError) as error:
+        raise UnreadableRowError(str(error)) from error
+
+
+def _result_of(row: sqlite3.Row) -> ItemResult:
     return ItemResult(
         source=row["source"],
         outcome=Outcome(row["outcome"]),
@@ -108,9 +150,12 @@ def result_of(row: sqlite3.Row) -> ItemResult:
         usage=None
         if row["prompt_tokens"] is None
         else Usage(
-            row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"], row["reasoning_tokens"]
+            row["prompt_tokens"],
+            row["completion_tokens"] or 0,
+            row["cached_tokens"] or 0,
+            row["reasoning_tokens"] or 0,
         ),
-        cost=Money(Decimal(row["cost"]), row["currency"]) if row["cost"] is not None else None,
+        cost=_money(row["cost"], row["currency"]),
         finish_reason=row["finish_reason"],
         adjustments=tuple(Adjustment(**a) for a in _items(row["adjustments"])),
         notes=tuple(Note(**n) for n in _items(row["notes"])),
@@ -128,6 +173,16 @@ def kept_good(earlier: ItemResult, failure: Failure) -> ItemResult:
     """An earlier answer that stands although the item was asked about again and failed."""
     note = Note("kept_earlier", f"asked again, and that failed: {failure.reason}")
     return replace(earlier, notes=(*(n for n in earlier.notes if n.kind != note.kind), note))
+
+
+def _money(amount: str | None, currency: str | None) -> Money | None:
+    """Raises ValueError for what is no amount of money."""
+    if amount is None:
+        return None
+    found = Decimal(amount)
+    if currency is None or not found.is_finite():
+        raise ValueError(f"{amount} {currency} is no amount of money")
+    return Money(found, currency)
 
 
 def _listed(items: list[Any]) -> str | None:
@@ -162,10 +217,15 @@ class Spent:
 
 
 class JournalView:
-    """A journal as it stands."""
+    """A journal as it stands.
+
+    Attributes:
+        unreadable: rows met that are damaged; their items count as never asked about.
+    """
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.unreadable = 0
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None) -> JournalView:
@@ -175,7 +235,9 @@ class JournalView:
             JournalError: it is no journal, or cannot be read.
         """
         there = path is not None and Path(path).exists()
-        return cls(Database(Path(path), read_only=True) if path is not None and there else Database(None))
+        if path is None or not there:
+            return cls(Database(None, JOURNAL))
+        return cls(Database(Path(path), JOURNAL, read_only=True))
 
     def known_content(self, source: str, location: str, stat: Stat) -> str | None:
         """The content of a file that has not changed since it was last read; None: it has to be read."""
@@ -183,27 +245,31 @@ class JournalView:
             "SELECT content FROM sources WHERE source = ? AND location = ? AND size = ? AND modified_ns = ?",
             (source, storable(location), stat.size, stat.modified_ns),
         )
-        return None if row is None else row["content"]
+        return None if row is None or not isinstance(row["content"], str) else row["content"]
 
     def location(self, source: str) -> str | None:
         """From where ``source`` was read last: a path as it was given, or below a folder as that was given;
         None where it never was."""
         row = self.database.one("SELECT location FROM sources WHERE source = ?", (storable(source),))
-        return None if row is None else row["location"]
+        return None if row is None or not isinstance(row["location"], str) else row["location"]
 
     def recorded(self, source: str, question: str) -> Recorded | None:
-        """What became of ``source`` when it was last asked ``question``."""
-        row = self.database.one("SELECT * FROM results WHERE source = ? AND question = ?", (source, question))
-        return None if row is None else Recorded(result_of(row), row["content"], row["run"])
+        """What became of ``source`` when it was last asked ``question``; None where that cannot be read."""
+        row = self.database.one(
+            f"SELECT {COLUMNS} FROM results WHERE source = ? AND question = ?", (source, question)
+        )
+        result = self._result(row)
+        return None if row is None or result is None else Recorded(result, row["content"], row["run"])
 
     def shared(self, content: str, question: str, since_run: int = 0) -> ItemResult | None:
         """A final end that these bytes came to under any name: an answer, or a failure that would repeat."""
         row = self.database.one(
-            "SELECT * FROM results WHERE content = ? AND question = ? AND retryable = 0 AND run >= ? "
-            "AND outcome IN ('done', 'failed') ORDER BY outcome, duplicate_of IS NOT NULL LIMIT 1",
+            f"SELECT {COLUMNS} FROM results WHERE content = ? AND question = ? AND retryable = 0 "
+            "AND run >= ? AND outcome IN ('done', 'failed') "
+            "ORDER BY outcome, duplicate_of IS NOT NULL LIMIT 1",
             (content, question, since_run),
         )
-        return None if row is None else result_of(row)
+        return self._result(row, count=False)
 
     def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:
         """What a job has used in all its runs, or one run."""
@@ -213,15 +279,18 @@ class JournalView:
             "WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR run = ?2)",
             (job, run),
         ):
-            refusals += row["refused"]
-            if not row["billable"]:
+            refusals += row["refused"] == 1
+            if row["billable"] == 0:
                 continue
+            # Of a damaged row so much counts: that it was a request.
             requests += 1
-            tokens += row["tokens"] or 0
-            if row["cost"] is not None:
-                sums[row["currency"]] = sums.get(row["currency"], Decimal(0)) + Decimal(row["cost"])
-        money = tuple(Money(amount, name) for name, amount in sorted(sums.items()))
-        return Spent(requests, tokens, money, refusals)
+            tokens += row["tokens"] if isinstance(row["tokens"], int) else 0
+            with suppress(ValueError, TypeError, ArithmeticError):
+                money = _money(row["cost"], row["currency"])
+                if money is not None:
+                    sums[money.currency] = sums.get(money.currency, Decimal(0)) + money.amount
+        spent = tuple(Money(amount, name) for name, amount in sorted(sums.items()))
+        return Spent(requests, tokens, spent, refusals)
 
     def mean_seconds(self) -> float | None:
         """Mean seconds from sending to answer over all answers so far; None before the first."""
@@ -231,12 +300,16 @@ class JournalView:
     def results(self, job: str | None = None) -> Iterator[ItemResult]:
         """Every result of a job in the order in which its sources first came to an end; flat memory.
 
+        Rows that cannot be read are left out, and counted in :attr:`unreadable`.
+
         Args:
             job: a recipe's key; default the one run last.
         """
         job = self._last_job() if job is None else job
-        for row in self.database.all("SELECT * FROM results WHERE job = ? ORDER BY result", (job,)):
-            yield self.standing(result_of(row), job)
+        for row in self.database.all(f"SELECT {COLUMNS} FROM results WHERE job = ? ORDER BY result", (job,)):
+            result = self._result(row)
+            if result is not None:
+                yield self.standing(result, job)
 
     def standing(self, result: ItemResult, job: str | None = None) -> ItemResult:
         """What outputs show for ``result``: itself, or for a failure the good answer about the same bytes
@@ -255,35 +328,57 @@ class JournalView:
             "ORDER BY recorded DESC LIMIT 1",
             (result.source, result.sha256, self._last_job() if job is None else job),
         )
-        return result if row is None else kept_good(result_of(row), result.failure)
+        earlier = self._result(row, count=False)
+        return result if earlier is None else kept_good(earlier, result.failure)
 
     def schema(self, job: str | None = None) -> dict[str, Any] | None:
         """The JSON Schema of a job's structured data; None where it asks for plain text.
 
         Args:
             job: a recipe's key; default the one run last.
+
+        Raises:
+            JournalError: it is damaged.
         """
         job = self._last_job() if job is None else job
         row = self.database.one("SELECT schema FROM jobs WHERE job = ?", (job,))
         if row is None or row["schema"] is None:
             return None
-        schema: dict[str, Any] = json.loads(row["schema"])
+        try:
+            schema: dict[str, Any] = json.loads(row["schema"])
+        except (ValueError, TypeError) as error:
+            raise damaged(JOURNAL, f"job {job}", f"the schema of its answers is no JSON: {error}") from error
         return schema
+
+    def _result(self, row: sqlite3.Row | None, *, count: bool = True) -> ItemResult | None:
+        if row is None:
+            return None
+        try:
+            return result_of(row)
+        except UnreadableRowError:
+            self.unreadable += count
+            return None
 
     def _last_job(self) -> str:
         last = self.database.one("SELECT job FROM runs ORDER BY run DESC LIMIT 1")
-        return last["job"] if last is not None else ""
+        return str(last["job"]) if last is not None else ""
 
     def close(self) -> None:
         self.database.close()
 
 
-def recorded_results(path: str | os.PathLike[str], *, job: str | None = None) -> Iterator[ItemResult]:
+def recorded_results(
+    path: str | os.PathLike[str],
+    *,
+    job: str | None = None,
+    on_unreadable: Callable[[int], object] | None = None,
+) -> Iterator[ItemResult]:
     """Every result in the journal at ``path``: what outputs are rebuilt from, also while a run is writing.
 
     Args:
         path: the journal.
         job: which recipe's results; default the one run last.
+        on_unreadable: told at the end how many rows could not be read and are left out, where there are any.
 
     Raises:
         JournalError: there is none, it is no journal, or it cannot be read.
@@ -291,6 +386,8 @@ def recorded_results(path: str | os.PathLike[str], *, job: str | None = None) ->
     view = _view(path)
     try:
         yield from view.results(job)
+        if view.unreadable and on_unreadable is not None:
+            on_unreadable(view.unreadable)
     finally:
         view.close()
 
@@ -320,4 +417,4 @@ def _view(path: str | os.PathLike[str]) -> JournalView:
             subject=str(path),
             code="missing",
         )
-    return JournalView(Database(Path(path), read_only=True))
+    return JournalView(Database(Path(path), JOURNAL, read_only=True))

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-import threading
 from pathlib import Path
 from typing import Protocol, Self
 
-from visionpipe.errors import ConfigurationError
 from visionpipe.files import opened
 from visionpipe.media import Video
+from visionpipe.store.database import Database, Schema, is_text
 from visionpipe.values import JSON
+from visionpipe.video.timeline import Span
 
 _STRETCH = 1 << 20
 
@@ -28,47 +27,53 @@ class SpanJournal(Protocol):
     def put(self, key: str, value: str) -> None: ...
 
 
+SPANS = Schema(
+    "journal of a clip's spans",
+    0x56505350,
+    ("CREATE TABLE spans (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",),
+    exclusive=False,
+    unmarked=frozenset({"spans"}),
+)
+"""The application_id is "VPSP"; files made before it was given have none. Several runs may share a file."""
+
+
 class SqliteSpanJournal:
     """A journal in one SQLite file, made where there is none.
 
     Raises:
-        ConfigurationError: the file cannot be used as one.
+        JournalError: the file cannot be used as one, now or when something is read or written.
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        try:
-            self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        except sqlite3.Error as problem:
-            raise _unusable(path, problem) from problem
-        try:
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS spans (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-            )
-        except sqlite3.Error as problem:
-            self._connection.close()
-            raise _unusable(path, problem) from problem
+        self._database = Database(path, SPANS)
 
     def get(self, key: str) -> str | None:
-        with self._lock:
-            row = self._connection.execute("SELECT value FROM spans WHERE key = ?", (key,)).fetchone()
-        return None if row is None else str(row[0])
+        """The text under ``key``; None where there is none, or none that can be read."""
+        row = self._database.one("SELECT value FROM spans WHERE key = ?", (key,))
+        return row["value"] if row is not None and is_text(row["value"]) else None
 
     def put(self, key: str, value: str) -> None:
-        with self._lock:
-            self._connection.execute("INSERT OR REPLACE INTO spans VALUES (?, ?)", (key, value))
+        """Keeps a text; it is committed when this returns."""
+        self._database.write(("INSERT OR REPLACE INTO spans VALUES (?, ?)", (key, value)))
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def recorded_span(text: str | None) -> Span | None:
+    """The span that a journal's text stands for; None where there is none, or a damaged one."""
+    if text is None:
+        return None
+    try:
+        return Span.from_json(json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+        return None
 
 
 def clip_fingerprint(video: Video) -> str:
@@ -86,11 +91,3 @@ def clip_fingerprint(video: Video) -> str:
 def span_key(**parts: JSON) -> str:
     """One key from everything that a span's words depend on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def _unusable(path: Path, problem: sqlite3.Error) -> ConfigurationError:
-    return ConfigurationError(
-        f"the journal cannot be used ({problem})",
-        cure="Name another file, or delete it to begin again.",
-        subject=str(path),
-    )

@@ -30,7 +30,7 @@ from visionpipe.reply import Reply
 from visionpipe.results import Failure
 from visionpipe.values import JSON, Adjustment, Money, Note, Timecode
 from visionpipe.video.options import Asker, WatchOptions, WholeClip
-from visionpipe.video.span_journal import SpanJournal, clip_fingerprint, span_key
+from visionpipe.video.span_journal import SpanJournal, clip_fingerprint, recorded_span, span_key
 from visionpipe.video.spans import SpanPlan, plan_spans
 from visionpipe.video.timeline import SeenBy, Span, Timeline
 from visionpipe.video.whole import tell_whole
@@ -139,12 +139,8 @@ class SpanWork:
         """The spans that the journal knows."""
         if self._journal is None:
             return []
-        known = [(plan, self._journal.get(self._key(plan))) for plan in plans]
-        return [
-            self._told(replace(Span.from_json(json.loads(text)), index=plan.index))
-            for plan, text in known
-            if text is not None
-        ]
+        known = [(plan, recorded_span(self._journal.get(self._key(plan)))) for plan in plans]
+        return [self._told(replace(span, index=plan.index)) for plan, span in known if span is not None]
 
     def asked(self, plans: Sequence[SpanPlan]) -> list[Span]:
         """The spans of ``plans``, asked for by their frames."""

@@ -23,38 +23,8 @@ from visionpipe.pipeline.answerer import PreparedItem
 from visionpipe.pipeline.budget import Amount
 from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.reading import dumped
-from visionpipe.pipeline.store import Database
+from visionpipe.store.database import Database
 from visionpipe.values import Adjustment, Money
-
-_TABLES = (
-    """CREATE TABLE IF NOT EXISTS batch_files (
-  file     INTEGER PRIMARY KEY,
-  job      TEXT NOT NULL,
-  name     TEXT NOT NULL,      -- on this disk and at the service; no other file has it
-  state    TEXT NOT NULL,      -- writing, written, uploaded, created
-  lines    INTEGER NOT NULL,
-  size     INTEGER NOT NULL,   -- bytes
-  file_id  TEXT,
-  batch_id TEXT
-)""",
-    """CREATE TABLE IF NOT EXISTS batch_lines (
-  line        INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again, so that later ones are greater
-  file        INTEGER NOT NULL,
-  custom_id   TEXT NOT NULL,   -- the same for items of the same bytes and question: they share one line
-  source      TEXT NOT NULL,
-  question    TEXT NOT NULL,
-  content     TEXT NOT NULL,
-  adjustments TEXT NOT NULL,   -- JSON array of {kind, subject, detail}
-  begun       REAL NOT NULL,   -- seconds since 1970
-  tokens      INTEGER,         -- estimated, prompt and answer; NULL for who shares another's line
-  cost        TEXT,            -- estimated, decimal text
-  currency    TEXT,
-  ended       INTEGER NOT NULL DEFAULT 0
-)""",
-    "CREATE INDEX IF NOT EXISTS batch_lines_id ON batch_lines (custom_id)",
-    "CREATE INDEX IF NOT EXISTS batch_lines_source ON batch_lines (source, question)",
-    "CREATE INDEX IF NOT EXISTS batch_lines_file ON batch_lines (file, ended)",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +62,6 @@ class BatchStore:
     def __init__(self, database: Database, job: str) -> None:
         self._database = database
         self._job = job
-        database.write(*((table, ()) for table in _TABLES))
 
     def begin_file(self) -> StoredFile:
         """A new file, in writing."""

@@ -1,0 +1,1 @@
+"""SQLite files that keep what was paid for: locked, migrated, written safely, checked and repaired."""

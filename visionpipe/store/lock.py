@@ -1,0 +1,241 @@
+"""One run at a time on a database, by whatever name its file is reached.
+
+Two locks of the operating system are held, and both die with their process. One is on ``NAME.lock`` beside
+the file; its text (pid and start) tells a second run which one it has met. The other is on the database's own
+bytes, so a hard link, a bind mount or another spelling leads to the same lock: one byte of the page that
+SQLite reserves for its locks and never reads, and behind the bytes that SQLite locks itself.
+
+Closing any descriptor of a file drops every POSIX lock that the process holds on it, SQLite's included. So
+the descriptor that holds the lock stays open until no connection of this process uses the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from visionpipe.errors import JournalError
+
+_TEXT_OFFSET = 1 << 20
+"""Far behind the text of ``NAME.lock``, because Windows keeps others from reading what is locked."""
+
+_DATABASE_OFFSET = 0x40000000 + 2048
+"""SQLite's lock page begins at 2**30, and its own locks take the first 512 bytes of it."""
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock_name(descriptor: int) -> None:
+        os.lseek(descriptor, _TEXT_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+    def _lock_database(descriptor: int) -> None:
+        os.lseek(descriptor, _DATABASE_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+    def _unlock_database(descriptor: int) -> None:
+        os.lseek(descriptor, _DATABASE_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+else:
+    import fcntl
+
+    def _lock_name(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    if sys.platform == "linux":
+        import struct
+
+        def _set_lock(descriptor: int, kind: int) -> None:
+            # Of the open file description: no other descriptor's close takes it away, as with SQLite's.
+            wanted = struct.pack("hhqqi", kind, os.SEEK_SET, _DATABASE_OFFSET, 1, 0)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+
+        def _lock_database(descriptor: int) -> None:
+            _set_lock(descriptor, fcntl.F_WRLCK)
+
+        def _unlock_database(descriptor: int) -> None:
+            _set_lock(descriptor, fcntl.F_UNLCK)
+    else:
+
+        def _lock_database(descriptor: int) -> None:
+            """Elsewhere the lock of the resolved name, and this process's own list, have to do."""
+
+        def _unlock_database(descriptor: int) -> None:
+            """See :func:`_lock_database`."""
+
+
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Said by file systems without such locks, where the lock of the name has to do."""
+
+FileId: TypeAlias = tuple[int, int]
+"""Device and inode."""
+
+
+@dataclass(slots=True)
+class _OpenFile:
+    """A database that this process uses: by how many connections, and the descriptor that may be locked."""
+
+    users: int = 0
+    descriptor: int | None = None
+    locked: bool = False
+
+
+_open_files: dict[FileId, _OpenFile] = {}
+_open_files_lock = threading.RLock()
+
+
+def use_file(path: Path) -> FileId:
+    """Counts one more connection to the file at ``path``, until :func:`leave_file`."""
+    found = path.stat()
+    file = (found.st_dev, found.st_ino)
+    with _open_files_lock:
+        _open_files.setdefault(file, _OpenFile()).users += 1
+    return file
+
+
+def leave_file(file: FileId) -> None:
+    """One connection less; with the last one goes the descriptor that was kept for its lock."""
+    with _open_files_lock:
+        held = _open_files[file]
+        held.users -= 1
+        if held.users == 0:
+            del _open_files[file]
+            if held.descriptor is not None:
+                os.close(held.descriptor)
+
+
+class FileLock:
+    """Holds the database at ``path`` until closed; its folder and an empty file are made if missing.
+
+    Args:
+        path: of the database.
+        started_at: seconds since 1970, to be told to whoever comes second.
+
+    Raises:
+        JournalError: another run holds it (``code`` "locked"), or the file cannot be written.
+    """
+
+    def __init__(self, path: Path, started_at: float) -> None:
+        self._path = path
+        real = Path(os.path.realpath(path))
+        self._name = self._lock_name(real.with_name(f"{real.name}.lock"))
+        try:
+            self._file = self._lock_file(real)
+        except BaseException:
+            os.close(self._name)
+            raise
+        started = datetime.fromtimestamp(started_at, UTC).isoformat(timespec="seconds")
+        os.ftruncate(self._name, 0)
+        os.write(self._name, json.dumps({"pid": os.getpid(), "started": started}).encode())
+
+    def close(self) -> None:
+        """Gives the locks back. ``NAME.lock`` stays: removing it would let two runs hold two files."""
+        with _open_files_lock:
+            held = _open_files[self._file]
+            held.locked = False
+            if held.descriptor is not None:
+                with suppress(OSError):
+                    # Where there are no such locks there is nothing to give back.
+                    _unlock_database(held.descriptor)
+            leave_file(self._file)
+        os.close(self._name)
+
+    def _lock_name(self, place: Path) -> int:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            _lock_name(descriptor)
+        except (BlockingIOError, PermissionError) as error:
+            owner = _owner(descriptor)
+            os.close(descriptor)
+            raise self._locked(owner) from error
+        except OSError as error:
+            os.close(descriptor)
+            raise self._no_locks(error) from error
+        return descriptor
+
+    def _lock_file(self, real: Path) -> FileId:
+        with _open_files_lock:
+            try:
+                with suppress(FileExistsError):
+                    os.close(os.open(real, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644))
+                file = use_file(real)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            try:
+                self._take(_open_files[file], real)
+            except BaseException:
+                leave_file(file)
+                raise
+            return file
+
+    def _take(self, held: _OpenFile, real: Path) -> None:
+        if held.locked:
+            raise self._locked("in this process, by another name of the file")
+        try:
+            if held.descriptor is None:
+                held.descriptor = os.open(real, os.O_RDWR)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            _lock_database(held.descriptor)
+        except (BlockingIOError, PermissionError) as error:
+            raise self._locked("by another name of the file") from error
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                raise self._no_locks(error) from error
+        held.locked = True
+
+    def _locked(self, owner: str) -> JournalError:
+        return JournalError(
+            f"another run is using this journal ({owner})",
+            cure="Wait for it to end or stop it; or choose another output.",
+            subject=str(self._path),
+            code="locked",
+        )
+
+    def _unwritable(self, error: OSError) -> JournalError:
+        return JournalError(
+            f"the journal's lock cannot be written: {(error.strerror or str(error)).lower()}",
+            cure="Check that its folder can be made and written to.",
+            subject=str(self._path),
+        )
+
+    def _no_locks(self, error: OSError) -> JournalError:
+        return JournalError(
+            f"the journal cannot be locked here: {(error.strerror or str(error)).lower()}",
+            cure="Keep it on a file system with locks; most network shares have none.",
+            subject=str(self._path),
+        )
+
+
+def check_free(path: Path) -> None:
+    """Finds out ahead of a run whether another one holds the database at ``path``; nothing is made.
+
+    Raises:
+        JournalError: another run holds it.
+    """
+    if path.exists():
+        FileLock(path, time.time()).close()
+
+
+def _owner(descriptor: int) -> str:
+    try:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        owner = json.loads(os.read(descriptor, 4096))
+        return f"pid {owner['pid']}, started {owner['started']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its pid is not written yet"
