@@ -43,6 +43,7 @@ _PLUGINS = {
     "webp": ("PIL.WebPImagePlugin", "WebPImageFile"),
     "gif": ("PIL.GifImagePlugin", "GifImageFile"),
     "bmp": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "dib": ("PIL.BmpImagePlugin", "DibImageFile"),
     "tiff": ("PIL.TiffImagePlugin", "TiffImageFile"),
     "avif": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "heic": ("pillow_heif", "HeifImageFile"),
@@ -50,6 +51,7 @@ _PLUGINS = {
     "ico": ("PIL.IcoImagePlugin", "IcoImageFile"),
     "ppm": ("PIL.PpmImagePlugin", "PpmImageFile"),
     "psd": ("PIL.PsdImagePlugin", "PsdImageFile"),
+    "tga": ("PIL.TgaImagePlugin", "TgaImageFile"),
 }
 _GREY = frozenset(["1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"])
 _ALPHA = frozenset(["LA", "La", "PA", "RGBA", "RGBa"])
@@ -122,8 +124,7 @@ def foreign_header(data: bytes, format: str, name: str) -> Header:
         if page is not None:
             bits, frames = page.bits, page.pages
             stated = _stated_by_pillow(picture)
-            if page.orientation in range(5, 9):  # Pillow shows the upright size before it turns the pixels
-                width, height = height, width
+            width, height = page.width, page.height  # where Pillow may say the upright size
         elif format == "avif":
             stated, bits = _heif_orientation(picture, data, format), heif_facts(data).bits
             frames = int(getattr(picture, "n_frames", 1))
@@ -229,16 +230,19 @@ def decode_bytes(
             picture.im = pillow.new(picture.mode, (page.width, page.height)).im
         frame = _first_shown(picture) if frames > 1 and format in _ANIMATED else 0
         picture.load()
+        pixels: Picture = picture
+        if format == "ppm" and picture.mode == "I":
+            pixels = picture.convert("I;16")  # which is what Pillow has scaled it to
         if format in ("avif", "heic"):
             points = heif_facts(data).code_points
         else:
             points = png_code_points(data) if format == "png" else None
         if points is not None and "icc_profile" not in picture.info:
-            picture.info[CODE_POINTS] = points
+            pixels.info[CODE_POINTS] = points
         profile = gif_profile(data) if format == "gif" else None
         if profile is not None:
-            picture.info["icc_profile"] = profile
-    return Decoded(picture, format == "tiff", frame)
+            pixels.info["icc_profile"] = profile
+    return Decoded(pixels, format == "tiff", frame)
 
 
 def _first_shown(picture: ImageFile) -> int:

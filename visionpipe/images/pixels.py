@@ -19,6 +19,8 @@ Step: TypeAlias = tuple[str, str]
 
 WHITE: Colour = (255, 255, 255)
 
+_DARKEST_FLOAT = 16  # a picture of 0 to 255 that stays below it would be all but black
+
 _PLAIN = frozenset(["L", "RGB"])
 _WITH_ALPHA = frozenset(["RGBA", "LA", "PA", "RGBa", "La"])
 
@@ -134,19 +136,18 @@ def _eight_bits(picture: Picture, background: Colour) -> tuple[Picture, Step]:
 
 
 def scaled_to_eight_bits(
-    values: numpy.ndarray[Any, Any], *, full: bool = False, bits: int | None = None
+    values: numpy.ndarray[Any, Any], *, full: bool = False
 ) -> tuple[numpy.ndarray[Any, Any], str]:
     """Samples of any depth as 0 to 255, and in words what was done.
 
     Unsigned samples are scaled from their whole range. Where all of them lie in the lowest sixteenth or
     less of it, they are taken for the 8, 10 or 12 bits (of 32: 8 or 16) that instruments write into a larger
-    word. Signed ones that are below 0, and floats beyond 0 to 1, have no white of their own, and the lowest
-    becomes black and the highest white.
+    word. Floats are taken for 0 to 1 or for 0 to 255 where they fit one of them. Other floats, and signed
+    samples below 0, have no white of their own: the lowest becomes black and the highest white.
 
     Args:
         values: of any shape; not empty.
         full: the whole range counts, however little of it is used.
-        bits: of a sample, where they are known to be fewer than its word has.
     """
     import numpy as np
 
@@ -154,13 +155,13 @@ def scaled_to_eight_bits(
     if kind == "f":
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        if low >= 0 and high <= 1:
-            low, high = 0.0, 1.0
+        if low >= 0 and (high <= 1 or _DARKEST_FLOAT < high <= 255):
+            low, high = 0.0, 1.0 if high <= 1 else 255.0
         values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     else:
         low, high = float(values.min()), float(values.max())
         if low >= 0:
-            low, high = 0.0, float((1 << (bits or _depth(int(high), word - (kind == "i"), full))) - 1)
+            low, high = 0.0, float((1 << _depth(int(high), word - (kind == "i"), full)) - 1)
     detail = f"values {low:g} to {high:g} -> 0 to 255"
     if kind != "f" and low == 0 and (kind == "u" or word == 16):
         used = int(high).bit_length()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 _MOST_SHRINKS = 12
-_DRAWN_FORMATS = frozenset(["png", "gif", "bmp", "tiff", "ico", "psd", "ppm"])
+_DRAWN_FORMATS = frozenset(["png", "gif", "bmp", "dib", "tiff", "ico", "psd", "ppm", "tga"])
 
 
 def apply_repair(image: Image, repair: Repair) -> Image:

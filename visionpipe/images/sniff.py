@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = frozenset(
     for word in (
         *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff"),
         *("avif", "avifs", "heic", "heif", "hif", "jp2", "j2k", "jpx", "ico"),
-        *("ppm", "pgm", "pbm", "pnm", "psd"),
+        *("ppm", "pgm", "pbm", "pnm", "psd", "tga"),
     )
 )
 """How the names of images end. Only a hint: contents decide."""
@@ -79,9 +79,47 @@ def kind_of(head: bytes) -> Kind:
         return _RIFF.get(head[8:12], Kind("other", "an unknown RIFF file"))
     if head[4:8] == b"ftyp":
         return _media_container(head)
-    if head.startswith((b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")) and head[2:3].isspace():
+    if head.startswith((b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf")) and head[2:3].isspace():
         return Kind("image", "a PNM image", "ppm")
+    if _is_bare_bitmap(head):
+        return Kind("image", "a BMP image without a file header (DIB)", "dib")
+    if _is_tga(head):
+        return Kind("image", "a TGA image", "tga")
     return _by_text(head)
+
+
+_BITMAP_HEADERS = frozenset([40, 52, 56, 64, 108, 124])
+_BITMAP_DEPTHS = frozenset([1, 4, 8, 16, 24, 32])
+
+
+def _is_bare_bitmap(head: bytes) -> bool:
+    """Whether ``head`` is a BMP's information header, with which .dib files may begin."""
+    if len(head) < 40 or int.from_bytes(head[:4], "little") not in _BITMAP_HEADERS:
+        return False
+    planes, depth = int.from_bytes(head[12:14], "little"), int.from_bytes(head[14:16], "little")
+    compression = int.from_bytes(head[16:20], "little")
+    width, height = int.from_bytes(head[4:8], "little"), int.from_bytes(head[8:12], "little", signed=True)
+    return planes == 1 and depth in _BITMAP_DEPTHS and compression <= 6 and bool(width and height)
+
+
+_TGA_DEPTHS = {1: (8,), 2: (15, 16, 24, 32), 3: (1, 8, 16)}  # by the lower bits of the image type
+
+
+def _is_tga(head: bytes) -> bool:
+    """Whether ``head`` can be a TGA's. The format has no signature, so every field has to make sense."""
+    if len(head) < 26:
+        return False
+    mapped, kind = head[1], head[2]
+    first, entries = int.from_bytes(head[3:5], "little"), int.from_bytes(head[5:7], "little")
+    width, height = int.from_bytes(head[12:14], "little"), int.from_bytes(head[14:16], "little")
+    depth, alpha, reserved = head[16], head[17] & 15, head[17] & 0xC0
+    if kind & ~8 not in _TGA_DEPTHS or depth not in _TGA_DEPTHS[kind & ~8]:
+        return False
+    if kind & ~8 == 1:
+        palette = mapped == 1 and 0 < entries <= 256 and head[7] in (15, 16, 24, 32)
+    else:
+        palette = mapped == 0 and not (first or entries or head[7])
+    return palette and alpha in (0, 1, 8) and not reserved and bool(width and height)
 
 
 def _media_container(head: bytes) -> Kind:

@@ -2,7 +2,8 @@
 
 Pages of 8 bits or fewer are Pillow's. Deeper ones are decoded by OpenCV, which keeps every depth,
 and are brought to 8 bits here, because Pillow clips, cuts or refuses many of them. OpenCV knows neither
-planes kept apart nor grey with alpha, so such a page is shown to it as pages of plain grey.
+planes kept apart nor grey with alpha, so such a page is shown to it as pages of plain grey, by another
+directory over the same bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _STRIP_COUNTS, _PLANAR, _PREDICTOR = 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _EXTRA, _SAMPLE_FORMAT, _XMP, _DNG_VERSION = 338, 339, 700, 50706
 _LAYOUT = (_COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT)
-_WHITE_IS_ZERO, _RGB = 0, 2
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _COLOURS = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}
 
@@ -162,13 +163,13 @@ def deep_picture(data: bytes, page: TiffPage, name: str) -> tuple[Picture, Step]
     if page.one(_SAMPLE_FORMAT, _UNSIGNED) == _FLOAT and page.bits < 32:
         raise _unread(page, name)
     if page.one(_PLANAR, 1) == 2 and samples > 1:
-        planes = [_pixels(_plane(data, page, n), name) for n in range(samples)]
+        planes = [_pixels(_plane(data, page, n)) for n in range(samples)]
         values = np.stack(planes, 2)
     elif samples == 2:
-        wide = _pixels(_side_by_side(data, page, name), name)
+        wide = _pixels(_side_by_side(data, page, name))
         values = wide.reshape(page.height, page.width, 2)
     else:
-        values = _pixels(data, name)
+        values = _pixels(_with_directory(data, page, page.width, samples))
         if values.ndim == 3:
             values = values[:, :, [2, 1, 0, 3][: values.shape[2]]]
     if values.dtype == np.uint8:  # what OpenCV makes of a layout that it does not know
@@ -178,13 +179,15 @@ def deep_picture(data: bytes, page: TiffPage, name: str) -> tuple[Picture, Step]
     colours = 3 if photometric == _RGB else 1
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
-    bits = page.bits if page.one(_SAMPLE_FORMAT, _UNSIGNED) != _FLOAT and page.bits % 8 else None
+    packed = page.bits % 8 != 0  # which OpenCV spreads over all 16 bits
     alpha = None
     if values.ndim == 3 and values.shape[2] > colours:
         if page.alpha or (colours == 3 and not page.tags.get(_EXTRA)):
-            alpha, _ = scaled_to_eight_bits(values[:, :, colours], full=True, bits=bits)
+            alpha, _ = scaled_to_eight_bits(values[:, :, colours], full=True)
         values = values[:, :, :colours] if colours == 3 else values[:, :, 0]
-    shades, detail = scaled_to_eight_bits(values, bits=bits)
+    shades, detail = scaled_to_eight_bits(values, full=packed)
+    if packed:
+        detail = f"{page.bits} bits -> 8 bits"
     if photometric == _WHITE_IS_ZERO:
         shades = 255 - shades
         detail += ", 0 is white"
@@ -196,7 +199,7 @@ def deep_picture(data: bytes, page: TiffPage, name: str) -> tuple[Picture, Step]
 _log_level = threading.Lock()
 
 
-def _pixels(data: bytes, name: str) -> Any:
+def _pixels(data: bytes) -> Any:
     """The first page as OpenCV decodes it, in its own depth."""
     import cv2
     import numpy as np
@@ -221,7 +224,7 @@ def _plane(data: bytes, page: TiffPage, number: int) -> bytes:
             run = len(tags[offsets]) // page.samples
             for tag in (offsets, counts):
                 tags[tag] = tags[tag][number * run : (number + 1) * run]
-    return _with_directory(data, replace(page, tags=tags), page.width)
+    return _with_directory(data, replace(page, tags=tags), page.width, 1)
 
 
 def _side_by_side(data: bytes, page: TiffPage, name: str) -> bytes:
@@ -231,20 +234,24 @@ def _side_by_side(data: bytes, page: TiffPage, name: str) -> bytes:
     tags = dict(page.tags)
     if _TILE_WIDTH in tags:
         tags[_TILE_WIDTH] = (page.one(_TILE_WIDTH, 0) * page.samples,)
-    return _with_directory(data, replace(page, tags=tags), page.width * page.samples)
+    return _with_directory(data, replace(page, tags=tags), page.width * page.samples, 1)
 
 
-def _with_directory(data: bytes, page: TiffPage, width: int) -> bytes:
+def _with_directory(data: bytes, page: TiffPage, width: int, samples: int) -> bytes:
+    """The file with a directory that says of the page only how its samples lie, so that neither its
+    orientation nor its white is obeyed twice."""
     order, big = page.order, page.big
     tags: dict[int, tuple[int, ...]] = {
         _WIDTH: (width,),
         _HEIGHT: (page.height,),
-        _BITS: (page.bits,),
-        _PHOTOMETRIC: (1,),
-        _SAMPLES: (1,),
+        _BITS: (page.bits,) * samples,
+        _PHOTOMETRIC: (_RGB if samples >= 3 else _BLACK_IS_ZERO,),
+        _SAMPLES: (samples,),
         _PLANAR: (1,),
-        _SAMPLE_FORMAT: (page.one(_SAMPLE_FORMAT, _UNSIGNED),),
+        _SAMPLE_FORMAT: (page.one(_SAMPLE_FORMAT, _UNSIGNED),) * samples,
     }
+    if samples > 3:
+        tags[_EXTRA] = (2,) * (samples - 3)
     for tag in (*_LAYOUT, _STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS):
         if tag in page.tags:
             tags[tag] = page.tags[tag]
