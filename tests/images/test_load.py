@@ -131,7 +131,7 @@ def test_a_file_that_changed_or_vanished_is_not_read(tmp_path: Path) -> None:
         read_content(image.content)
     assert caught.value.retryable
     path.unlink()
-    with pytest.raises(UnreadableSourceError, match="vanished") as caught:
+    with pytest.raises(UnreadableSourceError, match="gone since") as caught:
         verify_image(image)
     assert caught.value.code == "vanished"
 
