@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from visionpipe.values import Adjustment, Timecode
 
@@ -97,15 +97,25 @@ class LinkedImage:
         return self.url
 
 
+Timing: TypeAlias = Literal["stamped", "ordered", "joined", "counted"]
+"""How a container keeps its pictures' times: each with its own; in the order of decoding, to be given out in
+the order of display (AVI with reordered pictures); with steps back or jumps, told on end to end (recordings
+joined); or not at all, counted at the stated rate (a raw stream)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Video:
     """One clip whose bytes are at hand. ``width`` and ``height`` are pixels as shown (rotation applied);
     ``container`` is mp4, mkv, mov, webm, avi or another demuxer's short name.
 
     ``rotation`` is the degrees counter-clockwise (0, 90, 180, 270) by which a viewer turns the stored
-    picture. ``start_pts`` is the first picture's moment in ticks of ``time_base``; all times that the
-    library gives count from it. ``frame_count`` is the header's where it has one, else duration times rate.
-    ``offset`` is where a part begins in the clip that it was cut from.
+    picture, which is flipped left to right before where it is ``mirrored``. ``start_pts`` is the first
+    picture's moment in ticks of ``time_base``; all times that the library gives count from it.
+    ``duration_s`` is how long the pictures last, whatever the header says; ``frame_count`` and
+    ``frame_rate`` are what is there. ``track`` is the picture track's place among the container's, from 0;
+    None: the one that a player shows. ``timing`` says how the pictures' times are kept; where they are
+    "counted" or "joined" they hold from the beginning on only. ``offset`` is where a part begins in the clip
+    that it was cut from.
     """
 
     name: str
@@ -123,6 +133,9 @@ class Video:
     adjustments: tuple[Adjustment, ...] = ()
     time_base: Fraction = Fraction(1, 1000)
     start_pts: int = 0
+    mirrored: bool = False
+    track: int | None = None
+    timing: Timing = "stamped"
     offset: Timecode = field(default_factory=lambda: Timecode(0, Fraction(1, 1000)))
 
     @property

@@ -50,5 +50,6 @@ def test_damage_never_surprises(suffix: str, seed: int, hits: int, kept: float) 
     assert len(frames) >= 1
     assert len(keys) >= 1
     assert scenes[0].start.pts == 0
-    assert scenes[-1].end == video.duration
+    # Where its end is damaged, the clip is told to the last picture.
+    assert scenes[0].start < scenes[-1].end <= video.duration
     assert all(scene.start <= scene.end for scene in scenes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 
-from tests.clip_maker import flat, shade, write_clip, write_sound
+from tests.clip_maker import shade, texture, write_clip, write_sound
 from visionpipe.clips.load import find_clips, load_video
 from visionpipe.errors import BadVideoError, MediaLimitError, UnreadableSourceError
 from visionpipe.media import LinkedVideo, Video
@@ -141,13 +142,40 @@ def test_sound_only(tmp_path: Path) -> None:
     assert bad.value.code == "no_picture"
 
 
-@pytest.mark.parametrize("faststart", [True, False])
-def test_a_cut_off_clip(tmp_path: Path, faststart: bool) -> None:
+def cut_off(path: Path, faststart: bool, share: float) -> int:
+    """A clip of 50 pictures, cut off after a share of its bytes; how many of them are whole."""
     options = {"movflags": "+faststart"} if faststart else {}
-    noise = [flat((i * 9 % 256, i * 5 % 256, i)) for i in range(50)]
-    path = write_clip(tmp_path / "cut.mp4", noise, container_options=options)
+    write_clip(path, [texture(i) for i in range(50)], container_options=options)
     whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) * 2 // 3])
+    kept = int(len(whole) * share)
+    with av.open(str(path)) as clip:
+        ends = [(packet.pos or 0) + packet.size for packet in clip.demux(video=0) if packet.size]
+    path.write_bytes(whole[:kept])
+    return sum(end <= kept for end in ends)
+
+
+def test_a_clip_cut_off_before_its_table_of_contents(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    cut_off(path, faststart=False, share=0.66)
+    with pytest.raises(BadVideoError) as bad:
+        load_video(path)
+    assert bad.value.code == "truncated"
+
+
+def test_a_clip_cut_off_in_its_pictures_lasts_as_long_as_they_do(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    whole = cut_off(path, faststart=True, share=0.66)
+    video = loaded(path)
+    assert 0 < whole < 50
+    assert video.frame_count == whole
+    assert video.duration.exact == Fraction(whole, 25)
+    [told] = video.adjustments
+    assert (told.kind, "2.000 s" in told.detail) == ("timed", True)
+
+
+def test_a_clip_cut_off_before_its_first_picture(tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    assert cut_off(path, faststart=True, share=0.05) == 0
     with pytest.raises(BadVideoError) as bad:
         load_video(path)
     assert bad.value.code == "truncated"

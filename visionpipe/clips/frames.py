@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from visionpipe.clips.container import OpenClip, open_clip
-from visionpipe.clips.load import shown_size
+from visionpipe.clips.container import OpenClip, damage, no_picture, open_video
+from visionpipe.clips.picture import shown
 from visionpipe.clips.sampling import Even, KeyFrames, Sampling, sample_times
-from visionpipe.clips.seeking import key_pictures, pictures_at
-from visionpipe.errors import BadVideoError
+from visionpipe.clips.seeking import damage_told, key_pictures, pictures_at
 from visionpipe.media import Frame, Image, MemoryContent, Video
 from visionpipe.values import Adjustment, Timecode
 
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
     from av.video.frame import VideoFrame
     from numpy.typing import NDArray
-
-
-_HD_HEIGHT = 720
-_UNSPECIFIED, _BT709 = 2, 1
 
 
 def to_frame(
@@ -41,55 +36,26 @@ def to_frame(
         time: its moment, counted from the clip's first picture.
         max_side: pixels that neither side may pass; None: as large as it is.
         quality: JPEG quality, 1 to 95.
+
+    Raises:
+        ValueError, av.FFmpegError: its pixels are damaged.
     """
     from PIL import Image as Pillow
 
-    rotation = round(picture.rotation / 90) * 90 % 360
-    rgb = upright_rgb(picture, clip, rotation, max_side)
-    height, width = rgb.shape[:2]
+    seen = shown(picture, clip, max_side)
+    height, width = seen.rgb.shape[:2]
     encoded = io.BytesIO()
-    Pillow.fromarray(rgb).save(encoded, "JPEG", quality=quality)
-    done = [Adjustment("sampled", clip.name, f"the picture at {time} (pts {time.pts} of {time.time_base} s)")]
-    if rotation:
-        done.append(Adjustment("rotated", clip.name, f"{rotation} degrees counter-clockwise"))
-    whole = shown_size(picture, rotation, clip.pixel_aspect)
-    if (width, height) != whole:
-        done.append(Adjustment("resized", clip.name, f"{whole[0]}x{whole[1]} -> {width}x{height}"))
+    Pillow.fromarray(seen.rgb).save(encoded, "JPEG", quality=quality)
+    when = Adjustment("sampled", clip.name, f"the picture at {time} (pts {time.pts} of {time.time_base} s)")
     image = Image(
         name=f"{clip.name}#t={time.seconds:.3f}",
         content=MemoryContent(encoded.getvalue()),
         format="jpeg",
         width=width,
         height=height,
-        adjustments=tuple(done),
+        adjustments=(when, *seen.adjustments),
     )
     return Frame(time, image, bool(picture.key_frame))
-
-
-def upright_rgb(
-    picture: VideoFrame, clip: OpenClip, rotation: int, max_side: int | None
-) -> NDArray[np.uint8]:
-    """The picture as an array of height x width x 3 (RGB), upright and with square pixels."""
-    import numpy as np
-
-    width, height = shown_size(picture, rotation, clip.pixel_aspect)
-    if max_side is not None and max(width, height) > max_side:
-        scale = max_side / max(width, height)
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    if rotation % 180:
-        width, height = height, width
-    # Where an HD stream does not name its matrix it is BT.709; libswscale would take BT.601.
-    unnamed_hd = picture.colorspace == _UNSPECIFIED and picture.height >= _HD_HEIGHT
-    scaled = picture.reformat(
-        width=width,
-        height=height,
-        format="rgb24",
-        src_colorspace=_BT709 if unnamed_hd else None,
-        src_color_range=picture.color_range,
-        interpolation="AREA" if width < picture.width else "BICUBIC",
-    )
-    rgb = np.asarray(scaled.to_ndarray(), np.uint8)
-    return np.ascontiguousarray(np.rot90(rgb, rotation // 90)) if rotation else rgb
 
 
 _GRID = (64, 36)
@@ -146,24 +112,25 @@ def sample_frames(
     kept: list[Frame] = []
     met = 0
     last: NDArray[np.int16] | None = None
-    with open_clip(video.content, video.name, video.start_pts) as clip:
+    with open_video(video) as clip:
         for picture in _pictures(clip, plan, times):
             met += 1
-            if drop_similar is not None:
-                grid = _grid(picture)
-                if last is not None and int(abs(grid - last).max()) < drop_similar:
-                    continue
-                last = grid
-            kept.append(to_frame(picture, clip, clip.time_of(picture.pts or 0), max_side, quality))
+            try:
+                if drop_similar is not None:
+                    grid = _grid(picture)
+                    if last is not None and int(abs(grid - last).max()) < drop_similar:
+                        continue
+                    last = grid
+                time = clip.time_of(max(picture.pts or 0, clip.start_pts))
+                kept.append(to_frame(picture, clip, time, max_side, quality))
+            except damage():
+                met -= 1
+                clip.lost += 1
+        damaged = damage_told(clip)
     if not kept:
-        raise BadVideoError(
-            "not one of the wanted frames can be decoded",
-            cure="Try to play it; if a player cannot either, the file is damaged.",
-            subject=video.name,
-            code="no_picture",
-        )
+        raise no_picture(video.name)
     kept.sort(key=lambda frame: frame.time)
-    return FrameSet(tuple(kept), tuple(_record(video, met, kept)))
+    return FrameSet(tuple(kept), (*_record(video, met, kept), *damaged))
 
 
 def _pictures(clip: OpenClip, plan: Sampling, times: Sequence[Fraction]) -> Iterator[VideoFrame]:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from typing import TYPE_CHECKING
 
-from visionpipe.clips.container import OpenClip, open_clip, packets
+from visionpipe.clips.container import OpenClip, damage, no_picture, open_video
 from visionpipe.clips.cuts import CutKind, Measure, SceneRules, decide_cuts
-from visionpipe.clips.seeking import tolerant
-from visionpipe.errors import BadVideoError
+from visionpipe.clips.seeking import damage_told
 from visionpipe.media import Video
-from visionpipe.values import JSON, Timecode
+from visionpipe.values import JSON, Adjustment, Timecode
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +27,8 @@ _GRID = (160, 90)
 _SIGNATURE = (16, 9)
 _PLANAR = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
 _FULL_RANGE = 2
+_DAMAGED_END_S = Fraction(1, 2)
+"""Seconds without a picture at the end of a damaged clip that are no part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,17 @@ class Scene:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class SceneScan:
+    """A clip's scenes, and what was met on the way through it: damage, and an end before the stated one."""
+
+    scenes: tuple[Scene, ...]
+    adjustments: tuple[Adjustment, ...] = ()
+
+
 def find_scenes(video: Video, rules: SceneRules | None = None) -> tuple[Scene, ...]:
-    """The clip's scenes: one or more, the first from 0, the last to the duration, without gap or overlap.
+    """The clip's scenes: one or more, the first from 0, without gap or overlap. The last goes to the
+    duration, or to the last picture that can be decoded where those after it are damaged.
 
     Args:
         video: the clip.
@@ -65,37 +74,49 @@ def find_scenes(video: Video, rules: SceneRules | None = None) -> tuple[Scene, .
         BadVideoError: not one picture can be decoded.
         UnreadableSourceError: the file is gone or has changed since it was loaded.
     """
+    return scan_scenes(video, rules).scenes
+
+
+def scan_scenes(video: Video, rules: SceneRules | None = None) -> SceneScan:
+    """As :func:`find_scenes`, with what was met on the way."""
     wanted = rules if rules is not None else SceneRules()
-    with open_clip(video.content, video.name, video.start_pts) as clip:
+    with open_video(video) as clip:
         measures = _measured(clip)
         if not measures:
-            raise BadVideoError(
-                "not one picture of it can be decoded",
-                cure="Try to play it; if a player cannot either, the file is damaged.",
-                subject=video.name,
-                code="no_picture",
-            )
+            raise no_picture(video.name)
         starts: list[tuple[Timecode, CutKind | None]] = [(Timecode(0, clip.time_base), None)]
         cuts = decide_cuts(measures, clip.time_base, wanted)
         starts += [(clip.time_of(cut.pts), cut.kind) for cut in cuts]
-    ends = [*(start for start, _ in starts[1:]), video.duration]
-    return tuple(
+        told = list(damage_told(clip))
+        end = video.duration
+        last = clip.time_of(measures[-1].pts + clip.gap)
+        if told and end.exact - last.exact > max(_DAMAGED_END_S, 2 * clip.gap * clip.time_base):
+            end = last
+            told.append(Adjustment("cut_off", video.name, f"its pictures end at {last} of {video.duration}"))
+    ends = [*(start for start, _ in starts[1:]), end]
+    scenes = tuple(
         Scene(i, start, end, kind) for i, ((start, kind), end) in enumerate(zip(starts, ends, strict=True))
     )
+    return SceneScan(scenes, tuple(told))
 
 
 def _measured(clip: OpenClip) -> list[Measure]:
     """What each picture of the clip measures."""
     # The deblocking filter changes edges by a shade, and a cut changes the whole picture.
-    clip.stream.codec_context.options = {"skip_loop_filter": "all"}
+    clip.decoder.options = {"skip_loop_filter": "all"}
     measures: list[Measure] = []
     before: Planes | None = None
-    for packet in chain(packets(clip), [None]):
-        for picture in tolerant(clip, packet):
-            if picture.pts is not None:
-                planes = _planes(picture)
-                measures.append(_measure(picture, planes, before))
-                before = planes
+    for picture in clip.pictures():
+        pts = picture.pts or 0
+        if pts < clip.start_pts or (measures and pts <= measures[-1].pts):
+            continue
+        try:
+            planes = _planes(picture)
+        except damage():
+            clip.lost += 1
+            continue
+        measures.append(_measure(picture, planes, before))
+        before = planes
     return measures
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
-from visionpipe.clips.container import OpenClip, packets, translated
+from visionpipe.clips.container import OpenClip
+from visionpipe.values import Adjustment
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -33,6 +34,9 @@ def pictures_at(clip: OpenClip, moments: Sequence[int]) -> Iterator[VideoFrame]:
     Damage in a group costs only what cannot be decoded there; a moment then gets the nearest picture
     before it. Nothing is yielded where nothing can be decoded at all.
     """
+    if clip.from_start:
+        yield from _at(clip.pictures(), moments)
+        return
     stamps = clip.key_stamps()
     groups: dict[int, list[int]] = {}
     for moment in moments:
@@ -47,6 +51,9 @@ def pictures_at(clip: OpenClip, moments: Sequence[int]) -> Iterator[VideoFrame]:
 
 def key_pictures(clip: OpenClip, moments: Sequence[int] | None) -> Iterator[VideoFrame]:
     """The key frames nearest to ``moments`` (pts), each once, in order; all of them where None is given."""
+    if clip.from_start:
+        yield from _key_pictures_from_start(clip, moments)
+        return
     stamps = clip.key_stamps()
     chosen = stamps if moments is None else sorted({min(stamps, key=lambda s: abs(s - m)) for m in moments})
     second = int(1 / clip.time_base)
@@ -57,9 +64,30 @@ def key_pictures(clip: OpenClip, moments: Sequence[int] | None) -> Iterator[Vide
         if packet is not None and _order(packet) < stamp:
             packet = next(_from_key(clip, after[stamp] - 1), None)
         if packet is not None:
-            with translated(clip.name):
-                pictures = clip.stream.decode(packet) + clip.stream.decode(None)
-            yield from (p for p in pictures if p.pts is not None)
+            yield from (p for p in clip.decode(packet) + clip.decode(None) if p.pts is not None)
+
+
+def _key_pictures_from_start(clip: OpenClip, moments: Sequence[int] | None) -> Iterator[VideoFrame]:
+    keys = (p for p in clip.pictures() if p.key_frame)
+    if moments is None:
+        yield from keys
+        return
+    waiting = deque(moments)
+    before: VideoFrame | None = None
+    given: VideoFrame | None = None
+    for picture in chain(keys, [None]):
+        while waiting and before is not None:
+            if picture is not None and _pts(picture) - waiting[0] < abs(waiting[0] - _pts(before)):
+                break
+            waiting.popleft()
+            if before is not given:
+                given = before
+                yield before
+        before = picture
+
+
+def _pts(picture: VideoFrame) -> int:
+    return picture.pts if picture.pts is not None else 0
 
 
 def _order(packet: Packet) -> int:
@@ -69,10 +97,9 @@ def _order(packet: Packet) -> int:
 
 def _from_key(clip: OpenClip, stamp: int) -> Iterator[Packet]:
     """The packets from the last key frame that the demuxer finds for ``stamp`` on."""
-    with translated(clip.name):
-        clip.container.seek(stamp, stream=clip.stream)
+    clip.seek(stamp)
     started = False
-    for packet in packets(clip):
+    for packet in clip.packets():
         started = started or packet.is_keyframe
         if started:
             yield packet
@@ -125,8 +152,9 @@ class _Lookahead:
 
     def decode(self, clip: OpenClip) -> Iterator[VideoFrame]:
         """The wanted pictures."""
-        codec = clip.stream.codec_context
-        may_skip = codec.codec.canonical_name in _NONREF_IS_SAFE
+        codec = clip.decoder
+        # Where times go by the order of display, a packet does not know its picture's.
+        may_skip = codec.codec.canonical_name in _NONREF_IS_SAFE and clip.timing == "stamped"
         try:
             while self._queue:
                 packet = self._queue.popleft()
@@ -143,7 +171,7 @@ class _Lookahead:
 
     def _decoded(self, clip: OpenClip, packet: Packet | None, wanted: set[int]) -> list[VideoFrame]:
         # One damaged picture is no reason to lose the others; the plain pass looks for its neighbour.
-        return [p for p in tolerant(clip, packet) if p.pts in wanted]
+        return [p for p in clip.decode(packet) if p.pts in wanted and not p.is_corrupt]
 
     def _settled(self) -> bool:
         later = len(self._known) - bisect_right(self._known, self._moments[-1])
@@ -165,42 +193,56 @@ class _Lookahead:
         self._queue.append(packet)
 
 
-def _plain(clip: OpenClip, stamp: int, moments: Sequence[int]) -> list[VideoFrame]:
+def _plain(clip: OpenClip, stamp: int, moments: list[int]) -> Iterator[VideoFrame]:
     """The same by decoding everything from ``stamp`` on: for damaged groups, and packets without times."""
-    with translated(clip.name):
-        clip.container.seek(stamp, stream=clip.stream)
-    waiting = deque(moments)
-    found: list[VideoFrame] = []
-    before: VideoFrame | None = None
-    for packet in [*_until(clip, moments[-1]), None]:
-        for picture in tolerant(clip, packet):
-            if picture.pts is None:
-                continue
-            while waiting and picture.pts > waiting[0]:
-                waiting.popleft()
-                found.append(before or picture)
-            before = picture
-    if waiting and before is not None:
-        found.append(before)
-    return found
+    clip.seek(stamp)
+    return _at(chain(_until(clip, moments[-1]), _rest(clip)), moments)
 
 
-def tolerant(clip: OpenClip, packet: Packet | None) -> list[VideoFrame]:
-    """What the decoder gives for ``packet`` (None: what it still holds); nothing where it is damaged."""
-    import av
-
-    try:
-        return clip.stream.decode(packet)
-    except av.error.InvalidDataError:
-        return []
-
-
-def _until(clip: OpenClip, moment: int) -> Iterator[Packet]:
-    """Packets until well past ``moment``."""
+def _until(clip: OpenClip, moment: int) -> Iterator[VideoFrame]:
+    """Pictures until well past ``moment``."""
     past = 0
-    for packet in packets(clip):
-        yield packet
+    for packet in clip.packets():
+        yield from clip.decode(packet)
         stamp = packet.pts if packet.pts is not None else packet.dts
         past += stamp is not None and stamp > moment
         if past > _LOOKAHEAD:
             return
+
+
+def _rest(clip: OpenClip) -> Iterator[VideoFrame]:
+    yield from clip.decode(None)
+
+
+def _at(pictures: Iterable[VideoFrame], moments: Sequence[int]) -> Iterator[VideoFrame]:
+    """Of pictures in order, those shown at ``moments`` (pts, ascending), each once; the first for moments
+    before it."""
+    waiting = deque(moments)
+    before: VideoFrame | None = None
+    given: VideoFrame | None = None
+    for picture in pictures:
+        if picture.pts is None or (picture.is_corrupt and before is not None):
+            continue
+        while waiting and picture.pts > waiting[0]:
+            waiting.popleft()
+            found = before or picture
+            if found is not given:
+                given = found
+                yield found
+        if not waiting:
+            return
+        before = picture
+    if waiting and before is not None and before is not given:
+        yield before
+
+
+def damage_told(clip: OpenClip) -> tuple[Adjustment, ...]:
+    """What is said of the damage that was met so far."""
+    told = []
+    if clip.lost:
+        told.append(Adjustment("damaged", clip.name, f"{clip.lost} pictures cannot be decoded"))
+    if clip.marred:
+        told.append(Adjustment("damaged", clip.name, f"{clip.marred} pictures are damaged in part"))
+    if clip.broken_off:
+        told.append(Adjustment("damaged", clip.name, "it cannot be read to its end; shown as far as it can"))
+    return tuple(told)

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from visionpipe.clips.container import OpenClip, open_clip, translated
+from visionpipe.clips.container import OpenClip, open_video, translated
 from visionpipe.clips.load import load_video
 from visionpipe.errors import MediaLimitError, UnsupportedError
 from visionpipe.files import output_errors, partial_path
@@ -91,51 +91,70 @@ class _Budget:
 
 
 class _Group:
-    """A key frame and all packets up to the next one, of every track."""
+    """A key frame and all packets up to the next one, of every track.
+
+    What an edit list hides is needed to decode what comes after it, and goes along with times before the
+    beginning of its part; what is hidden at the end of a group is left out.
+    """
 
     def __init__(self, key: Any) -> None:
         self.key = key
         self.packets: list[Any] = [key]
 
     @property
+    def pictures(self) -> list[Any]:
+        return [p for p in self.packets if p.stream is self.key.stream]
+
+    @property
+    def hides(self) -> bool:
+        return any(p.is_discard for p in self.pictures)
+
+    @property
     def start(self) -> Fraction:
-        return Fraction((self.key.pts or 0) * self.key.time_base)
+        """When its first picture is shown."""
+        if not self.hides:
+            return _time(self.key)
+        return min(_time(p) for p in self.pictures if not p.is_discard)
 
     @property
     def end(self) -> Fraction:
-        ends: list[Fraction] = [
-            ((p.pts or 0) + (p.duration or 0)) * p.time_base
-            for p in self.packets
-            if p.stream is self.key.stream
-        ]
-        return max(ends)
+        return max(_time(p) + (p.duration or 0) * Fraction(p.time_base) for p in self.pictures)
 
     @property
     def bytes(self) -> int:
         return sum(p.size + _PACKET_BYTES for p in self.packets)
 
-    def complete(self) -> _Group:
-        """Gives packets without a decoding time one just before the next packet's (Matroska names none at
+    def complete(self) -> _Group | None:
+        """The group as it is copied; None where all of it is hidden.
+
+        Gives packets without a decoding time one just before the next packet's (Matroska names none at
         the beginning)."""
         following: dict[int, int] = {}
         for packet in reversed(self.packets):
             if packet.dts is None:
                 packet.dts = min(following.get(packet.stream_index, packet.pts + 1) - 1, packet.pts)
             following[packet.stream_index] = packet.dts
-        return self
+        while self.packets and self.pictures and self.pictures[-1].is_discard:
+            self.packets.remove(self.pictures[-1])
+        return self if self.pictures else None
 
     def parted(self) -> tuple[list[Any], list[Any], int]:
         """Packets of other tracks that are heard before the key frame; the rest; and how many pictures
         had to be left out because they are shown before it and need the group before."""
         early, rest, lost = [], [], 0
+        first = _time(self.key)
         for packet in self.packets:
-            if (packet.pts or 0) * packet.time_base >= self.start:
+            if _time(packet) >= first:
                 rest.append(packet)
             elif packet.stream is self.key.stream:
                 lost += 1
             else:
                 early.append(packet)
         return early, rest, lost
+
+
+def _time(packet: Any) -> Fraction:
+    return Fraction(packet.pts or 0) * Fraction(packet.time_base)
 
 
 class _Part:
@@ -150,12 +169,15 @@ class _Part:
         self.bytes = 0
         self.lost = 0
         self._out: OutputContainer = av.open(f"file:{self.draft}", "w", format="mp4")
-        self._tracks = {track.index: self._out.add_stream_from_template(track) for track in tracks}
+        # Opaque: what is only copied needs no encoder, which AV1's decoder has none of.
+        self._tracks = {
+            track.index: self._out.add_stream_from_template(track, opaque=True) for track in tracks
+        }
 
     def write(self, packets: Sequence[Any]) -> None:
         for packet in packets:
             self.bytes += packet.size + _PACKET_BYTES
-            shift = round(self.start / packet.time_base)
+            shift = round(self.start / Fraction(packet.time_base))
             packet.pts -= shift
             packet.dts -= shift
             packet.stream = self._tracks[packet.stream.index]
@@ -178,16 +200,20 @@ def _copied(video: Video, folder: Path, infix: str, budget: _Budget) -> tuple[Vi
             subject=video.name,
             code="video_codec",
         )
+    if video.timing != "stamped":
+        raise _timeless(video.name, video.container)
     folder.mkdir(parents=True, exist_ok=True)
     stem = Path(video.name).stem
     parts: list[_Part] = []
-    with open_clip(video.content, video.name, video.start_pts) as clip, translated(video.name):
+    with open_video(video) as clip, translated(video.name):
         tracks: list[Stream] = [clip.stream]
         tracks += [a for a in clip.container.streams.audio if a.codec_context.name in _MP4_AUDIO]
         left_out = len(clip.container.streams) - len(tracks)
         try:
             for group in _groups(clip, tracks):
-                if not parts or budget.is_full(parts[-1], group):
+                if group.hides and parts and not infix:
+                    raise _hiding(video)
+                if not parts or group.hides or budget.is_full(parts[-1], group):
                     if not budget.fits(group.bytes, group.end - group.start):
                         raise _too_large(video, group)
                     early, rest, lost = group.parted()
@@ -219,23 +245,18 @@ def _groups(clip: OpenClip, tracks: Sequence[Stream]) -> Iterator[_Group]:
     """The clip's packets by groups; what comes before the first key frame cannot be shown, and is left."""
     group: _Group | None = None
     for packet in clip.container.demux(*tracks):
-        if not packet.size:
+        if not packet.size or (packet.is_corrupt and not clip.jumps):
             continue
         if packet.pts is None:
-            raise UnsupportedError(
-                f"its container ({clip.container.format.name}) does not say when a picture is shown",
-                cure="Re-encode it (transcode), or send frames of it (frames).",
-                subject=clip.name,
-                code="video_times",
-            )
+            raise _timeless(clip.name, clip.container.format.name)
         if packet.stream is clip.stream and packet.is_keyframe:
-            if group is not None:
-                yield group.complete()
+            if group is not None and (whole := group.complete()):
+                yield whole
             group = _Group(packet)
         elif group is not None:
             group.packets.append(packet)
-    if group is not None:
-        yield group.complete()
+    if group is not None and (whole := group.complete()):
+        yield whole
 
 
 def _loaded(video: Video, part: _Part, number: int, count: int, origin: Fraction, left_out: int) -> Video:
@@ -250,6 +271,24 @@ def _loaded(video: Video, part: _Part, number: int, count: int, origin: Fraction
     if left_out:
         changes.append(Adjustment("dropped", video.name, f"{left_out} tracks that do not go into an mp4"))
     return replace(loaded, offset=Timecode(offset.pts, video.time_base), adjustments=tuple(changes))
+
+
+def _timeless(name: str, container: str) -> UnsupportedError:
+    return UnsupportedError(
+        f"its container ({container}) does not say when each picture is shown, or not in one run",
+        cure="Re-encode it (transcode), or send frames of it (frames).",
+        subject=name,
+        code="video_times",
+    )
+
+
+def _hiding(video: Video) -> UnsupportedError:
+    return UnsupportedError(
+        "its edit list hides stretches inside of it, which a copy would show again",
+        cure="Re-encode it (transcode), or send frames of it (frames).",
+        subject=video.name,
+        code="video_edits",
+    )
 
 
 def _too_large(video: Video, group: _Group) -> MediaLimitError:

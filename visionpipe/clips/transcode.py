@@ -9,21 +9,27 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from visionpipe.clips.container import open_clip, packets, translated
+from visionpipe.clips.container import OpenClip, damage, no_picture, open_video, translated
 from visionpipe.clips.load import load_video
-from visionpipe.clips.seeking import tolerant
+from visionpipe.clips.picture import is_plain, shown, shown_matrix
+from visionpipe.clips.seeking import damage_told
 from visionpipe.errors import MediaLimitError
 from visionpipe.files import whole_file
 from visionpipe.media import Video
 from visionpipe.values import Adjustment
 
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
 _AIM = 0.94
 _BITS_PER_PIXEL = 0.05
 _LEAST_BITS = 40_000
 _TRIES = 3
+_LIMITED, _BT709 = 1, 1
 
 
 def transcode_video(video: Video, path: Path, *, below_bytes: int, max_side: int | None = None) -> Video:
@@ -43,28 +49,28 @@ def transcode_video(video: Video, path: Path, *, below_bytes: int, max_side: int
         BadVideoError, UnreadableSourceError: the clip cannot be read.
     """
     with whole_file(path) as draft:
-        _encode_below(video, draft, below_bytes, max_side)
+        told = _encode_below(video, draft, below_bytes, max_side)
     made = load_video(path)
     assert isinstance(made, Video)
     detail = f"{video.width}x{video.height} -> {made.width}x{made.height}, {video.size:,} -> {made.size:,}"
-    changes = [Adjustment("re-encoded", video.name, f"{detail} bytes, H.264")]
+    changes = [*told, Adjustment("re-encoded", video.name, f"{detail} bytes, H.264")]
     if video.audio:
         changes.append(Adjustment("dropped", video.name, "its sound"))
     return replace(made, offset=video.offset, adjustments=(*video.adjustments, *changes))
 
 
-def _encode_below(video: Video, path: Path, below_bytes: int, max_side: int | None) -> None:
-    """Try smaller rates until the file has fewer bytes than ``below_bytes``."""
+def _encode_below(video: Video, path: Path, below_bytes: int, max_side: int | None) -> list[Adjustment]:
+    """Try smaller rates until the file has fewer than ``below_bytes``; what was done to its pictures."""
     seconds = max(video.duration_s, 0.04)
     rate = int(below_bytes * 8 * _AIM / seconds)
     for _ in range(_TRIES):
         if rate < _LEAST_BITS:
             break
         size = _scaled(video, rate, max_side)
-        _encode(video, path, rate, size)
+        told = _encode(video, path, rate, size)
         size_bytes = path.stat().st_size
         if size_bytes < below_bytes:
-            return
+            return told
         rate = int(rate * below_bytes / size_bytes * 0.9)
     raise MediaLimitError(
         f"{seconds:.0f} s do not fit into {below_bytes:,} bytes at a quality worth sending",
@@ -84,30 +90,86 @@ def _scaled(video: Video, rate: int, max_side: int | None) -> tuple[int, int]:
     return max(16, int(width * scale) // 2 * 2), max(16, int(height * scale) // 2 * 2)
 
 
-def _encode(video: Video, path: Path, rate: int, size: tuple[int, int]) -> None:
+def _encode(video: Video, path: Path, rate: int, size: tuple[int, int]) -> list[Adjustment]:
+    """Writes the mp4; what was done to its pictures on the way."""
     import av
 
     options = {"preset": "veryfast", "maxrate": str(rate), "bufsize": str(2 * rate)}
     with (
-        open_clip(video.content, video.name, video.start_pts) as clip,
+        open_video(video) as clip,
         translated(video.name),
         av.open(f"file:{path}", "w", format="mp4") as out,
     ):
         per_second = Fraction(video.frame_rate or 25).limit_denominator(1001)
-        stream = out.add_stream("libx264", rate=per_second, options=options)
-        stream.width, stream.height = size
+        stream = out.add_stream("libx264", rate=max(per_second, Fraction(1, 1001)), options=options)
         stream.pix_fmt = "yuv420p"
         stream.bit_rate = rate
         stream.codec_context.time_base = clip.time_base
-        if video.rotation:
-            stream.set_display_rotation(video.rotation)
+        form = _OutputForm(video, stream, size)
         last = -1
-        for packet in chain(packets(clip), [None]):
-            for picture in tolerant(clip, packet):
-                if picture.pts is not None and picture.pts - clip.start_pts > last:
-                    last = picture.pts - clip.start_pts
-                    small = picture.reformat(*size, "yuv420p", interpolation="BICUBIC")
-                    small.pts, small.time_base = last, clip.time_base
-                    small.pict_type = 0
-                    out.mux(stream.encode(small))
+        for picture in clip.pictures():
+            pts = (picture.pts or 0) - clip.start_pts
+            if pts <= last:
+                continue
+            try:
+                small = form.of(picture, clip)
+            except damage():
+                clip.lost += 1
+                continue
+            last = pts
+            small.pts, small.time_base = pts, clip.time_base
+            small.pict_type = 0
+            out.mux(stream.encode(small))
+        if last < 0:
+            raise no_picture(video.name)
         out.mux(stream.encode())
+        return [*form.told.values(), *damage_told(clip)]
+
+
+class _OutputForm:
+    """Makes pictures as the new file holds them; the first one decides for all.
+
+    What a viewer sees as it is stored stays so, and a turn becomes the new file's; what is mirrored,
+    transparent or HDR is made as it is shown.
+    """
+
+    def __init__(self, video: Video, stream: VideoStream, size: tuple[int, int]) -> None:
+        self._video = video
+        self._stream = stream
+        self._size = size
+        self._as_stored: bool | None = None
+        self.told: dict[str, Adjustment] = {}
+
+    def of(self, picture: VideoFrame, clip: OpenClip) -> VideoFrame:
+        """The picture, made smaller and brought into the stream's form."""
+        import av
+
+        if self._as_stored is None:
+            self._as_stored = self._begin(picture)
+        width, height = self._size
+        if self._as_stored:
+            source = picture.color_range
+            return picture.reformat(
+                width,
+                height,
+                "yuv420p",
+                interpolation="BICUBIC",
+                src_color_range=source,
+                dst_color_range=_LIMITED,
+            )
+        seen = shown(picture, clip, max(self._size))
+        self.told.update((each.kind, each) for each in seen.adjustments if each.kind != "resized")
+        rgb = av.VideoFrame.from_ndarray(seen.rgb, format="rgb24")
+        return rgb.reformat(width, height, "yuv420p", dst_colorspace=_BT709, interpolation="BICUBIC")
+
+    def _begin(self, picture: VideoFrame) -> bool:
+        video, codec = self._video, self._stream.codec_context
+        as_stored = is_plain(picture) and not video.mirrored
+        if not as_stored and video.rotation % 180:
+            self._size = self._size[::-1]
+        codec.width, codec.height = self._size
+        codec.color_range = _LIMITED
+        codec.colorspace = shown_matrix(picture) if as_stored else _BT709
+        if as_stored and video.rotation:
+            self._stream.set_display_rotation(video.rotation)
+        return as_stored

@@ -22,8 +22,8 @@ from operator import add
 
 from visionpipe.clips.frames import sample_frames
 from visionpipe.clips.sampling import At, fit_count
-from visionpipe.clips.scenes import Scene, find_scenes
-from visionpipe.errors import VisionPipeError
+from visionpipe.clips.scenes import SceneScan, scan_scenes
+from visionpipe.errors import BadVideoError, VisionPipeError
 from visionpipe.images.contact_sheet import contact_sheet
 from visionpipe.media import Frame, Image, Video
 from visionpipe.reply import Reply
@@ -174,7 +174,13 @@ class SpanWork:
     def _chunk(self, plans: Sequence[SpanPlan]) -> list[Span]:
         times = {plan.index: plan.frame_times(self._count(plan)) for plan in plans}
         moments = tuple(sorted({t for found in times.values() for t in found}))
-        frames = sample_frames(self._video, At(moments), max_side=self._options.max_side).frames
+        try:
+            frames = sample_frames(self._video, At(moments), max_side=self._options.max_side).frames
+        except BadVideoError as error:
+            # Damage costs the spans it lies in.
+            self.errors.append(error)
+            failure = Failure.of(error)
+            return [self.finished(_span(plan, "frames", (), None, failure)) for plan in plans]
         work = [(plan, seen_at(frames, times[plan.index])) for plan in plans]
         if self._options.concurrency == 1:
             return [self._one(plan, seen) for plan, seen in work]
@@ -297,15 +303,15 @@ def watch(
         on_span: told of every span as it is finished.
 
     Returns:
-        Spans from 0 to the clip's duration, without gap or overlap.
+        Spans from 0 to the end of the clip's pictures, without gap or overlap.
 
     Raises:
         VisionPipeError: the clip cannot be read, a request failed in a way that all would (scope "job"),
             or not one span was answered.
     """
     wanted = options or WatchOptions()
-    scenes = find_scenes(video, wanted.scenes)
-    plans = plan_spans(scenes, wanted.longest)
+    scan = scan_scenes(video, wanted.scenes)
+    plans = plan_spans(scan.scenes, wanted.longest)
     work = SpanWork(video, ask, wanted, journal, on_span)
     notes: list[Note] = []
     spans = {span.index: span for span in work.recalled(plans)}
@@ -319,11 +325,11 @@ def watch(
     if work.errors and all(span.failure for span in ordered):
         raise work.errors[0]
     summary = work.summed_up(ordered) if wanted.summary else Summary("")
-    return _timeline(video, scenes, ordered, summary, notes)
+    return _timeline(video, scan, ordered, summary, notes)
 
 
 def _timeline(
-    video: Video, scenes: Sequence[Scene], spans: tuple[Span, ...], summary: Summary, notes: Sequence[Note]
+    video: Video, scan: SceneScan, spans: tuple[Span, ...], summary: Summary, notes: Sequence[Note]
 ) -> Timeline:
     answered = [span for span in spans if span.failure is None]
     counted = [*(span.usage for span in answered), *(reply.usage for reply in summary.replies)]
@@ -332,14 +338,17 @@ def _timeline(
     by_video = sum(span.seen_by == "video" for span in spans)
     done = [
         *video.adjustments,
-        Adjustment("sampled", video.name, f"{len(spans)} spans of {len(scenes)} scenes, {seen} frames shown"),
+        *scan.adjustments,
+        Adjustment(
+            "sampled", video.name, f"{len(spans)} spans of {len(scan.scenes)} scenes, {seen} frames shown"
+        ),
     ]
     if 0 < by_video < len(spans):
         detail = f"{len(spans) - by_video} of {len(spans)} spans, of which the model said nothing"
         done.append(Adjustment("frames", video.name, f"shown as frames: {detail}"))
     return Timeline(
         clip=video.name,
-        duration=video.duration,
+        duration=scan.scenes[-1].end,
         spans=spans,
         summary=summary.text,
         model=answered[0].model if answered else "",
