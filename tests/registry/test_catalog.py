@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from visionpipe.registry.estimates import image_tokens, video_tokens
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 
@@ -47,6 +48,7 @@ def limits(record: ModelRecord) -> dict[str, object]:
         "prices": record.prices or None,
         "tokens": record.tokens.source or None,
         "tasks": record.tasks or None,
+        "batches": record.batches or None,
         "counts_tokens": record.counts_tokens or None,
         "structured_output": record.structured_output or None,
         "system_role": None if record.system_role else False,
@@ -143,7 +145,7 @@ def test_the_limits_the_platform_states() -> None:
         ("glm-4v-plus-0111", ["context_tokens"]),
         ("glm-4v-plus", ["context_tokens", "prices", "max_output_tokens"]),
         ("glm-4v", ["context_tokens"]),
-        ("glm-4.6v-flashx", ["prices"]),
+        ("glm-4v-flash", ["context_tokens"]),
         ("autoglm-phone", ["prices"]),
     ],
 )
@@ -171,7 +173,7 @@ def test_thinking_is_as_documented() -> None:
 
 
 def test_the_published_processors_budget_is_used_for_its_generation_alone() -> None:
-    generation = [record.id for record in MODELS if record.tokens.formula == "patch28"]
+    generation = [r.id for r in MODELS if r.tokens.formula == "patch28" and "transformers" in r.tokens.source]
     assert generation == [
         "glm-4.1v-thinking-flash",
         "glm-4.1v-thinking-flashx",
@@ -179,12 +181,64 @@ def test_the_published_processors_budget_is_used_for_its_generation_alone() -> N
         "glm-4.6v",
         "glm-4.6v-flashx",
         "glm-4.6v-flash",
+        "z-ai/glm-4.6v",
+        "zai-org/GLM-4.6V",
     ]
     for name in generation:
         record = REGISTRY.model(name)
         assert record.images is not None
         assert record.images.useful_pixels == record.tokens.longest_edge_px // 2 == 4_816_896
-        assert "transformers" in record.tokens.source
+
+
+def test_the_newer_processors_bounds_are_its_own() -> None:
+    """16 to 8,000 tokens an image, 30,000 a video."""
+    for name in ("glm-5.3-flash", "glm-5.3-flashx"):
+        rules = REGISTRY.model(name).tokens
+        assert image_tokens(4000, 4000, rules) == 7921
+        assert image_tokens(10_000, 7000, rules) is not None
+        assert (image_tokens(10_000, 7000, rules) or 0) <= 8000
+        assert image_tokens(30, 30, rules) == 16
+        clip = video_tokens(18_000, 30.0, 600.0, 1920, 1080, rules)
+        assert clip is not None
+        assert clip.tokens <= 30_000
+
+
+def test_the_catalog_says_when_it_was_read() -> None:
+    assert REGISTRY.read is not None
+    assert REGISTRY.read.isoformat() >= "2026-11-27"
+    assert REGISTRY.with_records({"model": [{"id": "mine"}]}, "a test").read == REGISTRY.read
+
+
+def test_batch_files_are_taken_by_the_models_that_the_platform_names() -> None:
+    named = [record.id for record in MODELS if record.batches and record.state != "generic"]
+    assert named == ["glm-4v-plus-0111", "glm-4v-plus", "glm-4v", "glm-5v-turbo"]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "model", "mode"),
+    [
+        ("openai", "gpt-5.4", "switchable"),
+        ("openai", "gpt-5.9", "switchable"),
+        ("openai", "gpt-5-mini", "always"),
+        ("openai", "gpt-4o-2024-11-20", "never"),
+        ("openai", "gpt-something", "unknown"),
+        ("dashscope", "qwen3-vl-plus", "switchable"),
+        ("dashscope", "qwen3-vl-plus-2025-12-19", "switchable"),
+        ("vllm", "Qwen/Qwen3-VL-8B-Thinking-FP8", "always"),
+        ("vllm", "Qwen/Qwen3-VL-8B-Instruct", "never"),
+        ("vllm", "zai-org/GLM-4.5V-FP8", "switchable"),
+        ("sglang", "zai-org/GLM-4.6V", "switchable"),
+        ("ollama", "qwen3-vl:8b-thinking", "always"),
+        ("ollama", "qwen3-vl:8b", "unknown"),
+        ("openrouter", "openai/gpt-5.4", "switchable"),
+        ("gemini", "gemini-3.8-flash", "always"),
+        # It can be switched, and nobody knows how here.
+        ("openai-compatible", "glm-4.6v", "unknown"),
+        ("bigmodel", "glm-4.6v", "switchable"),
+    ],
+)
+def test_how_thinking_is_switched_where(endpoint: str, model: str, mode: str) -> None:
+    assert REGISTRY.model(model, endpoint).thinking.mode == mode
 
 
 def test_a_first_call_costs_nothing() -> None:

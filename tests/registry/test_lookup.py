@@ -51,8 +51,8 @@ def test_a_known_model_keeps_its_record_at_another_endpoint() -> None:
 
 def test_prices_are_those_of_the_endpoint() -> None:
     assert len(REGISTRY.model("glm-4.6v", "bigmodel").prices) == 2
-    assert REGISTRY.model("glm-4.6v", "zai").prices == ()
-    assert len(REGISTRY.model("glm-4.6v").prices) == 2
+    assert [price.currency for price in REGISTRY.model("glm-4.6v", "zai").prices] == ["USD"]
+    assert len(REGISTRY.model("glm-4.6v").prices) == 3
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_near_misses_are_suggested(text: str, kind: str, first: str) -> None:
 
 
 def test_nothing_near_suggests_nothing_and_no_stand_in_is_offered() -> None:
-    assert REGISTRY.suggest("gpt") == ()
+    assert REGISTRY.suggest("llava") == ()
     assert "unknown-glm" not in REGISTRY.suggest("unknown-glm")
 
 
@@ -148,10 +148,45 @@ def test_models_that_take_more_are_offered_current_ones_first() -> None:
     six = {record.id for record in REGISTRY.models_taking(images=6)}
     assert "glm-4v-plus-0111" not in six
     assert "glm-4.6v" in six
-    assert REGISTRY.models_taking(images=51) == ()
+    assert REGISTRY.models_taking(images=51, endpoints=["bigmodel"]) == ()
+    assert "gpt-5.4" in {record.id for record in REGISTRY.models_taking(images=51)}
 
 
 def test_the_package_starts_without_the_catalog() -> None:
     code = "import sys, visionpipe.registry, visionpipe.registry.estimates, visionpipe.registry.estimates; "
     code += "sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "dialect"),
+    [
+        ("https://gateway.example/api/paas/v4", "bigmodel", "glm"),
+        ("http://10.0.0.7:9000/api/paas/v4/", "bigmodel", "glm"),
+        ("https://gateway.example/tenant/api/coding/paas/v4", "bigmodel-coding", "glm"),
+        ("https://gateway.example/v4", "openai-compatible", "openai"),
+        ("openai-compatible+https://gateway.example/api/paas/v4", "openai-compatible", "openai"),
+        ("https://mine.openai.azure.com/openai/v1", "azure", "openai"),
+        ("https://dashscope.aliyuncs.com/compatible-mode/v1", "dashscope", "openai"),
+        ("https://openai.azure.com.evil.example/openai/v1", "openai-compatible", "openai"),
+    ],
+)
+def test_a_base_url_says_what_is_spoken(url: str, endpoint: str, dialect: str) -> None:
+    record = Registry.load().endpoint(url)
+    assert (record.id, record.dialect) == (endpoint, dialect)
+    assert record.base_url == url.rpartition("+")[2].rstrip("/")
+
+
+def test_azure_has_a_url_for_each_customer_and_may_bring_a_version() -> None:
+    registry = Registry.load()
+    with pytest.raises(ConfigurationError, match=r"azure\+https://YOUR-RESOURCE-NAME"):
+        registry.endpoint("azure")
+    url = "https://mine.openai.azure.com/openai/deployments/eyes?api-version=2024-10-21"
+    for given in (url, f"azure+{url}"):
+        record = registry.endpoint(given)
+        assert record.base_url == "https://mine.openai.azure.com/openai/deployments/eyes"
+        assert record.query == {"api-version": "2024-10-21"}
+        assert record.key_header == "api-key"
+    for bad in (f"{url}&key=1", "https://gateway.example/v1?api-version=1"):
+        with pytest.raises(ConfigurationError, match="holds no user"):
+            registry.endpoint(bad)

@@ -53,7 +53,7 @@ def test_a_model_costs_what_its_endpoint_charges() -> None:
     assert estimate_cost(10_000, 1000, at_bigmodel.prices) == Money(Decimal("0.013"), "CNY")
     turbo = registry.model("glm-5v-turbo", "zai")
     assert estimate_cost(1_000_000, 0, turbo.prices) == Money(Decimal("1.2"), "USD")
-    assert registry.model("glm-5v-turbo", "bigmodel").prices == ()
+    assert registry.model("gpt-5.4", "azure").prices == ()
     assert registry.model("glm-4.6v", "ollama").prices == ()
 
 
@@ -63,3 +63,11 @@ def test_more_output_never_costs_less(prompt: int, output: int) -> None:
     assert less is not None
     assert more is not None
     assert less.amount < more.amount
+
+
+def test_input_from_the_cache_has_its_own_price() -> None:
+    price = Price(input=Decimal(2), output=Decimal(7), cached=Decimal("0.5"))
+    assert estimate_cost(1000, 0, (price,), cached_tokens=400) == Money(Decimal("0.0014"), "CNY")
+    # More from the cache than there was input is no reason to pay less than nothing.
+    assert estimate_cost(1000, 0, (price,), cached_tokens=5000) == Money(Decimal("0.0005"), "CNY")
+    assert estimate_cost(1000, 0, (LOW,), cached_tokens=1000) == Money(Decimal("0.001"), "CNY")

@@ -37,9 +37,9 @@ def test_what_is_free_tiered_unknown_or_charged_in_one_place_is_said() -> None:
     assert ROWS["glm-4v-flash"].price == "free"
     assert ROWS["glm-4v-flash"].images == "1, by URL"
     assert ROWS["glm-4v-plus"].video == "< 20 MiB, <= 30 s, mp4"
-    assert ROWS["glm-4.6v"].price == "¥1 / ¥3 up to 32K; ¥2 / ¥6 up to 128K (bigmodel)"
-    assert ROWS["glm-5v-turbo"].price == "$1.2 / $4 (zai)"
-    assert ROWS["glm-4.6v-flashx"].price == "?"
+    assert ROWS["glm-4.6v"].price == "¥1 / ¥3 up to 32K; ¥2 / ¥6 up to 128K (bigmodel); $0.3 / $0.9 (zai)"
+    assert ROWS["glm-5v-turbo"].price == "¥5 / ¥22 up to 32K; ¥7 / ¥26 (bigmodel); $1.2 / $4 (zai)"
+    assert ROWS["glm-4v-plus"].price == "?"
     assert ROWS["glm-4.6v"].tools == "function"
     assert ROWS["glm-4v"].video == "-"
 

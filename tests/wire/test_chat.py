@@ -114,7 +114,8 @@ def test_the_plain_form_has_its_own_names_and_no_request_id() -> None:
     settings = Parameters(top_p=0.5, max_tokens=7, thinking="on", user_id="user-1")
     body = sent(encode_chat(asked(Text("Hi."), parameters=settings), OPENAI, request_id="vp-1", stream=True))
     assert (body["top_p"], body[OPENAI.output_limit_field], body["user"]) == (0.5, 7, "user-1")
-    assert body["thinking"] == {"type": "enabled"}
+    assert "thinking" not in body
+    assert body["reasoning_effort"] == "medium"
     assert (body["stream"], body["stream_options"]) == (True, {"include_usage": True})
     assert not body.keys() & {"request_id", "user_id"}
 

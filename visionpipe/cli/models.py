@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, fields
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,6 +55,17 @@ def models(
         typer.echo(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2))
     else:
         _print_table(rows)
+        if registry.read is not None:
+            typer.echo(_age(registry.read, date.today()))
+
+
+def _age(read: date, today: date) -> str:
+    """How old the built-in catalog is."""
+    days = max(0, (today - read).days)
+    old = "today" if days == 0 else "1 day ago" if days == 1 else f"{days} days ago"
+    return (
+        f"Looked up on {read} ({old}); prices and limits change. `visionpipe models NAME` names the sources."
+    )
 
 
 def _print_table(rows: Sequence[ModelRow] | Sequence[EndpointRow]) -> None:

@@ -119,8 +119,8 @@ def parameters_of(options: CallOptions) -> Parameters:
 
 
 def preset_options(preset: Preset, model: ModelRecord) -> CallOptions:
-    """What a preset asks for, as far as ``model`` can give it: thinking off where it can be switched, and a
-    cap on the answer's length where no thinking counts against it."""
+    """What a preset asks for, as far as ``model`` can give it: thinking off where it is known how, and a cap
+    on the answer's length where it is known that no thinking counts against it."""
     options = CallOptions()
     thinks = model.thinking.mode != "never"
     if preset.thinking == "off" and model.thinking.mode == "switchable":

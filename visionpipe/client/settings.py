@@ -12,11 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from visionpipe.errors import ConfigurationError, ParameterError
 from visionpipe.prompts.presets import LANGUAGES, Language
-from visionpipe.registry.lookup import Registry
+from visionpipe.registry.lookup import Registry, belongs_to
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 
 _KNOWN_KEYS = ("base_url", "model", "api_key", "catalog", "lang")
@@ -99,7 +98,8 @@ def resolve_settings(
         endpoint = registry.endpoint(found or _EMBEDDED)
     api_key = api_key or _key_for(endpoint, env)
     if endpoint.key_required and not api_key and not plan_only:
-        names = " or ".join(endpoint.key_variables) or _GATEWAY_KEY
+        at_home = not endpoint.hosts or belongs_to(endpoint.base_url, endpoint)
+        names = " or ".join(endpoint.key_variables if at_home else ()) or _GATEWAY_KEY
         raise ConfigurationError(
             "no API key", cure=f"Set {names}, or pass api_key.", subject=endpoint.title, code="no_key"
         )
@@ -156,8 +156,7 @@ def _key_for(endpoint: EndpointRecord, env: Mapping[str, str]) -> str | None:
     """The key that belongs to the endpoint's host; another host gets only the key meant for any."""
     if endpoint.local:
         return None
-    address = urlsplit(endpoint.base_url)
-    at_home = not endpoint.hosts or {address.hostname, address.netloc} & set(endpoint.hosts)
+    at_home = not endpoint.hosts or belongs_to(endpoint.base_url, endpoint)
     names = (*(endpoint.key_variables if at_home else ()), _GATEWAY_KEY)
     return next((env[name] for name in names if env.get(name)), None)
 

@@ -7,8 +7,8 @@ The "patch28" formula is the arithmetic of the published processor of GLM-4.1V, 
 (transformers 5.23): 28 x 28 px a token, one frame pair at a time, within a pixel budget for all frames
 together. An image counts as two equal frames.
 
-An amount is given only where one price holds for certain. Cached input is charged at the full
-price here: the documentation says "usually half" and gives no figure a model, so the bill may be lower.
+An amount is given only where one price holds for certain. Input from the service's cache has its own price
+where the catalog knows one, and else that of other input, so the bill may be lower.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 
 _PATCH = 28
-_SMALLEST = 12_544  # px in all frames together; less is scaled up
 _STEEPEST = 200
 _FRAMES_PER_SECOND = 2
 _LONGEST_S = 300
@@ -64,7 +63,7 @@ def image_tokens(width: int, height: int, rules: TokenRules) -> int | None:
     """
     if rules.formula == "flat":
         return rules.flat
-    resized_width, resized_height = _resized(2, width, height, rules.longest_edge_px)
+    resized_width, resized_height = _resized(2, width, height, rules.shortest_edge_px, rules.longest_edge_px)
     return _tokens(2, resized_width, resized_height)
 
 
@@ -91,7 +90,8 @@ def video_tokens(
         return None
     frames = len(_sampled(total_frames, fps, duration_s))
     frames += frames % 2
-    resized_width, resized_height = _resized(frames, width, height, rules.video_longest_edge_px)
+    shortest, longest = rules.shortest_edge_px, rules.video_longest_edge_px
+    resized_width, resized_height = _resized(frames, width, height, shortest, longest)
     return VideoTokens(frames, resized_width, resized_height, _tokens(frames, resized_width, resized_height))
 
 
@@ -119,7 +119,9 @@ def _sampled(total_frames: int, fps: float, duration_s: float) -> set[int]:
     return {min(last, math.ceil(k * step * fps)) for k in range(_MOST_FRAMES)}
 
 
-def _resized(frames: int, width: int, height: int, longest_edge_px: int) -> tuple[int, int]:
+def _resized(
+    frames: int, width: int, height: int, shortest_edge_px: int, longest_edge_px: int
+) -> tuple[int, int]:
     """(width, height) in pixels after the processor's own scaling of ``frames`` frames."""
     if width < 1 or height < 1:
         raise MediaLimitError(
@@ -140,8 +142,8 @@ def _resized(frames: int, width: int, height: int, longest_edge_px: int) -> tupl
     if frames * wide * high > longest_edge_px:
         beta = math.sqrt(pixels / longest_edge_px)
         wide, high = (max(_PATCH, math.floor(side / beta / _PATCH) * _PATCH) for side in (width, height))
-    elif frames * wide * high < _SMALLEST:
-        beta = math.sqrt(_SMALLEST / pixels)
+    elif frames * wide * high < shortest_edge_px:
+        beta = math.sqrt(shortest_edge_px / pixels)
         wide, high = (math.ceil(side * beta / _PATCH) * _PATCH for side in (width, height))
     return wide, high
 
@@ -166,13 +168,16 @@ def price_for(prompt_tokens: int, prices: Sequence[Price]) -> Price | None:
     return min(fitting, key=lambda price: price.up_to_prompt_tokens or float("inf"), default=None)
 
 
-def estimate_cost(prompt_tokens: int, completion_tokens: int, prices: Sequence[Price]) -> Money | None:
+def estimate_cost(
+    prompt_tokens: int, completion_tokens: int, prices: Sequence[Price], cached_tokens: int = 0
+) -> Money | None:
     """What a call costs.
 
     Args:
         prompt_tokens: all input, images included; it chooses the tier.
         completion_tokens: all output, thinking included.
         prices: a model's, for one endpoint.
+        cached_tokens: of the input, those that the service took from its cache.
 
     Returns:
         The amount in the price's currency; None where no price is known.
@@ -180,5 +185,7 @@ def estimate_cost(prompt_tokens: int, completion_tokens: int, prices: Sequence[P
     price = price_for(prompt_tokens, prices)
     if price is None:
         return None
-    amount = (prompt_tokens * price.input + completion_tokens * price.output) / _MILLION
+    cached = 0 if price.cached is None else min(cached_tokens, prompt_tokens)
+    paid = (prompt_tokens - cached) * price.input + cached * (price.cached or 0)
+    amount = (paid + completion_tokens * price.output) / _MILLION
     return Money(amount, price.currency)

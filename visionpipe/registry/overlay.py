@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -23,17 +24,19 @@ from visionpipe.registry.records import EndpointRecord, ModelRecord, Record
 Table = dict[str, Any]
 R = TypeVar("R", bound=Record)
 
-_TOP = ("source", "template", "endpoint", "model")
+_TOP = ("read", "source", "template", "endpoint", "model")
 # Fields whose parts have a source each; of all others the field as a whole has one.
 _SOURCED_BY_PART = ("images", "video", "files")
-_NOT_FACTS = ("id", "like", "base", "aliases", "title", "state", "endpoints", "sources", "doubts")
+_NOT_FACTS = ("id", "like", "base", "aliases", "matches", "title", "state", "endpoints", "sources", "doubts")
 _PLACEHOLDER = re.compile(r"\{([a-z0-9][a-z0-9.-]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """A catalog as it was read: unvalidated tables, by lower-case id or name."""
+    """A catalog's unvalidated tables, by lower-case id or name. ``read`` is the day on which its facts were
+    looked up last."""
 
+    read: date | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     templates: Mapping[str, Table] = field(default_factory=dict)
     endpoints: Mapping[str, Table] = field(default_factory=dict)
@@ -61,7 +64,11 @@ def tables_of(data: Mapping[str, Any], origin: str) -> Tables:
     for key in data:
         if key not in _TOP:
             raise _error(origin, f"{key!r} is not a table of a catalog", _allowed(key, _TOP))
+    read = data.get("read")
+    if read is not None and not isinstance(read, date):
+        raise _error(origin, f"read = {read!r} is no date", "Write it as read = 2026-11-27, without quotes.")
     return Tables(
+        read=read,
         sources=_named(data, "source", str, origin),
         templates=_named(data, "template", dict, origin),
         endpoints=_with_ids(data, "endpoint", origin),
@@ -72,6 +79,7 @@ def tables_of(data: Mapping[str, Any], origin: str) -> Tables:
 def lay_over(under: Tables, over: Tables, origin: str) -> Tables:
     """``under`` with ``over`` on top; facts that ``over`` changes name ``origin`` as their source."""
     return Tables(
+        read=under.read,
         sources={**under.sources, **over.sources},
         templates=_lay_records(under.templates, over.templates),
         endpoints=_lay_records(under.endpoints, _claimed(over.endpoints, origin)),

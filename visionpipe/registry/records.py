@@ -78,20 +78,23 @@ class SamplingRules(Record):
 
 
 class ThinkingRules(Record):
-    """never: does not think. always: cannot be turned off. switchable: by the ``thinking`` field."""
+    """never: does not think. always: cannot be turned off. switchable: by the field that its endpoint has for
+    it (``EndpointRecord.thinking``). unknown: nobody says, so nothing is taken for granted."""
 
-    mode: Literal["never", "always", "switchable"] = "never"
+    mode: Literal["never", "always", "switchable", "unknown"] = "never"
     efforts: tuple[str, ...] = ()
 
 
 class Price(Record):
     """Per million tokens, for prompts of up to ``up_to_prompt_tokens`` (None: of any length).
 
-    ``endpoints`` are the services that charge it; empty: all that have the model.
+    ``cached`` is for input that the service took from its cache; None: as other input. ``endpoints`` are the
+    services that charge it; empty: all that have the model.
     """
 
     input: Decimal
     output: Decimal
+    cached: Decimal | None = None
     currency: str = "CNY"
     up_to_prompt_tokens: PositiveInt | None = None
     endpoints: tuple[str, ...] = ()
@@ -100,12 +103,14 @@ class Price(Record):
 class TokenRules(Record):
     """How to estimate an image's tokens: by a named formula, or a flat figure.
 
-    ``longest_edge_px`` is the pixel budget of the "patch28" formula (two frames an image),
+    ``longest_edge_px`` is the pixel budget of the "patch28" formula (two frames an image), below
+    ``shortest_edge_px`` an image is scaled up,
     ``video_longest_edge_px`` that of a whole clip.
     """
 
     formula: Literal["patch28", "flat"] = "flat"
     flat: PositiveInt | None = None
+    shortest_edge_px: PositiveInt = 12_544
     longest_edge_px: PositiveInt = 9_633_792
     video_longest_edge_px: PositiveInt = 47_040_000
     source: str = ""
@@ -115,12 +120,16 @@ class ModelRecord(Record):
     """One model's limits, abilities and prices.
 
     ``base`` is the model a fine-tuned one was made from, whose fields hold where this record is silent.
-    ``concurrency`` is where a limiter starts, not a limit. ``sources`` and ``doubts`` are keyed by field
-    (``"images.max_bytes"``): where a figure comes from and when it was read, and what speaks against it.
+    ``matches`` are patterns of ids in lower case (``*qwen3-vl*thinking*``): an id that the catalog does not
+    know otherwise takes this record's ``thinking``. ``batches``: whether it is taken in batch files where
+    the endpoint has them. ``concurrency`` is where a limiter starts, not a limit. ``sources`` and ``doubts``
+    are keyed by field (``"images.max_bytes"``): where a figure comes from and when it was read, and what speaks
+    against it.
     """
 
     id: str
     aliases: tuple[str, ...] = ()
+    matches: tuple[str, ...] = ()
     base: str | None = None
     endpoints: tuple[str, ...] = ()
     state: Literal["current", "legacy", "special", "generic", "unknown"] = "current"
@@ -140,10 +149,18 @@ class ModelRecord(Record):
     tokens: TokenRules = TokenRules()
     concurrency: PositiveInt = 4
     tasks: bool = False
+    batches: bool = False
     batch_queue: PositiveInt | None = None
     counts_tokens: bool = False
     sources: dict[str, str] = {}
     doubts: dict[str, str] = {}
+
+
+class ThinkingSwitch(Record):
+    """How a service is told to think or not: fields of the body, as they are sent."""
+
+    on: dict[str, Any]
+    off: dict[str, Any]
 
 
 class EndpointRecord(Record):
@@ -151,7 +168,11 @@ class EndpointRecord(Record):
 
     ``dialect``: "glm" is BigModel's and Z.ai's, "openai" the plain chat-completions form. ``default_model``
     is asked when the caller names none; ``unknown_model`` is the record whose limits hold for ids that the
-    catalog does not know. ``hosts`` are the hosts (or host:port) that belong to this service and its keys.
+    catalog does not know. ``hosts`` are the hosts (or host:port) that belong to this service and its keys;
+    ``"*.example.com"`` all below one. ``url_paths``: a base URL that ends so speaks this dialect, on whatever
+    host. ``url_is_example``: each customer has a base URL of their own. ``query`` stands behind every chat
+    call's path; ``query_names`` are those that a base URL may bring. ``key_header`` carries the key where it
+    is not Authorization. ``thinking`` is how thinking is switched here; None: it is not known how.
     ``error_hints``: lower-case text in the service's message -> the cure; such an error is not retried.
     ``batch_price_factor``: what a call in a batch file costs, relative to the list price.
     ``applications_url``: the older agents' API. ``for_any_url`` marks the record for base URLs of hosts that
@@ -162,10 +183,15 @@ class EndpointRecord(Record):
     title: str
     aliases: tuple[str, ...] = ()
     base_url: str
+    url_is_example: bool = False
+    url_paths: tuple[str, ...] = ()
+    query_names: tuple[str, ...] = ()
+    query: dict[str, str] = {}
     hosts: tuple[str, ...] = ()
     dialect: Literal["glm", "openai"] = "openai"
     key_variables: tuple[str, ...] = ()
     key_required: bool = True
+    key_header: str = "authorization"
     default_model: str | None = None
     unknown_model: str
     base64_form: Literal["bare", "data_uri"] = "data_uri"
@@ -173,6 +199,7 @@ class EndpointRecord(Record):
     sends_request_id: bool = False
     stream_usage_option: bool = False
     output_limit_field: str = "max_tokens"
+    thinking: ThinkingSwitch | None = None
     headers: dict[str, str] = {}
     tasks: bool = False
     batches: bool = False

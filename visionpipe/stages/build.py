@@ -53,13 +53,22 @@ def build_request(
     elif system:
         notes.append(Adjustment("moved", "system", f"{model.id} has no system role: put before the prompt"))
         messages[0] = _before_text(system, messages[0])
-    parameters, thinking = settle_thinking(parameters, model)
+    parameters, thinking = settle_thinking(parameters, model, endpoint)
+    notes.extend(_sent_elsewhere(model, endpoint))
     return Request(
         model=model.id,
         messages=tuple(messages),
         parameters=parameters,
         adjustments=(*notes, *thinking),
     )
+
+
+def _sent_elsewhere(model: ModelRecord, endpoint: EndpointRecord) -> list[Adjustment]:
+    """A service of its own offers the models it offers; what somebody's own server has, nobody else knows."""
+    if not model.endpoints or endpoint.id in model.endpoints or not endpoint.key_required:
+        return []
+    known = ", ".join(model.endpoints)
+    return [Adjustment("doubt", model.id, f"the catalog knows it at {known}, not at {endpoint.title}")]
 
 
 def _before_text(system: str, message: Message) -> Message:

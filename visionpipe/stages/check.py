@@ -21,7 +21,7 @@ from visionpipe.errors import (
 )
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Part, Video
 from visionpipe.registry.lookup import Registry
-from visionpipe.registry.records import ImageRules, ModelRecord, VideoRules
+from visionpipe.registry.records import EndpointRecord, ImageRules, ModelRecord, VideoRules
 from visionpipe.request import Parameters, Request
 from visionpipe.stages.estimate import Estimate
 from visionpipe.values import Adjustment
@@ -86,14 +86,24 @@ def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
         )
 
 
-def settle_thinking(parameters: Parameters, model: ModelRecord) -> tuple[Parameters, tuple[Adjustment, ...]]:
+def settle_thinking(
+    parameters: Parameters, model: ModelRecord, endpoint: EndpointRecord
+) -> tuple[Parameters, tuple[Adjustment, ...]]:
     """Leave the switch out where the model has none and does what is asked for anyway: the older ones do not
-    know the field (docs.bigmodel.cn, 2026-04-23: GLM-4.5 and up)."""
+    know the field (docs.bigmodel.cn, 2026-04-23: GLM-4.5 and up). Where nobody says whether the model thinks,
+    what is sent, or that nothing can be, is told."""
     asked, mode = parameters.thinking, model.thinking.mode
-    if (asked, mode) not in (("off", "never"), ("on", "always")):
+    if (asked, mode) in (("off", "never"), ("on", "always")):
+        note = Adjustment("dropped", "thinking", f"{model.id} {mode} thinks, so {asked!r} need not be sent")
+        return replace(parameters, thinking=None), (note,)
+    if asked is None or mode != "unknown":
         return parameters, ()
-    note = Adjustment("dropped", "thinking", f"{model.id} {mode} thinks, so {asked!r} need not be sent")
-    return replace(parameters, thinking=None), (note,)
+    if endpoint.thinking is None:
+        doubt = f"it is not known how {endpoint.title} switches thinking, so {asked!r} was not sent"
+        return replace(parameters, thinking=None), (Adjustment("doubt", "thinking", doubt),)
+    sent = ", ".join(endpoint.thinking.on if asked == "on" else endpoint.thinking.off)
+    doubt = f"whether {model.id} thinks is not known; {asked!r} was sent as {sent}"
+    return parameters, (Adjustment("doubt", "thinking", doubt),)
 
 
 def _check_kinds(parameters: Parameters) -> None:
@@ -238,7 +248,7 @@ def check_image_count(count: int, model: ModelRecord, registry: Registry) -> Non
         return
     others = [
         f"{other.id} ({other.images.max_count})"
-        for other in registry.models_taking(images=count)
+        for other in registry.models_taking(images=count, endpoints=model.endpoints)
         if other.images is not None
     ][:3]
     more = f"use a model that takes more: {', '.join(others)}; or " if others else ""

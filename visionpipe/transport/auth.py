@@ -25,7 +25,10 @@ TOKEN_KEPT_S = 180.0
 
 
 class Auth(Protocol):
-    """What a sender asks for the Authorization header."""
+    """What a sender asks for the header that carries the key; ``name`` is that header's, in lower case."""
+
+    @property
+    def name(self) -> str: ...
 
     def header(self) -> str | None:
         """The header's value, or None to send none."""
@@ -36,6 +39,8 @@ class Auth(Protocol):
 
 class NoAuth:
     """For servers that ask for no key, such as a local one."""
+
+    name = "authorization"
 
     def header(self) -> None:
         return None
@@ -48,20 +53,22 @@ class NoAuth:
 
 
 class ApiKey:
-    """Sends the key itself: ``Authorization: Bearer <key>``.
+    """Sends the key itself: ``Authorization: Bearer <key>``, or in a header of its own.
 
     Args:
         key: the API key. White space around it (a newline from a file) is stripped.
+        name: the header, in lower case; in any but Authorization the key stands alone.
 
     Raises:
         ConfigurationError: the key cannot be one; the message says why, without showing it.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, name: str = "authorization") -> None:
         self._key = checked_key(key)
+        self.name = name
 
     def header(self) -> str:
-        return f"Bearer {self._key}"
+        return f"Bearer {self._key}" if self.name == "authorization" else self._key
 
     def secrets(self) -> tuple[str, ...]:
         return (self._key,)
@@ -83,6 +90,8 @@ class SignedToken:
     Raises:
         ConfigurationError: the key is not of that form.
     """
+
+    name = "authorization"
 
     def __init__(self, key: str, *, clock: Callable[[], float] = time.time) -> None:
         self._key = checked_key(key)

@@ -59,7 +59,7 @@ class Endpoint:
             del headers["content-length"]
         key = self.auth.header()
         if key is not None:
-            headers["authorization"] = key
+            headers[self.auth.name] = key
         try:
             raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         except UnicodeEncodeError as error:

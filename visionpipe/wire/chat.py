@@ -7,6 +7,7 @@ were not set are not sent, since the service checks what it is given (an explici
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Part, Text, Video
 from visionpipe.registry.records import EndpointRecord
@@ -14,6 +15,11 @@ from visionpipe.request import Message, Request
 from visionpipe.wire.http import Base64Text, Body, encode_body
 
 CHAT_PATH = "/chat/completions"
+
+
+def chat_path(endpoint: EndpointRecord) -> str:
+    """Where chat calls go, below the endpoint's base URL."""
+    return f"{CHAT_PATH}?{urlencode(endpoint.query)}" if endpoint.query else CHAT_PATH
 
 
 def encode_chat(
@@ -55,11 +61,20 @@ def _parameters(request: Request, endpoint: EndpointRecord) -> dict[str, Any]:
         endpoint.output_limit_field: given.max_tokens,
         "do_sample": given.do_sample,
         "stop": list(given.stop) or None,
-        "thinking": {"type": "enabled" if given.thinking == "on" else "disabled"} if given.thinking else None,
-        "reasoning_effort": given.reasoning_effort,
+        **_thinking(request, endpoint),
         "user_id" if endpoint.dialect == "glm" else "user": given.user_id,
     }
+    if given.reasoning_effort is not None:
+        fields["reasoning_effort"] = given.reasoning_effort
     return {name: value for name, value in fields.items() if value is not None} | dict(given.extra)
+
+
+def _thinking(request: Request, endpoint: EndpointRecord) -> dict[str, Any]:
+    """The fields that switch thinking, as this endpoint wants them."""
+    asked, switch = request.parameters.thinking, endpoint.thinking
+    if asked is None or switch is None:
+        return {}
+    return dict(switch.on if asked == "on" else switch.off)
 
 
 def _message(message: Message, endpoint: EndpointRecord) -> dict[str, Any]:

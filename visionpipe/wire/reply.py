@@ -263,7 +263,7 @@ def read_usage(usage: Any) -> Usage | None:
 def _cost(usage: Usage | None, model: ModelRecord) -> Money | None:
     if usage is None:
         return None
-    return estimate_cost(usage.prompt_tokens, usage.completion_tokens, model.prices)
+    return estimate_cost(usage.prompt_tokens, usage.completion_tokens, model.prices, usage.cached_tokens)
 
 
 def first_choice(answer: Mapping[str, Any], answered: Answered) -> Mapping[str, Any]:

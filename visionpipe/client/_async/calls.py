@@ -34,7 +34,7 @@ from visionpipe.stages.retry import Attempts, RetryPolicy, new_request_id
 from visionpipe.stages.schema import MisfitError
 from visionpipe.transport.sender import AsyncByteStream, AsyncSender
 from visionpipe.values import Note
-from visionpipe.wire.chat import CHAT_PATH, encode_chat
+from visionpipe.wire.chat import chat_path, encode_chat
 from visionpipe.wire.errors import MAX_REFUSAL_BYTES, read_error
 from visionpipe.wire.http import HttpRequest, HttpResponse, Timeouts
 from visionpipe.wire.reply import ReadingContext, read_reply
@@ -200,7 +200,7 @@ class AsyncCalls:
 
     def _http(self, request: Request, request_id: str, *, stream: bool) -> HttpRequest:
         body = encode_chat(request, self.settings.endpoint, request_id=request_id, stream=stream)
-        return HttpRequest("POST", CHAT_PATH, body, timeouts=self.timeouts)
+        return HttpRequest("POST", chat_path(self.settings.endpoint), body, timeouts=self.timeouts)
 
     def _refusal(self, response: HttpResponse, request_id: str) -> ServiceError:
         settings = self.settings

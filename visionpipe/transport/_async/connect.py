@@ -20,7 +20,7 @@ def connect_async(endpoint: EndpointRecord, api_key: str | None, *, plan_only: b
     from visionpipe.transport._async.http_sender import AsyncHttpSender
     from visionpipe.transport.auth import ApiKey
 
-    auth = ApiKey(api_key) if api_key else None
+    auth = ApiKey(api_key, endpoint.key_header) if api_key else None
     return AsyncHttpSender(endpoint.base_url, auth=auth, headers=endpoint.headers)
 
 

@@ -21,7 +21,7 @@ def connect(endpoint: EndpointRecord, api_key: str | None, *, plan_only: bool = 
     from visionpipe.transport._sync.http_sender import HttpSender
     from visionpipe.transport.auth import ApiKey
 
-    auth = ApiKey(api_key) if api_key else None
+    auth = ApiKey(api_key, endpoint.key_header) if api_key else None
     return HttpSender(endpoint.base_url, auth=auth, headers=endpoint.headers)
 
 
