@@ -10,9 +10,9 @@ import orjson
 import pytest
 from tenacity import stop_after_attempt, wait_fixed
 
-from tests.client.faces import KEY, Clock, Face
+from tests.client.faces import KEY, Clock, Face, chat
 from tests.loopback import Answer, Loopback
-from visionpipe import errors
+from visionpipe import Client, errors
 from visionpipe.stages.retry import RetryPolicy
 
 TWICE = RetryPolicy(wait=wait_fixed(1), stop=stop_after_attempt(2), broken_answers=True)
@@ -605,3 +605,69 @@ def test_thinking_is_read_under_either_name(
     setup = {"base_url": loopback.url, "model": "some-model", "api_key": KEY}
     reply = face.stream("What?", setup=setup)[1] if streamed else face.ask("What?", setup=setup)
     assert (reply.text, reply.reasoning) == ("A cat.", "Whiskers.")
+
+
+def limit_refused(field_name: str, other: str) -> Answer:
+    words = f"Unsupported parameter: '{field_name}' is not supported with this model. Use '{other}' instead."
+    return Answer(400, orjson.dumps(error(words, "unsupported_parameter", "invalid_request_error")))
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+def test_a_server_that_wants_another_name_for_max_tokens_is_asked_so_once(
+    face: Face, loopback: Loopback, streamed: bool
+) -> None:
+    answer = scripted(
+        Row("", errors.AnswerError, "", False, "", message={"content": "A cat."}), streamed=streamed
+    )
+    loopback.script(limit_refused("max_tokens", "max_completion_tokens"), answer)
+    setup = {"base_url": loopback.url, "model": "some-model", "api_key": KEY}
+    if streamed:
+        reply = face.stream("What?", setup=setup, max_tokens=9)[1]
+    else:
+        reply = face.ask("What?", setup=setup, max_tokens=9)
+    assert reply.text == "A cat."
+    bodies = [seen.json() for seen in loopback.requests]
+    assert [("max_tokens" in b, b.get("max_completion_tokens")) for b in bodies] == [(True, None), (False, 9)]
+    assert [(a.kind, a.subject) for a in reply.adjustments] == [("renamed", "max_tokens")]
+    assert [attempt.failed_with for attempt in reply.attempts] == ["unsupported_parameter", None]
+
+
+def test_what_a_server_asked_for_is_learnt_by_its_client(loopback: Loopback) -> None:
+    loopback.script(limit_refused("max_tokens", "max_completion_tokens"), chat("A cat."))
+    with Client("some-model", base_url=loopback.url, api_key=KEY) as client:
+        replies = [client.ask("What?", max_tokens=9) for _ in range(3)]
+    assert len(loopback.requests) == 4
+    assert all(reply.adjustments for reply in replies)
+
+
+def test_a_server_that_refuses_both_names_is_asked_twice(face: Face, loopback: Loopback) -> None:
+    loopback.script(
+        limit_refused("max_tokens", "max_completion_tokens"),
+        limit_refused("max_completion_tokens", "max_tokens"),
+    )
+    with pytest.raises(errors.RejectedRequestError):
+        face.ask("What?", setup={"base_url": loopback.url, "model": "m", "api_key": KEY}, max_tokens=9)
+    assert len(loopback.requests) == 2
+
+
+REFUSED_SCHEMAS = [
+    "This response_format type is unavailable now",
+    "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model.",
+    "json_schema is not supported",
+    "This model does not support structured outputs",
+]
+
+
+@pytest.mark.parametrize("words", REFUSED_SCHEMAS)
+def test_a_refused_schema_is_asked_for_in_words_once(loopback: Loopback, words: str) -> None:
+    refused_once = Answer(400, orjson.dumps(error(words, "invalid_request_error")))
+    loopback.script(refused_once, chat('{"name": "cat"}'))
+    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    with Client("some-model", base_url=loopback.url, api_key=KEY) as client:
+        found = client.extract(schema)
+        again = client.extract(schema)
+    assert found.data == again.data == {"name": "cat"}
+    bodies = [seen.json() for seen in loopback.requests]
+    assert ["response_format" in body for body in bodies] == [True, False, False]
+    assert all('"name"' in body["messages"][-1]["content"][-1]["text"] for body in bodies)
+    assert [(a.kind, a.subject) for a in found.reply.adjustments] == [("dropped", "response_format")]

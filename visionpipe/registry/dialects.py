@@ -93,8 +93,9 @@ class Rule:
 @dataclass(frozen=True, slots=True)
 class Dialects:
     """The whole table. ``families``: patterns of the ids of models that bring their maker's codes with them,
-    by dialect."""
+    by dialect. ``otherwise``: what a refusal says where it asks for another form, by the form's name."""
 
+    otherwise: dict[str, re.Pattern[str]]
     endings: dict[str, Ending]
     families: dict[str, tuple[str, ...]]
     rules: tuple[Rule, ...]
@@ -102,6 +103,10 @@ class Dialects:
     def ending(self, finish_reason: str) -> Ending:
         """What a service's ``finish_reason`` means; a word that nobody knows counts as complete."""
         return self.endings.get(finish_reason.strip().lower(), "complete")
+
+    def asks_for(self, message: str) -> tuple[str, ...]:
+        """The other forms of a request that a refusal's words ask for; mostly none."""
+        return tuple(form for form, says in self.otherwise.items() if says.search(message))
 
     def rule(
         self,
@@ -141,6 +146,7 @@ def dialects() -> Dialects:
 
     data = tomllib.loads(_TABLE.read_text("utf-8"))
     return Dialects(
+        otherwise={form: _any_of(says) for form, says in data["otherwise"].items()},
         endings={word: ending for ending, words in data["finish"].items() for word in words},
         families={name: tuple(entry["models"]) for name, entry in data["dialect"].items()},
         rules=tuple(_rule(**entry, cures=data["cure"], sources=data["source"]) for entry in data["rule"]),
@@ -167,7 +173,7 @@ def _rule(
     return Rule(
         dialect=dialect,
         codes=frozenset(codes),
-        says=re.compile("|".join(says), re.IGNORECASE | re.DOTALL) if says else None,
+        says=_any_of(says) if says else None,
         statuses=tuple(_range(text) for text in statuses),
         error=_KINDS[error],
         reason=reason,
@@ -177,6 +183,10 @@ def _rule(
         scope=scope,
         source=_SOURCE.sub(lambda match: sources[match[1]], source),
     )
+
+
+def _any_of(patterns: Sequence[str]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE | re.DOTALL)
 
 
 def _range(text: str) -> tuple[int, int]:

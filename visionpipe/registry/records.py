@@ -123,8 +123,8 @@ class ModelRecord(Record):
     ``matches`` are patterns of ids in lower case (``*qwen3-vl*thinking*``): an id that the catalog does not
     know otherwise takes this record's ``thinking``. ``batches``: whether it is taken in batch files where
     the endpoint has them. ``concurrency`` is where a limiter starts, not a limit. ``sources`` and ``doubts``
-    are keyed by field (``"images.max_bytes"``): where a figure comes from and when it was read, and what speaks
-    against it.
+    are keyed by field (``"images.max_bytes"``): where a figure comes from and when it was read, and what
+    speaks against it.
     """
 
     id: str
@@ -172,7 +172,7 @@ class EndpointRecord(Record):
     ``"*.example.com"`` all below one. ``url_paths``: a base URL that ends so speaks this dialect, on whatever
     host. ``url_is_example``: each customer has a base URL of their own. ``query`` stands behind every chat
     call's path; ``query_names`` are those that a base URL may bring. ``key_header`` carries the key where it
-    is not Authorization. ``thinking`` is how thinking is switched here; None: it is not known how.
+    is not Authorization. ``thinking`` is how thinking is switched here; None: that is not known.
     ``error_hints``: lower-case text in the service's message -> the cure; such an error is not retried.
     ``batch_price_factor``: what a call in a batch file costs, relative to the list price.
     ``applications_url``: the older agents' API. ``for_any_url`` marks the record for base URLs of hosts that

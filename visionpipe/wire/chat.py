@@ -6,15 +6,81 @@ were not set are not sent, since the service checks what it is given (an explici
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
+from visionpipe.errors import RejectedRequestError, VisionPipeError
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Part, Text, Video
+from visionpipe.registry.dialects import dialects
 from visionpipe.registry.records import EndpointRecord
 from visionpipe.request import Message, Request
+from visionpipe.values import Adjustment
 from visionpipe.wire.http import Base64Text, Body, encode_body
 
 CHAT_PATH = "/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatForm:
+    """What a model's server has asked for in its refusals. ``limit_field``: the name it wants for max_tokens;
+    ``without_format``: it takes no response_format."""
+
+    limit_field: str | None = None
+    without_format: bool = False
+
+
+class AskedChat:
+    """One chat call as it is asked: in the usual form, or in the one that its server asked for.
+
+    Args:
+        request: as it was prepared.
+        endpoint: which is asked.
+        forms: what was learnt so far, by model; what is learnt here is added, so that it is learnt once.
+    """
+
+    def __init__(self, request: Request, endpoint: EndpointRecord, forms: dict[str, ChatForm]) -> None:
+        self._given = request
+        self._forms = forms
+        self._usual = endpoint
+        self.endpoint = endpoint
+        self.request = request
+        self._take(forms.get(request.model, ChatForm()))
+
+    def mend(self, error: VisionPipeError) -> bool:
+        """Whether ``error`` is a refusal that asks for another form; from now on it is asked so."""
+        if not isinstance(error, RejectedRequestError):
+            return False
+        old = self._forms.get(self._given.model, ChatForm())
+        form = old
+        for name in dialects().asks_for(error.service_message):
+            if name == "no_response_format":
+                if self._given.response_format is not None:
+                    form = replace(form, without_format=True)
+            elif old.limit_field is None and self._given.parameters.max_tokens is not None:
+                form = replace(form, limit_field=name)
+        if form == old or form.limit_field == self._usual.output_limit_field:
+            return False
+        self._forms[self._given.model] = form
+        self._take(form)
+        return True
+
+    def _take(self, form: ChatForm) -> None:
+        request, endpoint, notes = self._given, self._usual, list[Adjustment]()
+        if form.limit_field is not None and request.parameters.max_tokens is not None:
+            notes.append(
+                Adjustment("renamed", "max_tokens", f"sent as {form.limit_field}, as the server asks")
+            )
+            endpoint = endpoint.model_copy(update={"output_limit_field": form.limit_field})
+        if form.without_format and request.response_format is not None:
+            notes.append(
+                Adjustment(
+                    "dropped", "response_format", "the server refused it; the schema is asked for in words"
+                )
+            )
+            request = replace(request, response_format=None)
+        self.endpoint = endpoint
+        self.request = replace(request, adjustments=(*request.adjustments, *notes)) if notes else request
 
 
 def chat_path(endpoint: EndpointRecord) -> str:

@@ -35,7 +35,7 @@ from visionpipe.stages.retry import Attempts, RetryPolicy, new_request_id
 from visionpipe.stages.schema import MisfitError
 from visionpipe.transport.sender import ByteStream, Sender
 from visionpipe.values import Note
-from visionpipe.wire.chat import chat_path, encode_chat
+from visionpipe.wire.chat import AskedChat, ChatForm, chat_path, encode_chat
 from visionpipe.wire.errors import MAX_REFUSAL_BYTES, read_error
 from visionpipe.wire.http import HttpRequest, HttpResponse, Timeouts
 from visionpipe.wire.reply import ReadingContext, read_reply
@@ -56,6 +56,7 @@ class Calls:
         timeouts: seconds.
         clock: monotonic seconds.
         request_id: gives a new id per attempt.
+        forms: what servers have asked for in their refusals, by model.
     """
 
     settings: Settings
@@ -65,6 +66,7 @@ class Calls:
     timeouts: Timeouts = field(default_factory=Timeouts)
     clock: Callable[[], float] = time.monotonic
     request_id: Callable[[], str] = new_request_id
+    forms: dict[str, ChatForm] = field(default_factory=dict, repr=False, compare=False)
 
     def bounded(self, *, retry_rate_limits: bool, seconds: float | None) -> Calls:
         """The same calls for a job that has a limiter of its own, or a deadline for each item."""
@@ -82,23 +84,25 @@ class Calls:
 
     def whole(self, request: Request, model: ModelRecord) -> Reply:
         """Ask and read the whole answer."""
-        context = self._context(request, model)
+        asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         def read(response: HttpResponse, answered: Answered) -> Reply:
-            return read_reply(response.body, context, answered)
+            return read_reply(response.body, self._context(asked.request, model), answered)
 
-        return self._tried(lambda id_: self._http(request, id_, stream=False), self.sender.send, read)
+        return self._tried(
+            lambda id_: self._http(asked, id_, stream=False), self.sender.send, read, asked=asked
+        )
 
     def streamed(
         self, request: Request, model: ModelRecord, done: Callable[[Reply], None] | None = None
     ) -> Stream:
         """Ask and open the answer as a stream; ``done`` is told its reply."""
-        context = self._context(request, model)
+        asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         def read(stream: Any, answered: Answered) -> Stream:
-            return Stream(stream, StreamReader(context, answered), done)
+            return Stream(stream, StreamReader(self._context(asked.request, model), answered), done)
 
-        return self._tried(lambda id_: self._http(request, id_, stream=True), self._open, read)
+        return self._tried(lambda id_: self._http(asked, id_, stream=True), self._open, read, asked=asked)
 
     def extracted(
         self,
@@ -166,6 +170,8 @@ class Calls:
         carry_out: Callable[[HttpRequest], Any],
         read: Callable[[Any, Answered], T],
         policy: RetryPolicy | None = None,
+        *,
+        asked: AskedChat | None = None,
     ) -> T:
         """Try until there is an answer or no sense in trying.
 
@@ -174,6 +180,7 @@ class Calls:
             carry_out: a request -> an HttpResponse, or an open stream of status 2xx.
             read: what ``carry_out`` gave -> the value to return; may raise an AnswerError.
             policy: when to try again; default that of all calls.
+            asked: the chat call that is made; where a refusal asks for another form, it is asked so at once.
 
         Raises:
             VisionPipeError: the last attempt's error, with ``request_id`` and ``attempts`` set.
@@ -186,11 +193,13 @@ class Calls:
             try:
                 result = carry_out(request)
                 if isinstance(result, HttpResponse) and not 200 <= result.status < 300:
-                    raise self._refusal(result, this_id)
+                    raise self._refusal(result, this_id, asked)
                 return read(result, attempts.answered(this_id, sent, clock()))
             except VisionPipeError as error:
                 billable = request.method == "POST"
                 wait = attempts.failed(error, this_id, sent, clock(), billable=billable)
+                if wait is None and asked is not None and asked.mend(error):
+                    continue
                 if wait is None:
                     raise
             self.sleep(wait)
@@ -199,18 +208,18 @@ class Calls:
         stream = self.sender.open(request)
         return stream if 200 <= stream.status < 300 else _read_refusal(stream)
 
-    def _http(self, request: Request, request_id: str, *, stream: bool) -> HttpRequest:
-        body = encode_chat(request, self.settings.endpoint, request_id=request_id, stream=stream)
-        return HttpRequest("POST", chat_path(self.settings.endpoint), body, timeouts=self.timeouts)
+    def _http(self, asked: AskedChat, request_id: str, *, stream: bool) -> HttpRequest:
+        body = encode_chat(asked.request, asked.endpoint, request_id=request_id, stream=stream)
+        return HttpRequest("POST", chat_path(asked.endpoint), body, timeouts=self.timeouts)
 
-    def _refusal(self, response: HttpResponse, request_id: str) -> ServiceError:
+    def _refusal(self, response: HttpResponse, request_id: str, asked: AskedChat | None) -> ServiceError:
         settings = self.settings
         return read_error(
             response,
             settings.endpoint,
             request_id=request_id,
             key=settings.api_key,
-            model=settings.model.id,
+            model=asked.request.model if asked is not None else settings.model.id,
         )
 
     def _context(self, request: Request, model: ModelRecord) -> ReadingContext:
