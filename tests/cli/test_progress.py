@@ -6,12 +6,13 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import orjson
 import pytest
 
-from visionpipe.cli.progress import JsonLines, PlainLines, Quiet, progress_line, reporter
+from visionpipe.cli.progress import JsonLines, PlainLines, Quiet, bar_line, progress_line, reporter
 from visionpipe.pipeline.events import (
     Event,
     ItemEnded,
@@ -33,13 +34,18 @@ FAILED = ItemResult(
 
 
 def counts(
-    done: int = 0, failed: int = 0, *, listed: bool = True, kept: int = 0, seconds: float = 10
+    done: int = 0,
+    failed: int = 0,
+    *,
+    total: int | None = 40,
+    rate: float | None = None,
+    left: float | None = None,
 ) -> Progress:
-    return Progress(40, listed, done, failed, 0, kept, 4, 2, seconds)
+    return Progress(40, total is not None, done, failed, 0, 0, 4, 2, 10.0, total, done, rate, left)
 
 
 def ended(result: ItemResult, *, kept: bool = False, done: int = 20) -> ItemEnded:
-    return ItemEnded(result, kept, counts(done))
+    return ItemEnded(result, kept, counts(done, rate=2.0, left=10.0))
 
 
 class Told:
@@ -92,14 +98,58 @@ def test_a_stop_is_told_and_other_events_are_not() -> None:
 @pytest.mark.parametrize(
     ("progress", "line"),
     [
-        (counts(10, 10, listed=False), "20 of 40+: 10 done, 10 failed, 0 skipped, 2.0/s"),
-        (counts(20, kept=20), "20 of 40: 20 done, 0 failed, 0 skipped, 0.0/s"),
-        (counts(20, seconds=0), "20 of 40: 20 done, 0 failed, 0 skipped, "),
-        (counts(20, kept=10), "20 of 40: 20 done, 0 failed, 0 skipped, 1.0/s, 20 s left"),
+        (counts(10, 10, total=None, rate=2.0), "20 of 40+: 10 done, 10 failed, 0 skipped, 2.0/s"),
+        (counts(20), "20 of 40: 20 done, 0 failed, 0 skipped"),
+        (counts(20, rate=1.0, left=20), "20 of 40: 20 done, 0 failed, 0 skipped, 1.0/s, 20 s left"),
+        (counts(20, rate=0.01, left=7384), "20 of 40: 20 done, 0 failed, 0 skipped, 0.0/s, 2:03 h left"),
     ],
 )
 def test_what_is_left_is_told_only_where_it_is_known(progress: Progress, line: str) -> None:
     assert progress_line(progress) == line
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (counts(0, total=None), "0 of 40+  10 s  2 under way"),
+        (counts(30, 3, rate=2.04, left=184.6), "33 of 40  2.0/s  10 s, 3:05 min left  3 failed  2 under way"),
+    ],
+)
+def test_the_line_behind_the_bar(progress: Progress, line: str) -> None:
+    assert bar_line(progress) == line
+
+
+def test_json_lines_hold_the_figures_of_the_bar(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    asked = threading.Event()
+
+    def now() -> Progress | None:
+        if asked.is_set():
+            told.set()
+        asked.set()
+        return counts(30, rate=2.0, left=5.0)
+
+    told = threading.Event()
+    with JsonLines(period=0.001) as show:
+        show.follow(now)
+        assert told.wait(30)
+        show(RunEnded(RunSummary(seen=2)))
+    lines = [orjson.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    assert lines[-1]["event"] == "summary"
+    assert lines[0] == {
+        "event": "progress",
+        "seconds": 10.0,
+        "total": 40,
+        "ended": 30,
+        "done": 30,
+        "failed": 0,
+        "skipped": 0,
+        "kept": 0,
+        "asked": 30,
+        "under_way": 2,
+        "at_once": 4,
+        "rate": 2.0,
+        "seconds_left": 5.0,
+    }
 
 
 def test_json_lines_are_results_and_a_summary(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -128,19 +178,29 @@ def test_the_one_that_fits(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 BAR = """
-from tests.cli.test_progress import DONE, FAILED, ended
+from threading import Event
+
+from tests.cli.test_progress import DONE, FAILED, counts, ended
 from visionpipe.cli.progress import TerminalBar, reporter
 from visionpipe.pipeline.events import LevelChanged, RunStopping, ServiceBack, ServiceLost
 
 show = reporter(as_json=False, quiet=False)
 assert isinstance(show, TerminalBar)
 show(ended(DONE))  # nothing is shown before the run begins
+looked = Event()
+
+def now():
+    looked.set()
+    return counts(33, rate=2.0, left=5.0)
+
 with show:
     for event in (ended(DONE), LevelChanged(2, True, 0.0), ended(FAILED, done=21), RunStopping("budget", 1)):
         show(event)
     show(ServiceLost("nothing listens there"))
     show(ServiceBack(40.2))
-    show(ended(DONE, done=33))
+    looked.clear()
+    show.follow(now)
+    assert looked.wait(30)  # without any event
 """
 
 
@@ -159,7 +219,8 @@ def test_a_terminal_gets_a_bar() -> None:
     os.close(ours)
     assert shown.returncode == 0, screen
     assert out == b""
-    assert "33/40" in screen
+    assert "33 of 40  2.0/s  10 s, 5 s left  2 under way" in screen
+    assert "slowed down by the service to 2 at once" in screen
     assert "failed: b.jpg: it is broken. Mend it." in screen
     assert "stopping: " in screen
     assert "the service is out of reach (nothing listens there); waiting" in screen

@@ -263,6 +263,7 @@ def caption(
         job = pipeline.job
         outputs.prove(sources)
         run = pipeline.run(items)
+        show.follow(run.progress)
         error = _consume(run, outputs)
     if error is not None and run.summary is None:
         raise error

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from visionpipe.cli.plain import one_line
 from visionpipe.pipeline.events import (
@@ -30,10 +31,11 @@ from visionpipe.pipeline.events import (
     ServiceLost,
 )
 from visionpipe.results import Outcome
+from visionpipe.values import JSON
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.console import RenderableType
+    from rich.live import Live
 
 
 _WORDS = b"\nstopping; what is under way is awaited. Press Ctrl-C again to end at once.\n"
@@ -91,6 +93,10 @@ def _say_or_silence(words: bytes) -> None:
 
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_FIGURES = 1.0
+
+Now: TypeAlias = Callable[[], Progress | None]
+"""How far a run is at this moment; None before it has begun."""
 
 
 class Reporter(Protocol):
@@ -101,6 +107,10 @@ class Reporter(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
     def __call__(self, event: Event) -> None: ...
+
+    def follow(self, now: Now) -> None:
+        """Shows how far the run is, also while nothing happens."""
+        ...
 
 
 def reporter(*, as_json: bool, quiet: bool, plain: bool = False) -> Reporter:
@@ -129,6 +139,9 @@ class Quiet:
         return None
 
     def __call__(self, event: Event) -> None:
+        return None
+
+    def follow(self, now: Now) -> None:
         return None
 
 
@@ -161,82 +174,114 @@ class PlainLines(Quiet):
 
 
 class JsonLines(Quiet):
-    """Each result and the summary as JSON lines on stdout."""
+    """Each result, the figures once a second, and the summary as JSON lines on stdout.
+
+    Args:
+        period: seconds between two lines of figures.
+    """
+
+    def __init__(self, period: float = _SECONDS_BETWEEN_FIGURES) -> None:
+        self._period = period
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
 
     def __call__(self, event: Event) -> None:
+        if isinstance(event, ItemEnded):
+            self._write({"event": "item", "kept": event.kept, **event.result.to_json()})
+        elif isinstance(event, RunEnded):
+            self._over.set()
+            self._write({"event": "summary", **event.summary.to_json()})
+
+    def follow(self, now: Now) -> None:
+        threading.Thread(target=self._tell_figures, args=(now,), daemon=True).start()
+
+    def _tell_figures(self, now: Now) -> None:
+        # Where stdout takes no more, the run's own thread meets that too, and ends it.
+        with suppress(OSError, ValueError):
+            while not self._over.wait(self._period):
+                progress = now()
+                if progress is not None:
+                    self._write({"event": "progress", **progress.to_json()})
+
+    def _write(self, line: dict[str, JSON]) -> None:
         import orjson
 
-        if isinstance(event, ItemEnded):
-            line = {"event": "item", "kept": event.kept, **event.result.to_json()}
-        elif isinstance(event, RunEnded):
-            line = {"event": "summary", **event.summary.to_json()}
-        else:
-            return
-        sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
-        sys.stdout.buffer.flush()
+        with self._lock:
+            if line["event"] == "progress" and self._over.is_set():
+                return
+            sys.stdout.buffer.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            sys.stdout.buffer.flush()
 
 
 class TerminalBar:
-    """A bar with counts, rate and time left; failures are printed above it."""
+    """A bar with counts, rate, time left and what is under way at this moment; failures are printed above."""
 
     def __init__(self) -> None:
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
+        self._live: Live | None = None
+        self._now: Now = lambda: None
+        self._latest: Progress | None = None
 
     def __enter__(self) -> Self:
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as Bar
+        from rich.live import Live
 
-        self._bar = Bar(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[detail]}"),
+        self._live = Live(
+            get_renderable=self._shown,
             console=Console(stderr=True),
+            refresh_per_second=_REFRESHES,
             transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
-        self._task = self._bar.add_task("", total=None, rate="", detail="")
-        self._bar.start()
+        self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        if self._bar is None or self._task is None:
+        if self._live is None:
             return
         match event:
             case ItemEnded():
-                now = event.progress
+                self._latest = event.progress
                 if event.result.outcome is Outcome.FAILED and not event.kept:
-                    self._bar.console.print(f"failed: {failure_line(event)}", markup=False, highlight=False)
-                detail = f"{now.failed} failed, {now.busy} under way of {now.level}"
-                self._bar.update(
-                    self._task,
-                    completed=now.ended,
-                    total=now.seen if now.listed else None,
-                    rate=rate_text(now),
-                    detail=detail,
-                )
+                    self._print(f"failed: {failure_line(event)}")
             case LevelChanged() if event.refused:
-                self._bar.update(self._task, detail=f"slowed down by the service to {event.level} at once")
+                self._print(f"slowed down by the service to {event.level} at once")
             case ServiceLost() | ServiceBack():
-                self._bar.console.print(reach_line(event), markup=False, highlight=False)
+                self._print(reach_line(event))
             case RunStopping():
-                self._bar.console.print(stopping_line(event), markup=False, highlight=False)
+                self._print(stopping_line(event))
+
+    def follow(self, now: Now) -> None:
+        self._now = now
+
+    def _print(self, line: str) -> None:
+        if self._live is not None:
+            self._live.console.print(line, markup=False, highlight=False)
+
+    def _shown(self) -> RenderableType:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        now = self._now() or self._latest
+        if now is None:
+            return ""
+        row = Table.grid(padding=(0, 1))
+        row.add_row(ProgressBar(total=now.total, completed=now.ended, width=_BAR_WIDTH), bar_line(now))
+        return row
+
+
+_REFRESHES, _BAR_WIDTH = 4, 30
 
 
 def failure_line(event: ItemEnded) -> str:
@@ -260,20 +305,34 @@ def stopping_line(event: RunStopping) -> str:
     return f"stopping: {STOP_WORDS.get(event.reason, event.reason)}{awaited}"
 
 
-def rate_text(now: Progress) -> str:
-    """New items a second; those kept from earlier runs took no time."""
-    fresh = now.ended - now.kept
-    return f"{fresh / now.seconds:.1f}/s" if now.seconds > 0 else ""
+def bar_line(now: Progress) -> str:
+    """What stands behind the bar."""
+    failed = f"  {now.failed} failed" if now.failed else ""
+    left = "" if now.left is None else f", {duration(now.left)} left"
+    return f"{_of_total(now)}  {_rate(now)}{duration(now.seconds)}{left}{failed}  {now.busy} under way"
 
 
 def progress_line(now: Progress) -> str:
     """The state of a run in one plain line."""
-    total = str(now.seen) if now.listed else f"{now.seen}+"
-    fresh = now.ended - now.kept
-    left = ""
-    if now.listed and fresh and now.seconds > 0:
-        left = f", {(now.seen - now.ended) * now.seconds / fresh:.0f} s left"
-    return (
-        f"{now.ended} of {total}: {now.done} done, {now.failed} failed, {now.skipped} skipped, "
-        f"{rate_text(now)}{left}"
-    )
+    left = "" if now.left is None else f"{duration(now.left)} left"
+    rate = "" if now.rate is None else f"{now.rate:.1f}/s"
+    ends = (f"{now.done} done", f"{now.failed} failed", f"{now.skipped} skipped", rate, left)
+    return f"{_of_total(now)}: {', '.join(filter(None, ends))}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as ``7 s``, ``3:05 min`` or ``2:05 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02} h"
+
+
+def _of_total(now: Progress) -> str:
+    return f"{now.ended} of {now.total}" if now.total is not None else f"{now.ended} of {now.seen}+"
+
+
+def _rate(now: Progress) -> str:
+    return "" if now.rate is None else f"{now.rate:.1f}/s  "

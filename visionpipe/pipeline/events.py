@@ -190,8 +190,18 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The counts at one moment. ``listed``: whether ``seen`` is all there is. ``level``: requests allowed at
-    once; ``busy``: under way."""
+    """The counts at one moment.
+
+    Attributes:
+        seen: items taken in so far; ``listed``: whether that is all there is.
+        done, failed, skipped: of those that have ended; ``kept`` of them were recorded by earlier runs.
+        level: requests allowed at once; ``busy``: under way.
+        seconds: since the run began.
+        total: items in all; None while they are being counted.
+        asked: items that were asked about in this run, and have ended.
+        rate: of those, a second; None before the first.
+        left: seconds until the rest has been asked about at that rate; None where that cannot be told yet.
+    """
 
     seen: int
     listed: bool
@@ -202,10 +212,30 @@ class Progress:
     level: int
     busy: int
     seconds: float
+    total: int | None = None
+    asked: int = 0
+    rate: float | None = None
+    left: float | None = None
 
     @property
     def ended(self) -> int:
         return self.done + self.failed + self.skipped
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "seconds": round(self.seconds, 1),
+            "total": self.total,
+            "ended": self.ended,
+            "done": self.done,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "kept": self.kept,
+            "asked": self.asked,
+            "under_way": self.busy,
+            "at_once": self.level,
+            "rate": None if self.rate is None else round(self.rate, 3),
+            "seconds_left": None if self.left is None else round(self.left, 1),
+        }
 
 
 @dataclass(frozen=True, slots=True)

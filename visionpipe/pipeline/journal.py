@@ -106,6 +106,10 @@ class Journal(JournalView):
             self.close()
             raise
 
+    def knows(self, source: str) -> bool:
+        """Whether anything is recorded of ``source``; rarely True where nothing is."""
+        return self._seen.may_hold(source)
+
     def known_content(self, source: str, location: str, stat: Stat) -> str | None:
         """As :meth:`JournalView.known_content`."""
         return super().known_content(source, location, stat) if self._seen.may_hold(source) else None

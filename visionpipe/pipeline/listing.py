@@ -45,11 +45,19 @@ class Sources:
             self._own |= OwnFiles([folder])
 
     def __iter__(self) -> Iterator[Found]:
+        return self._found(unique=True)
+
+    def _found(self, *, unique: bool) -> Iterator[Found]:
         given = self._given
         if isinstance(given, SourceListing):
-            return iter(replace(given, own=self._own | (given.own or OwnFiles())))
+            listing = replace(given, own=self._own | (given.own or OwnFiles()))
+            return listing.found(unique=unique)
         # A program's list may be empty, and its run is then, too.
-        return find_sources(given, own=self._own) if given != [] else iter(())
+        return find_sources(given, own=self._own, unique=unique) if given != [] else iter(())
+
+    def to_count(self) -> Iterator[Found]:
+        """The listing once more, where it is repeatable, with names that may repeat; else nothing of it."""
+        return self._found(unique=False)
 
     @property
     def repeatable(self) -> bool:

@@ -29,6 +29,7 @@ from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.listing import Listing, Sources
 from visionpipe.pipeline.near_duplicates import near_rule
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
+from visionpipe.pipeline.pace import AheadCount
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
 from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.run import Opened, Run
@@ -256,7 +257,11 @@ class Pipeline:
             journal.close()
             setup.close()
 
-        return Opened(Engine(listing, context), context, journal, sources.repeatable, killed, close)
+        ahead = None
+        if sources.repeatable:
+            recorded = journal.recorded_count(setup.recipe.job)
+            ahead = AheadCount(sources.to_count, recorded, journal.knows)
+        return Opened(Engine(listing, context), context, journal, ahead, killed, close)
 
     def _run_context(self, setup: JobSetup, journal: Journal) -> RunContext:
         limiter = self._limiter or Limiter(

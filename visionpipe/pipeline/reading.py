@@ -292,6 +292,11 @@ class JournalView:
         spent = tuple(Money(amount, name) for name, amount in sorted(sums.items()))
         return Spent(requests, tokens, spent, refusals)
 
+    def recorded_count(self, job: str) -> int:
+        """How many items of a job have come to an end."""
+        row = self.database.one("SELECT count(*) AS n FROM results WHERE job = ?", (job,))
+        return 0 if row is None else row["n"]
+
     def mean_seconds(self) -> float | None:
         """Mean seconds from sending to answer over all answers so far; None before the first."""
         row = self.database.one("SELECT avg(seconds) AS mean FROM attempts WHERE failed_with IS NULL")

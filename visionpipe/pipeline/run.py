@@ -20,6 +20,7 @@ from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted, RunSummary, Tally
 from visionpipe.pipeline.items import Ended
 from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.pace import AheadCount, Pace, measured
 from visionpipe.results import Failure, ItemResult
 
 
@@ -28,7 +29,8 @@ class Opened:
     """A run's parts, made when its first result is asked for.
 
     Attributes:
-        countable: the listing may be read to its end after an early stop, only to count what is left.
+        ahead: counts the listing, where it can be gone through more than once; then it may also be read to
+            its end after an early stop, only to count what is left.
         maybe_billed_twice: requests under way when an earlier run was killed.
         close: gives back what was made for the run alone.
     """
@@ -36,7 +38,7 @@ class Opened:
     engine: Engine
     context: RunContext
     journal: Journal
-    countable: bool
+    ahead: AheadCount | None
     maybe_billed_twice: int
     close: Callable[[], None]
 
@@ -63,6 +65,7 @@ class Run:
         self._opened: Opened | None = None
         self._tally = Tally()
         self._begun = 0.0
+        self._pace = Pace()
         self._stop_wanted = False
         self.summary: RunSummary | None = None
 
@@ -185,15 +188,22 @@ class Run:
         if self._stop_wanted:
             opened.engine.stop("stopped")
         opened.engine.start()
+        if opened.ahead is not None and self._on_event is not None:
+            opened.ahead.start()
 
     def _digest(self, opened: Opened, value: Ended | Event) -> ItemResult | None:
         if not isinstance(value, Ended):
             self._tell(value)
             return None
-        self._tally.count(value.result, kept=value.kept)
+        self._count(value)
         if self._on_event is not None:
             self._tell(ItemEnded(value.result, value.kept, self._progress(opened)))
         return value.result if self._hand_out_kept or not value.kept else None
+
+    def _count(self, ended: Ended) -> None:
+        self._tally.count(ended.result, kept=ended.kept)
+        if ended.result.attempts and not ended.kept:
+            self._pace.answered(self._clock() - self._begun, ended.result.seconds)
 
     def _leave(self, opened: Opened) -> None:
         """Drains what is under way, then closes everything and sums up."""
@@ -215,12 +225,14 @@ class Run:
             except Closed:
                 return
             if isinstance(value, Ended):
-                self._tally.count(value.result, kept=value.kept)
+                self._count(value)
 
     def _close(self, opened: Opened) -> None:
         engine, journal = opened.engine, opened.journal
+        if opened.ahead is not None:
+            opened.ahead.stop()
         try:
-            if opened.countable and engine.stopped is not None and not engine.aborted:
+            if opened.ahead is not None and engine.stopped is not None and not engine.aborted:
                 engine.count_rest()
             self.summary = self._summary(opened)
             journal.end(engine.stopped or "complete")
@@ -256,19 +268,21 @@ class Run:
             maybe_billed_twice=opened.maybe_billed_twice,
         )
 
+    def progress(self) -> Progress | None:
+        """How far it is, from any thread and at any moment; None before it has begun."""
+        return None if self._opened is None else self._progress(self._opened)
+
     def _progress(self, opened: Opened) -> Progress:
-        engine, tally = opened.engine, self._tally
-        state = opened.context.limiter.state
-        return Progress(
+        engine, state = opened.engine, opened.context.limiter.state
+        return measured(
+            self._tally,
+            self._pace,
+            opened.ahead.found if opened.ahead is not None else None,
+            self._clock() - self._begun,
             seen=engine.seen,
             listed=engine.listed,
-            done=tally.done,
-            failed=tally.failed,
-            skipped=tally.skipped,
-            kept=tally.kept,
             level=state.level,
             busy=state.busy,
-            seconds=self._clock() - self._begun,
         )
 
     def _tell_end(self) -> None:

@@ -50,8 +50,17 @@ class SourceListing:
     piped: bytes | None = None
 
     def __iter__(self) -> Iterator[Found]:
+        return self.found()
+
+    def found(self, *, unique: bool = True) -> Iterator[Found]:
+        """As :func:`find_sources`, which takes ``unique``."""
         return find_sources(
-            self.spec, recursive=self.recursive, column=self.column, own=self.own, piped=self.piped
+            self.spec,
+            recursive=self.recursive,
+            column=self.column,
+            own=self.own,
+            piped=self.piped,
+            unique=unique,
         )
 
 
@@ -62,6 +71,7 @@ def find_sources(
     column: str | None = None,
     own: OwnFiles | None = None,
     piped: bytes | None = None,
+    unique: bool = True,
 ) -> Iterator[Found]:
     """The items that ``spec`` stands for.
 
@@ -78,6 +88,7 @@ def find_sources(
             file, image, url and the like.
         own: what the job itself writes; in folders it is passed over, neither a source nor skipped.
         piped: what the spec ``-`` stands for: paths and URLs, one a line or before each NUL.
+        unique: whether names are kept apart, which takes memory for each; not needed only to count.
 
     Returns:
         An iterator that reads as it goes. Folders are in the order of names. With several specs, the names
@@ -97,7 +108,9 @@ def find_sources(
         raise ParameterError(
             "no source is given", cure="Give a folder, a file, a URL or a list.", subject="spec"
         )
-    names = _Names(len(specs) > 1)
+    if all(isinstance(one, FailedSource | SkippedSource | Source) for one in specs):
+        return map(_found, specs)
+    names = _Names(len(specs) > 1) if unique else _AnyNames(len(specs) > 1)
     return _chained(
         [
             (_single(path, names) for path in piped_paths(piped))
@@ -142,7 +155,9 @@ def _specs(spec: object) -> Collection[object] | Iterator[object]:
         raise _no_source(spec)
     if not is_repeatable(spec):
         return iter(spec)
-    return sorted(spec, key=_order) if isinstance(spec, Set) else list(spec)
+    if isinstance(spec, Sequence):
+        return spec
+    return sorted(spec, key=_order)
 
 
 def _order(one: object) -> str:
@@ -158,6 +173,13 @@ def _checked(one: object) -> str | Found:
     if not isinstance(path, str):
         raise _no_source(one)
     return path
+
+
+def _found(one: object) -> Found:
+    one = _checked(one)
+    if isinstance(one, str):
+        raise _no_source(one)  # the list was changed meanwhile
+    return one
 
 
 def _no_source(given: object) -> ParameterError:
@@ -312,6 +334,19 @@ class _Names:
 
     def _is_below_folder(self, name: str) -> bool:
         return any(name.startswith(prefix) for prefix in self._prefixes.values())
+
+
+class _AnyNames(_Names):
+    """Names as they come, of which none is remembered but a folder's."""
+
+    def unique(self, name: str, otherwise: str = "") -> str:
+        return name
+
+    def piped(self, path: str) -> Source:
+        return Source(path if is_link(path) else given_name(path), path)
+
+    def _outright(self, identity: str, name: str, location: str) -> Source:
+        return Source(name, location)
 
 
 def _within(path: str) -> str:

@@ -65,6 +65,7 @@ class BatchRun:
         self._clock = clock
         self._hand_out_kept = hand_out_kept
         self._stop = threading.Event()
+        self._latest: Progress | None = None
         self._reason = "stopped"
         self.summary: RunSummary | None = None
 
@@ -77,6 +78,10 @@ class BatchRun:
         if not self._stop.is_set():
             self._reason = reason
         self._stop.set()
+
+    def progress(self) -> Progress | None:
+        """How far it was when the last item ended; None before. The service tells no time that is left."""
+        return self._latest
 
     def abort(self) -> None:
         """As :meth:`stop`: the service goes on by itself, so there is nothing to wait for."""
@@ -92,7 +97,7 @@ class BatchRun:
             self._on_event(RunStarted(job.journal.run, job.killed))
             for ended in work.results():
                 tally.count(ended.result, kept=ended.kept)
-                progress = self._progress(work, tally, began)
+                progress = self._latest = self._progress(work, tally, began)
                 self._on_event(ItemEnded(ended.result, ended.kept, progress))
                 if self._hand_out_kept or not ended.kept:
                     yield ended.result
@@ -136,6 +141,8 @@ class BatchRun:
             level=waiting,
             busy=waiting,
             seconds=self._clock() - began,
+            total=work.seen if work.listed else None,
+            asked=tally.done + tally.failed - tally.kept,
         )
 
     def _summary(
