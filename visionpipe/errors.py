@@ -27,11 +27,12 @@
     │   ├── ServerError                   5xx and its kin                                   retryable
     │   ├── ConnectionFailedError         broken before the first byte of an answer         retryable
     │   └── ReplyTimeoutError             no answer in time; it may have been billed
-    └── AnswerError                   an answer came, and cannot be used
-        ├── EmptyAnswerError              no text
-        ├── FilteredAnswerError           filtered by the service, or refused by the model
-        ├── InterruptedAnswerError        cut off; carries the partial reply
-        └── UnreadableAnswerError         not what the protocol or the schema promises
+    ├── AnswerError                   an answer came, and cannot be used
+    │   ├── EmptyAnswerError              no text
+    │   ├── FilteredAnswerError           filtered by the service, or refused by the model
+    │   ├── InterruptedAnswerError        cut off; carries the partial reply
+    │   └── UnreadableAnswerError         not what the protocol or the schema promises
+    └── UnexpectedError               in a job: a mistake here or in a function it was given  retryable
 
 An error says whose fault it is and what to do next. ``scope`` is "job" where every further
 item would meet the same end, so the whole run stops; everywhere else only the item fails.
@@ -358,3 +359,11 @@ class UnreadableAnswerError(AnswerError):
     """The answer is not what the protocol or the asked-for schema promises."""
 
     default_code = "unreadable_answer"
+
+
+class UnexpectedError(VisionPipeError):
+    """One item of a job met what nobody foresaw: a mistake in this library, or in a function that the job was
+    given. ``__cause__`` is what was raised."""
+
+    default_code = "unexpected"
+    default_retryable = True

@@ -149,6 +149,15 @@ def test_redirects_are_followed_and_vetted_anew(loopback: Loopback, status: int)
     assert len(net.dialled) == 3 + 4
 
 
+def test_a_host_that_is_no_name_is_refused_as_any_bad_url(loopback: Loopback) -> None:
+    net = Net(loopback.port, **{"good.example": [PUBLIC]})
+    for bad in ("http://xn--/a.png", "http://xn--a-ecp.xn--/", "http://xn--99999999/", "http://a..xn--b/"):
+        assert refused(bad, net).code in ("refused_address", "network")
+        loopback.script(Answer(302, headers={"Location": bad}))
+        assert refused("http://good.example/a.jpg", net).code in ("refused_address", "network")
+    assert refused("http://xn--/a.png", net).code == "refused_address"
+
+
 def test_redirects_come_to_an_end(loopback: Loopback) -> None:
     loopback.script(Answer(status=302, headers={"Location": "/again"}))
     error = refused("http://host/a", Net(loopback.port, host=[PUBLIC]))

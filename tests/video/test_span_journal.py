@@ -108,7 +108,9 @@ def test_a_clip_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     data = bytes(3 << 20)
     path = tmp_path / "a.mp4"
     path.write_bytes(data)
-    on_disk = Video("a.mp4", FileContent(str(path), len(data), 0), "mp4", 1, 1, 1.0, 1.0, 1)
+    on_disk = Video(
+        "a.mp4", FileContent(str(path), len(data), path.stat().st_mtime_ns), "mp4", 1, 1, 1.0, 1.0, 1
+    )
     in_memory = replace(on_disk, name="b", content=MemoryContent(data))
     longer = replace(on_disk, content=MemoryContent(data + b"x"))
     other = replace(on_disk, content=MemoryContent(data[:-1] + b"x"))

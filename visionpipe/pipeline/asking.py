@@ -25,6 +25,7 @@ from visionpipe.pipeline.items import Item, done, failed
 from visionpipe.pipeline.journal import Journal, Sent
 from visionpipe.pipeline.limiter import Limiter, Permit
 from visionpipe.pipeline.outage import Outage, Verdict, stopping
+from visionpipe.pipeline.unexpected import unexpected
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 from visionpipe.values import Money
@@ -248,6 +249,12 @@ class Asking:
             bill = Bill.of_error(error, prepared, slot.first)
             self._tell(slot.ended(bill))
             return self._failed(item, error, bill, self.clock() - begun, slot.first)
+        except Exception as error:
+            # It may have been sent, and billed.
+            bill = Bill(prepared.tokens, prepared.cost)
+            self._tell(slot.ended(bill))
+            known = unexpected(error, item.source.name)
+            return self._failed(item, known, bill, self.clock() - begun, slot.first)
         except BaseException:
             slot.ended(Bill(prepared.tokens, prepared.cost))
             raise
@@ -307,7 +314,13 @@ class Asking:
         item.seconds_sending += seconds
         item.billed(reply.usage, reply.cost)
         sent = _sent(reply, seconds, first)
-        judgement = self.judge(answer, item.reasked) if self.judge is not None else Judgement()
+        try:
+            judgement = self.judge(answer, item.reasked) if self.judge is not None else Judgement()
+        except Exception as error:
+            known = error if isinstance(error, VisionPipeError) else unexpected(error, item.source.name)
+            if known.scope == "job":
+                return self._again(item, sent, known)
+            return self._end(item, failed(item, known, self.clock()), sent)
         if judgement.action == "reask" and not item.reasked:
             item.reasked = True
             return self._again(item, sent)

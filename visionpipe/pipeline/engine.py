@@ -19,7 +19,8 @@ from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skip
 from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.matching import Match, Matching
 from visionpipe.pipeline.outage import Outage
-from visionpipe.pipeline.triage import LISTED_TWICE, Kept, Refused, Skipped
+from visionpipe.pipeline.triage import LISTED_TWICE, NO_QUESTION, Kept, Refused, Skipped
+from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many, unexpected
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sources.find import Found, Source
 
@@ -93,6 +94,7 @@ class Engine:
             context.clock,
         )
         self._scaling = PreparerScaling()
+        self._unexpected = UnexpectedInARow()
         # A signal handler may stop the run while its own thread is doing so.
         self._lock = threading.RLock()
         self._over = False
@@ -229,7 +231,12 @@ class Engine:
     def _take_in(self, source: Found, number: int) -> None:
         context = self._context
         begun = context.clock()
-        decision = context.triage.decide(source)
+        try:
+            decision = context.triage.decide(source)
+        except VisionPipeError:
+            raise
+        except Exception as error:
+            decision = Refused(Key(source.name, NO_QUESTION, None), unexpected(error, source.name))
         if isinstance(decision, Skipped):
             result = skipped(decision.key, decision.reason, decision.detail)
             self._end(result, None if decision.again else decision.key)
@@ -247,8 +254,8 @@ class Engine:
         """Lets the item wait for its duplicate, share what is recorded, or go to be asked about."""
         try:
             match = self._matching.match(item, may_wait=not from_worker)
-        except VisionPipeError as error:
-            self._end(failed(item, error, self._context.clock()), item.key)
+        except Exception as error:
+            self._fail(item, error)
             return
         if match is Match.FIRST:
             self._prepare(item, from_worker)
@@ -259,18 +266,23 @@ class Engine:
     def _prepare(self, item: Item, from_worker: bool) -> None:
         try:
             item.prepared = self._context.answerer.prepare(item.source, item.prompt)
-        except VisionPipeError as error:
-            if error.scope == "job":
+        except Exception as error:
+            if isinstance(error, VisionPipeError) and error.scope == "job":
                 raise
-            result = failed(item, error, self._context.clock())
-            self._end(result, item.key)
-            self._settle(item, result)
+            self._fail(item, error)
             return
         if from_worker:
             self._ready.force(item, first=True)
         else:
             self._scaling.took(self._context.clock() - item.begun)
             self._ready.put(item)
+
+    def _fail(self, item: Item, error: Exception) -> None:
+        """Ends an item before its request."""
+        known = error if isinstance(error, VisionPipeError) else unexpected(error, item.source.name)
+        result = failed(item, known, self._context.clock())
+        self._end(result, item.key)
+        self._settle(item, result)
 
     def _ask_all(self) -> None:
         limiter = self._context.limiter
@@ -322,6 +334,8 @@ class Engine:
         self._out(Ended(result))
 
     def _out(self, ended: Ended) -> None:
+        if not ended.kept and self._unexpected.ended(ended.result):
+            self.stop("error", too_many(ended.result))
         try:
             self.output.put(ended)
         finally:

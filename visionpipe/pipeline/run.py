@@ -8,10 +8,11 @@ before it have been handed out.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from visionpipe.errors import JournalError, VisionPipeError
 from visionpipe.pipeline.channel import Closed
@@ -135,39 +136,26 @@ class Run:
         _raise_error(opened.engine)
 
     async def _begin_async(self) -> Opened:
-        """As :meth:`_begin`, in a thread; cancelled meanwhile, what it opens is closed again."""
-        lock = threading.Lock()
-        left, begun = False, list[Opened]()
-
-        def give_up(opened: Opened) -> None:
-            opened.engine.abort()
-            self._close(opened)
-
-        def begin() -> Opened:
-            opened = self._begin()
-            with lock:
-                begun.append(opened)
-                if left:
-                    give_up(opened)
-            return opened
-
+        """As :meth:`_begin`, in a thread; cancelled meanwhile, it first closes what was opened."""
+        opening = asyncio.ensure_future(asyncio.to_thread(self._begin))
         try:
-            return await asyncio.to_thread(begin)
+            return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            with lock:
-                left = True
-                for opened in begun:
-                    give_up(opened)
+            await _ended(opening)
+            if opening.exception() is None:
+                opened = opening.result()
+                opened.engine.abort()
+                await _ended(asyncio.ensure_future(asyncio.to_thread(self._close, opened)))
             raise
 
     async def _leave_async(self, opened: Opened) -> None:
-        """As :meth:`_leave`, in a thread; cancelled once more, nothing more is awaited."""
+        """As :meth:`_leave`, in a thread; cancelled once more, only the closing is awaited."""
         leaving = asyncio.ensure_future(asyncio.to_thread(self._leave, opened))
         try:
             await asyncio.shield(leaving)
         except asyncio.CancelledError:
             opened.engine.abort()
-            await leaving
+            await _ended(leaving)
             raise
 
     def _begin(self) -> Opened:
@@ -292,6 +280,15 @@ class Run:
     def _tell(self, event: Event) -> None:
         if self._on_event is not None:
             self._on_event(event)
+
+
+async def _ended(task: asyncio.Future[Any]) -> None:
+    """Waits for the end of a task, whatever it is, and however often the waiting is cancelled."""
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # else asyncio complains that nobody asked for it
 
 
 def _raise_error(engine: Engine) -> None:

@@ -135,6 +135,8 @@ def _followed(
 def _parse(url: str, shown: str, base: httpx.URL | None = None) -> httpx.URL:
     try:
         parsed = httpx.URL(url) if base is None else base.join(url)
+        # Decoded only now, and an A-label may be none (xn--).
+        parsed.host.encode()
     except (httpx.InvalidURL, ValueError) as error:
         raise FetchError(
             "this is not a URL", cure="Check the URL.", subject=shown, code="refused_address"

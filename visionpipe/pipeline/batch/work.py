@@ -22,8 +22,9 @@ from visionpipe.pipeline.batch.store import BatchStore, StoredFile, StoredLine
 from visionpipe.pipeline.batch.transfer import BatchTransfer
 from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.items import Ended, Item, done, failed, refused, shared, skipped
-from visionpipe.pipeline.journal import Journal, Sent
-from visionpipe.pipeline.triage import LISTED_TWICE, Fresh, Kept, Refused, Skipped, Triage
+from visionpipe.pipeline.journal import Journal, Key, Sent
+from visionpipe.pipeline.triage import LISTED_TWICE, NO_QUESTION, Fresh, Kept, Refused, Skipped, Triage
+from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many, unexpected
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
@@ -60,7 +61,8 @@ def end_of(
             if judgement.action == "fail":
                 raise not_good_enough(judgement, taken)
         return done(item, taken, now), _sent(reply, None, now - line.begun)
-    except VisionPipeError as error:
+    except Exception as met:
+        error = met if isinstance(met, VisionPipeError) else unexpected(met, line.key.source)
         partial = error.reply if isinstance(error, AnswerError) else None
         if partial is not None and item.usage is None:
             item.billed(partial.usage, partial.cost)
@@ -190,6 +192,8 @@ class Work:
         self._expected: set[str] = set()
         self._early: set[str] = set()
         self._seen = 0
+        self._unexpected = UnexpectedInARow()
+        self._broken = False
         self.listed = False
         self.out_of_budget = False
         self.error: VisionPipeError | None = None
@@ -205,7 +209,7 @@ class Work:
         for file in self._job.store.files():
             yield from self._resume(file)
         for found in self._job.sources:
-            if self._stop.is_set() or self.out_of_budget:
+            if self._stop.is_set() or self.out_of_budget or self._broken:
                 break
             self._seen += 1
             yield from self._take_in(found)
@@ -230,7 +234,12 @@ class Work:
 
     def _take_in(self, found: Found) -> Iterator[Ended]:
         job = self._job
-        decision = job.triage.decide(found)
+        try:
+            decision = job.triage.decide(found)
+        except VisionPipeError:
+            raise
+        except Exception as error:
+            decision = Refused(Key(found.name, NO_QUESTION, None), unexpected(error, found.name))
         match decision:
             case Skipped(again=True) if found.name in self._early:
                 self._early.discard(found.name)  # it came out before it was listed
@@ -275,6 +284,13 @@ class Work:
             if not self._affords(prepared, cost):
                 return
             line = job.client.batches.line(identity, self._question(prepared))
+        except Exception as error:
+            if isinstance(error, VisionPipeError) and error.scope == "job":
+                raise
+            known = error if isinstance(error, VisionPipeError) else unexpected(error, source.name)
+            yield self._end(failed(item, known, self._clock()), decision)
+            return
+        try:
             place = self._splitter.place(job.model.id, line.size)
             if place != self._place:
                 yield from self._ship()
@@ -319,7 +335,13 @@ class Work:
     def _end(self, result: ItemResult, decision: Skipped | Refused | Fresh | None) -> Ended:
         if decision is not None:
             self._job.journal.record(decision.key, result)
+            self._watch(result)
         return Ended(result)
+
+    def _watch(self, result: ItemResult) -> None:
+        if self._unexpected.ended(result):
+            self.error = too_many(result)
+            self._broken = True
 
     def _ship(self) -> Iterator[Ended]:
         """Hand the open file in."""
@@ -433,6 +455,7 @@ class Work:
         if not first.ended:
             self._job.store.ending(first.number)
             self._job.journal.record(first.key, result, [sent])
+            self._watch(result)
             yield self._out(first, result)
         for other in others:
             if not other.ended:
