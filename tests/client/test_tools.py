@@ -170,6 +170,33 @@ def test_an_invented_function_is_asked_for_again_once(call: Calling, loopback: L
         call(setup, "run_tools", "Weather?", tools=[weather])
 
 
+def test_two_broken_calls_in_one_answer_are_asked_for_once_more(call: Calling, loopback: Loopback) -> None:
+    loopback.script(
+        calls(("weather", '{"city":'), ("weather", "Rome"), ("weather", '{"city": "Bergen"}')),
+        calls(("weather", '{"city": "Oslo"}')),
+        chat("Rain."),
+    )
+    setup = setup_for(loopback, model="glm-4.6v")
+    reply = call(setup, "run_tools", "What will it be?", tools=[weather])
+    assert reply.text == "Rain."
+    assert [bool(result.error) for result in reply.tool_results] == [True, True, False, False]
+    # Broken in the next answer too, it is the end.
+    loopback.script(
+        calls(("weather", '{"city":'), ("weather", '{"city": "Bergen"}')),
+        calls(("weather", "Rome")),
+        chat("No."),
+    )
+    with pytest.raises(UnreadableAnswerError, match="twice"):
+        call(setup, "run_tools", "What will it be?", tools=[weather])
+
+
+def test_arguments_in_a_fence_are_read_and_sent_back_as_json(call: Calling, loopback: Loopback) -> None:
+    loopback.script(calls(("weather", '```json\n{"city": "Oslo"}\n```')), chat("Rain."))
+    call(setup_for(loopback, model="glm-4.6v"), "run_tools", "Weather?", tools=[weather])
+    (echoed,) = sent(loopback, 1)["messages"][-2]["tool_calls"]
+    assert echoed["function"]["arguments"] == '{"city": "Oslo"}'
+
+
 def test_arguments_broken_twice_end_the_loop_with_what_was_done(call: Calling, loopback: Loopback) -> None:
     loopback.script(calls(("weather", '{"city": "Rome"}')), calls(("weather", "[")), calls(("weather", "{}")))
     with pytest.raises(UnreadableAnswerError, match="city: Field required") as caught:

@@ -207,3 +207,68 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     except ArgumentsError:
         return
     assert isinstance(read["numbers"], list)
+
+
+def paint(colour: str, coats: int = 1) -> str:
+    """Paint it."""
+    return f"{colour} x {coats}"
+
+
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ('{"colour": "red"}', {"colour": "red"}),
+        ('```json\n{"colour": "red", "coats": 2}\n```', {"colour": "red", "coats": 2}),
+        ('"{\\"colour\\": \\"red\\"}"', {"colour": "red"}),
+        ('{\\"colour\\": \\"red\\"}', {"colour": "red"}),
+        ("{'colour': 'red', 'coats': 2,}", {"colour": "red", "coats": 2}),
+        ('Calling: {"colour": "red"}', {"colour": "red"}),
+    ],
+)
+def test_arguments_are_read_in_every_wrapping(text: str, given: dict[str, Any]) -> None:
+    assert FunctionTool.of(paint).arguments(text) == given
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", "null", "None", "{}", "[]", '""', "```\n\n```", "```json\nnull\n```"]
+)
+def test_no_arguments_in_every_form(text: str) -> None:
+    def wait(seconds: int = 1) -> int:
+        return seconds
+
+    assert FunctionTool.of(wait).arguments(text) == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"colour": "red"',
+        '{"colour": "red"} {"colour": "blue"}',
+        '{"colour": "red"}{"coats": 2}',
+        '{"colour": "red", "colour": "blue"}',
+        '{"colour": "red", "coats": true}',
+        '["red"]',
+        "red",
+        '"red"',
+        "7",
+    ],
+)
+def test_arguments_that_could_be_something_else_are_refused(text: str) -> None:
+    with pytest.raises(ArgumentsError):
+        FunctionTool.of(paint).arguments(text)
+
+
+def test_a_whole_number_keeps_its_digits() -> None:
+    def look_up(number: int) -> int:
+        return number
+
+    assert FunctionTool.of(look_up).arguments('{"number": 12345678901234567890123}') == {
+        "number": 12345678901234567890123
+    }
+
+
+@pytest.mark.parametrize("parameters", [{"$ref": "#/$defs/Gone"}, {"type": "objekt"}, {"maximum": 2**70}])
+def test_parameters_that_no_service_reads_fail_when_the_tool_is_made(parameters: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError) as caught:
+        FunctionTool("look", "", parameters)
+    assert caught.value.subject == "look"

@@ -6,6 +6,7 @@ raises is told to the model, and both stand in the reply's ``tool_results`` and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,7 @@ from visionpipe.request import Message, Request, ToolCall
 from visionpipe.stages.check import check_context
 from visionpipe.stages.estimate import estimate
 from visionpipe.stages.fit import merge_replies
-from visionpipe.stages.function_tool import ArgumentsError, result_text
+from visionpipe.stages.function_tool import ArgumentsError, read_arguments, result_text
 from visionpipe.values import Note
 
 
@@ -97,6 +98,8 @@ class ToolLoop:
         self._results: list[ToolResult] = []
         self._notes: list[Note] = []
         self._broken: dict[str, int] = {}
+        # What one answer calls with broken arguments was written before the model was told, and counts once.
+        self._broken_now: set[str] = set()
 
     def next_request(self) -> Request:
         """The question with all that was said since.
@@ -128,6 +131,7 @@ class ToolLoop:
             raise _limit(f"the model still asks for functions after {self._limits.rounds} rounds", reply)
         self._replies.append(reply)
         self._said.append(_assistant(reply))
+        self._broken_now.clear()
         return calls
 
     def exchange(self) -> Exchange:
@@ -151,7 +155,8 @@ class ToolLoop:
         except ArgumentsError as error:
             self._tell(call, self._asked_again(call, error))
             return None
-        self._broken.pop(call.name, None)
+        if call.name not in self._broken_now:
+            self._broken.pop(call.name, None)
         return tool.function, arguments
 
     def run(self, call: ToolCall, called: Called) -> None:
@@ -182,7 +187,9 @@ class ToolLoop:
 
     def _asked_again(self, call: ToolCall, error: ArgumentsError) -> ToolResult:
         reason = str(error)
-        self._broken[call.name] = self._broken.get(call.name, 0) + 1
+        if call.name not in self._broken_now:
+            self._broken_now.add(call.name)
+            self._broken[call.name] = self._broken.get(call.name, 0) + 1
         self._notes.append(Note("tool_arguments", f"{call.name}: {reason}"))
         if self._broken[call.name] > 1:
             self._results.append(ToolResult(call.name, call.arguments, "", reason))
@@ -216,10 +223,15 @@ def _echoed(call: ToolCall) -> ToolCall:
     """The call as it is sent back: servers that parse the arguments again fail at broken ones, which the
     function's message quotes instead."""
     try:
-        orjson.loads(call.arguments)
+        given = orjson.loads(call.arguments)
     except orjson.JSONDecodeError:
+        given = None
+    if isinstance(given, dict):
+        return call
+    try:
+        return replace(call, arguments=json.dumps(read_arguments(call.arguments), default=str))
+    except ArgumentsError:
         return replace(call, arguments="{}")
-    return call
 
 
 def _limit(reason: str, reply: Reply | None) -> AnswerError:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from visionpipe.errors import ParameterError
+from visionpipe.stages.schema import MappedShape, MisfitError, TypedShape, sendable
 from visionpipe.values import JSON
+from visionpipe.wire.tolerant_json import Spoiled, read_documents, unfenced
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
 _PLAIN = (str, int, float, bool, list, dict, type(None))
-_MOST_ERRORS = 8
+_NO_ARGUMENTS = ("", "null", "None", "[]", '""', "''")
 
 
 class ArgumentsError(ValueError):
@@ -39,16 +39,18 @@ class FunctionTool:
             ``ask`` or ``stream`` is used.
 
     Raises:
-        ParameterError: a name the service does not take.
+        ParameterError: a name the service does not take, or parameters no service could read.
     """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
     function: Callable[..., Any] | None = None
-    _model: Any = field(default=None, repr=False, compare=False)
+    _shape: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self._shape is None:
+            object.__setattr__(self, "_shape", MappedShape(self.parameters, self.name))
         if not _NAME.match(self.name):
             raise ParameterError(
                 "a function's name has 1 to 64 letters, digits, _ or -",
@@ -71,14 +73,17 @@ class FunctionTool:
         Raises:
             ParameterError: a parameter without a type hint, or one that cannot be given by name.
         """
+        from pydantic import TypeAdapter
+
         called: str = name or getattr(function, "__name__", "") or type(function).__name__
         model = _arguments_model(function, called)
+        parameters = sendable(_schema(model, called), called)
         return cls(
             name=called,
             description=description or inspect.getdoc(function) or "",
-            parameters=_schema(model, called),
+            parameters=parameters,
             function=function,
-            _model=model,
+            _shape=TypedShape(TypeAdapter(model), parameters),
         )
 
     @property
@@ -102,38 +107,37 @@ class FunctionTool:
         Raises:
             ArgumentsError: no JSON object, or one that does not fit.
         """
+        data = read_arguments(text)
         try:
-            data = orjson.loads(text) if text.strip() else {}
-        except orjson.JSONDecodeError as cause:
-            raise ArgumentsError(f"the arguments are no valid JSON ({cause})") from cause
-        if not isinstance(data, dict):
-            raise ArgumentsError("the arguments are no JSON object")
-        return self._typed(data) if self._model is not None else self._checked(data)
-
-    def _typed(self, data: dict[str, Any]) -> dict[str, Any]:
-        from pydantic import ValidationError
-
-        try:
-            # As from JSON, so that dates, enums and tuples are taken from their JSON forms.
-            given = self._model.model_validate_json(orjson.dumps(data))
-        except ValidationError as cause:
-            raise _misfit(
-                f"{'.'.join(str(step) for step in error['loc']) or 'arguments'}: {error['msg']}"
-                for error in cause.errors(include_url=False, include_context=False)
-            ) from cause
+            given = self._shape.validate(data)
+        except MisfitError as misfit:
+            raise ArgumentsError(str(misfit)) from misfit
+        if isinstance(given, dict):
+            return given
         fields = type(given).model_fields
         # What was not given is left to the function's own defaults.
         return {fields[name].alias: getattr(given, name) for name in fields if name in given.model_fields_set}
 
-    def _checked(self, data: dict[str, Any]) -> dict[str, Any]:
-        from jsonschema import Draft202012Validator
 
-        found = [
-            f"{e.json_path}: {e.message}" for e in Draft202012Validator(self.parameters).iter_errors(data)
-        ]
-        if found:
-            raise _misfit(found)
-        return data
+def read_arguments(text: str) -> dict[str, Any]:
+    """A call's arguments as a JSON object: in a fence, encoded twice or with slips of the pen, as
+    :func:`visionpipe.wire.tolerant_json.read_documents` reads them. ``null``, an empty list or nothing at all
+    are no arguments.
+
+    Raises:
+        ArgumentsError: no JSON object, or one that cannot be relied on.
+    """
+    if unfenced(text) in _NO_ARGUMENTS:
+        return {}
+    found = [value for value in read_documents(text) if not isinstance(value, str)]
+    if len(found) == 1 and isinstance(found[0], dict):
+        return found[0]
+    spoiled = [value.reason for value in found if isinstance(value, Spoiled)]
+    if spoiled or not found:
+        raise ArgumentsError(f"the arguments are no valid JSON{f' ({spoiled[0]})' if spoiled else ''}")
+    if len(found) > 1:
+        raise ArgumentsError("the arguments are several JSON documents")
+    raise ArgumentsError("the arguments are no JSON object")
 
 
 def result_text(value: Any) -> str:
@@ -148,10 +152,6 @@ def result_text(value: Any) -> str:
     from pydantic_core import to_json
 
     return to_json(value).decode()
-
-
-def _misfit(errors: Iterable[str]) -> ArgumentsError:
-    return ArgumentsError("; ".join(list(errors)[:_MOST_ERRORS]))
 
 
 def _arguments_model(function: Callable[..., Any], name: str) -> Any:

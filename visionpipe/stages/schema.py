@@ -61,7 +61,7 @@ class MappedShape:
     """
 
     def __init__(self, schema: Mapping[str, Any], subject: str = "schema") -> None:
-        self.json_schema = _as_json(schema, subject)
+        self.json_schema = sendable(schema, subject)
         kind = _draft(self.json_schema, subject)
         _check(kind, self.json_schema, subject)
         _check_references(kind, self.json_schema, subject)
@@ -112,7 +112,7 @@ class TypedShape:
                 cure="Give a pydantic model, a type that pydantic can validate, or a JSON Schema.",
                 subject="schema",
             ) from cause
-        return cls(adapter, _as_json(found, "schema"))
+        return cls(adapter, sendable(found, "schema"))
 
     def validate(self, data: Any) -> Any:
         """``data`` as a value of the type. Raises MisfitError."""
@@ -259,7 +259,16 @@ def _moved(schema: Any, name: str) -> Any:
     return moved
 
 
-def _as_json(schema: Mapping[str, Any], subject: str) -> dict[str, Any]:
+def sendable(schema: Mapping[str, Any], subject: str) -> dict[str, Any]:
+    """``schema`` as JSON that every service reads.
+
+    Args:
+        schema: a JSON Schema.
+        subject: what an error calls it.
+
+    Raises:
+        ParameterError: a number of more than 64 bits, infinite or none, or data that JSON lacks.
+    """
     try:
         # orjson holds JSON to what every reader has: whole numbers of 64 bits, names that are text.
         text = orjson.dumps(_dicts(schema))

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from visionpipe.errors import (
     AnswerError,
     EmptyAnswerError,
@@ -24,8 +22,10 @@ from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.reply import Answered, Reply, Source
 from visionpipe.request import Request, ToolCall
 from visionpipe.values import Money, Note, Usage
+from visionpipe.wire.damaged import UnreadableError, mended, read_json
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import strip_markup
+from visionpipe.wire.tool_calls import read_tool_calls
 
 _LONGEST_SAYING = 500
 _MOST_TOKENS = 2**53
@@ -52,9 +52,11 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
         ServiceError: an error inside a response with status 200.
     """
     try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError as cause:
+        answer, damage = read_json(body)
+    except UnreadableError as cause:
         raise unreadable("the answer is no JSON", answered) from cause
+    if damage:
+        answer = mended(answer)
     if not isinstance(answer, dict):
         raise unreadable("the answer is no JSON object", answered)
     told = error_in(answer)
@@ -71,11 +73,18 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
     message = choice.get("message")
     if not isinstance(message, dict):
         raise unreadable("the answer's first choice has no message", answered)
+    calls, notes = read_tool_calls(message)
+    if damage:
+        notes = (
+            *notes,
+            Note("damaged", f"read as well as it can be: {damage}"),
+        )
     return finish_reply(
         text=content_text(message.get("content")),
         reasoning=reasoning_text(message),
         refusal=content_text(message.get("refusal")),
-        tool_calls=read_tool_calls(message.get("tool_calls")),
+        tool_calls=calls,
+        notes=notes,
         finish_reason=str(choice.get("finish_reason") or ""),
         answer=answer,
         context=context,
@@ -94,11 +103,12 @@ def finish_reply(
     answered: Answered,
     refusal: str = "",
     broken: str = "",
+    notes: tuple[Note, ...] = (),
 ) -> Reply:
     """The last step of reading, alike for whole and streamed answers: tell markup from text, count the
     cost, and judge whether there is an answer at all. ``refusal``: the model's words in place of an answer,
     where the service tells them apart; ``broken``: how the connection ended behind a stream that was
-    complete."""
+    complete; ``notes``: what was found in reading before."""
     stripped = strip_markup(text)
     thought = "\n".join(part for part in (reasoning, stripped.reasoning) if part)
     usage = read_usage(answer.get("usage"))
@@ -113,7 +123,7 @@ def finish_reply(
         reasoning=thought,
         tool_calls=tool_calls,
         adjustments=context.request.adjustments,
-        notes=tuple(_notes(answer, stripped.removed, finish_reason, broken, local=local)),
+        notes=(*_notes(answer, stripped.removed, finish_reason, broken, local=local), *notes),
         attempts=answered.attempts,
         local=local,
         raw=answer,
@@ -207,21 +217,6 @@ def reasoning_text(message: Mapping[str, Any]) -> str:
     """A message's thinking, or that of a streamed piece of one: ``reasoning_content``, or ``reasoning`` as
     vLLM, Ollama and OpenRouter say. Where both stand there they hold the same."""
     return content_text(message.get("reasoning_content")) or content_text(message.get("reasoning"))
-
-
-def read_tool_calls(calls: Any) -> tuple[ToolCall, ...]:
-    """The functions a message asks for; arguments given as an object are written as JSON text."""
-    if not isinstance(calls, list):
-        return ()
-    found = []
-    for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
-        if not isinstance(function, dict):
-            continue
-        arguments = function.get("arguments", "")
-        text = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
-        found.append(ToolCall(str(call.get("id") or ""), str(function.get("name") or ""), text))
-    return tuple(found)
 
 
 def read_sources(found: Any) -> tuple[Source, ...]:

@@ -6,6 +6,9 @@ the stream was cut into chunks makes no difference; no bytes raise.
 Events end at a blank line. As some services leave blank lines out, and the standard lets one payload span
 several ``data:`` lines, a further ``data:`` line is joined to the one before (with LF) except where that
 cannot be meant: the payload so far is a whole JSON object or ``[DONE]``, or the new line is.
+
+An event that is named ``error`` comes out as ``{"error": ...}`` around its payload, since the name is all
+that tells some of them from an answer.
 """
 
 from __future__ import annotations
@@ -27,14 +30,14 @@ class SseParser:
     [b'{"a": 1}']
     """
 
-    __slots__ = ("_after_cr", "_begun", "_line", "_looks", "_payload")
+    __slots__ = ("_after_cr", "_line", "_looks", "_named_error", "_payload")
 
     def __init__(self) -> None:
         self._line: list[bytes] = []
         self._payload: list[bytes] = []
         self._looks = 0
         self._after_cr = False
-        self._begun = False
+        self._named_error = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The payloads that ``chunk`` completes, ``[DONE]`` among them, in order; comments, event names,
@@ -57,30 +60,36 @@ class SseParser:
             lines[0] = b"".join(self._line)
         self._line = [rest] if rest else []
         out: list[bytes] = []
-        if not self._begun:
-            self._begun = True
-            lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
+            if line.startswith(_BOM):
+                # In front of the stream, or of one of several that a proxy has joined.
+                line = line.removeprefix(_BOM)
             if not line:
                 if self._payload:
                     self._end(out)
+                self._named_error = False
             elif line.startswith(b"data:"):
                 payload = line[6:] if line[5:6] == b" " else line[5:]
                 if self._payload and self._begins_anew(payload):
                     self._end(out)
                 self._payload.append(payload)
+            elif line.startswith(b"event:"):
+                if len(self._payload) == 1 and _whole(self._payload[0]):
+                    self._end(out)
+                self._named_error = line[6:].strip().lower() == b"error"
         return out
 
     def finish(self) -> list[bytes]:
         """The payloads left at the end of the stream: a last event needs no blank line behind it."""
         out = self.feed(b"\n\n" if not self._after_cr else b"\n\n\n")
-        self._line, self._payload, self._after_cr, self._begun = [], [], False, False
+        self._line, self._payload, self._after_cr = [], [], False
         return out
 
     def _end(self, out: list[bytes]) -> None:
         payload = self._payload[0] if len(self._payload) == 1 else b"\n".join(self._payload)
         if payload:
-            out.append(payload)
+            out.append(_as_error(payload) if self._named_error else payload)
+        self._named_error = False
         self._payload = []
         self._looks = 0
 
@@ -91,6 +100,14 @@ class SseParser:
             return False
         self._looks += 1
         return self._looks <= MOST_LOOKS and _whole(b"\n".join(self._payload))
+
+
+def _as_error(payload: bytes) -> bytes:
+    try:
+        told = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        told = payload.decode("utf-8", "replace")
+    return orjson.dumps({"error": told})
 
 
 def _whole(payload: bytes) -> bool:

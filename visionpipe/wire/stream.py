@@ -7,14 +7,12 @@ note. A server that answers whole though it was asked to stream is read all the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from visionpipe.errors import AnswerError, InterruptedAnswerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.reply import Answered, Reply
-from visionpipe.request import ToolCall
+from visionpipe.values import Note, Usage
+from visionpipe.wire.damaged import Halves, UnreadableError, mended, read_json
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import MarkupFilter
 from visionpipe.wire.reply import (
@@ -27,19 +25,13 @@ from visionpipe.wire.reply import (
     reasoning_text,
 )
 from visionpipe.wire.sse import SseParser
+from visionpipe.wire.tool_calls import CallAssembler
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """A stream longer than this is given up rather than kept in memory."""
 
 _TRY_AGAIN = "Try again; what came before the break is in the error's reply."
 _NO_STREAM = "Check the base URL; if the endpoint cannot stream, ask without streaming."
-
-
-@dataclass(slots=True)
-class _CallInProgress:
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
 
 
 class StreamReader:
@@ -61,7 +53,12 @@ class StreamReader:
         self._filter = MarkupFilter()
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
-        self._calls: dict[int, _CallInProgress] = {}
+        self._calls = CallAssembler()
+        self._halves = {name: Halves() for name in ("text", "reasoning")}
+        self._mended: dict[str, int] = {}
+        self._skipped: list[str] = []
+        self._behind_end = ""
+        self._error: VisionPipeError | None = None
         self._finish_reason = ""
         self._last: dict[str, Any] = {}
         self._max_bytes = max_bytes
@@ -73,8 +70,9 @@ class StreamReader:
 
     @property
     def complete(self) -> bool:
-        """Whether the service has said that this is all."""
-        return self._done
+        """Whether there is nothing more to be read: the service has said that this is all, or told an error,
+        which :meth:`finish` raises."""
+        return self._done or self._error is not None
 
     @property
     def ended(self) -> bool:
@@ -82,13 +80,15 @@ class StreamReader:
         return self._done or bool(self._finish_reason)
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The text pieces that ``chunk`` completes; may be none.
+        """The text pieces that ``chunk`` completes; may be none. Where an error comes behind some of them, it
+        is kept for the next call, or for :meth:`finish`.
 
         Raises:
             ServiceError: an error frame before any text.
             InterruptedAnswerError: an error frame or a broken frame after some text.
             UnreadableAnswerError: the stream is too long.
         """
+        self._raise_kept()
         self._bytes += len(chunk)
         if self._bytes > self._max_bytes:
             raise UnreadableAnswerError(
@@ -111,21 +111,27 @@ class StreamReader:
             AnswerError: as for a whole answer.
         """
         pieces: list[str] = []
-        if not broken:
-            try:
+        try:
+            self._raise_kept()
+            if not broken:
                 pieces = self._pieces(self._events.finish())
-            except InterruptedAnswerError as error:
-                if not self.ended:
-                    raise
-                broken = error.reason
+                self._raise_kept()
+        except InterruptedAnswerError as error:
+            if not self.ended:
+                raise
+            broken = error.reason
+        broken = broken or self._behind_end
         if not self._frames and not self._done:
             reply = self._unstreamed()
             return [reply.text], reply
         if not self.ended:
-            raise self.interrupted("the stream ended before the answer did")
+            why = f", and {'; '.join(self._skipped)}" if self._skipped else ""
+            raise self.interrupted(f"the stream ended before the answer did{why}")
         if not self._choices:
             first_choice({}, self._answered)
-        held = self._filter.finish()
+        rest = self._halves["text"].finish()
+        self._text.append(rest)
+        held = self._filter.feed(rest) + self._filter.finish()
         return [*pieces, held] if held else pieces, self._reply(broken)
 
     def complete_error(self, error: VisionPipeError) -> None:
@@ -154,17 +160,52 @@ class StreamReader:
                 self._done = True
                 continue
             try:
-                frame = orjson.loads(payload)
-            except orjson.JSONDecodeError as cause:
-                raise self.interrupted("a frame of the stream is no JSON") from cause
-            if isinstance(frame, dict):
-                self._frames += 1
-                piece = self._take(frame)
-                if piece:
-                    pieces.append(piece)
+                frame, damage = read_json(payload)
+                if damage:
+                    self._mended[damage] = self._mended.get(damage, 0) + 1
+                piece = self._take(frame) if isinstance(frame, dict) else ""
+            except UnreadableError:
+                self._pass_over(payload)
+                piece = ""
+            except VisionPipeError as error:
+                self._error = error
+            if self._error is not None:
+                break
+            if piece:
+                pieces.append(piece)
+        if not pieces:
+            self._raise_kept()
         return pieces
 
+    def _raise_kept(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _pass_over(self, payload: bytes) -> None:
+        """A frame that is no JSON is left out where it is a bare word such as ``ping``. One that was to be an
+        object may have held a piece of the answer, so the answer ends there."""
+        if self.ended:
+            self._behind_end = "a frame of the stream is no JSON"
+            return
+        if payload.lstrip().startswith(b"{"):
+            self._error = self.interrupted("a frame of the stream is no JSON")
+            return
+        shown = payload[:40].decode("utf-8", "replace")
+        self._skipped.append(f"a frame of the stream is no JSON ({shown})")
+
+    def _found(self) -> tuple[Note, ...]:
+        """What was found wrong with the stream."""
+        notes = []
+        if self._skipped:
+            first = self._skipped[0]
+            more = f", and {len(self._skipped) - 1} more" if len(self._skipped) > 1 else ""
+            notes.append(Note("frame_skipped", f"{first}, and was left out{more}"))
+        for why, count in self._mended.items():
+            notes.append(Note("damaged", f"frames read as well as they can be: {count} ({why})"))
+        return tuple(notes)
+
     def _take(self, frame: dict[str, Any]) -> str:
+        self._frames += 1
         told = error_in(frame)
         if told is not None:
             refused = service_error(
@@ -187,52 +228,50 @@ class StreamReader:
                 reply=self._partial(),
             ) from refused
         # Usage comes in the last frame, on some servers in one without choices.
-        self._last = {**self._last, **frame}
         choices = frame.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        choice = choices[0] if isinstance(choices, list) and choices else None
+        usage = frame.get("usage") or (choice.get("usage") if isinstance(choice, dict) else None)
+        self._keep(frame, usage)
+        if not isinstance(choice, dict):
             return ""
         self._choices += 1
-        self._finish_reason = str(choices[0].get("finish_reason") or self._finish_reason)
-        delta = choices[0].get("delta")
+        self._finish_reason = str(choice.get("finish_reason") or self._finish_reason)
+        delta = choice.get("delta")
         if not isinstance(delta, dict):
             return ""
-        self._reasoning.append(reasoning_text(delta))
+        self._reasoning.append(self._halves["reasoning"].feed(reasoning_text(delta)))
         self._refusal.append(content_text(delta.get("refusal")))
-        self._take_calls(delta.get("tool_calls"))
-        text = content_text(delta.get("content"))
+        self._calls.feed(delta)
+        text = self._halves["text"].feed(content_text(delta.get("content")))
         self._text.append(text)
         return self._filter.feed(text)
 
-    def _take_calls(self, calls: Any) -> None:
-        for position, call in enumerate(calls if isinstance(calls, list) else []):
-            if not isinstance(call, dict):
-                continue
-            index = call.get("index")
-            known = self._calls.setdefault(index if isinstance(index, int) else position, _CallInProgress())
-            function = call.get("function")
-            known.id = str(call.get("id") or known.id)
-            if isinstance(function, dict):
-                known.name = str(function.get("name") or known.name)
-                arguments = function.get("arguments")
-                if isinstance(arguments, dict):
-                    known.arguments = orjson.dumps(arguments).decode()
-                elif isinstance(arguments, str):
-                    known.arguments += arguments
-
-    def _tool_calls(self) -> tuple[ToolCall, ...]:
-        return tuple(ToolCall(c.id, c.name, c.arguments) for _, c in sorted(self._calls.items()))
+    def _keep(self, frame: dict[str, Any], usage: Any) -> None:
+        """Keep a frame's fields for the reply's ``raw``; what a later frame has not, or has as null, erases
+        nothing."""
+        known = self._last.get("usage")
+        self._last |= {name: value for name, value in frame.items() if value is not None and name != "usage"}
+        if not isinstance(usage, dict):
+            return
+        told = {name: value for name, value in usage.items() if value is not None}
+        if isinstance(known, dict):
+            # A count of nothing says nothing new.
+            told = {**known, **told} if read_usage(told) != Usage() else known
+        self._last["usage"] = told
 
     def _reply(self, broken: str = "") -> Reply:
+        calls, notes = self._calls.calls()
         return finish_reply(
             text="".join(self._text),
             reasoning="".join(self._reasoning),
             refusal="".join(self._refusal),
-            tool_calls=self._tool_calls(),
+            tool_calls=calls,
             finish_reason=self._finish_reason,
-            answer=self._last,
+            answer=mended(self._last) if self._mended else self._last,
             context=self._context,
             answered=self._answered,
             broken=broken,
+            notes=(*notes, *self._found()),
         )
 
     def _partial(self) -> Reply:
