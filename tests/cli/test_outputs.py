@@ -210,5 +210,6 @@ def test_sidecars_of_one_stem_are_kept_apart_by_a_naming_rule(tmp_path: Path, lo
     assert apart.returncode == 0, apart.stderr
     assert {path.name for path in (tmp_path / "caps").iterdir()} == {"0.jpg.txt", "0.jpeg.txt"}
     shared = visionpipe(*command, folder=tmp_path, env=GATEWAY)
-    assert shared.returncode == 1
-    assert "--naming" in shared.stderr
+    assert shared.returncode == 2
+    assert "0.jpeg and 0.jpg" in shared.stderr
+    assert "--naming '{name}.txt'" in shared.stderr

@@ -24,7 +24,7 @@ def photos(folder: Path) -> Path:
 
 def left_behind(output: Path) -> None:
     """What a killed run leaves beside an output and its journal."""
-    for name in ("out.jsonl.rebuilding", ".out.csv.part", "out.sqlite-wal", "out.sqlite-shm"):
+    for name in (".out.jsonl.part", ".out.csv.part", "out.sqlite-wal", "out.sqlite-shm"):
         (output / name).write_bytes(b"x" if not name.startswith("out.sqlite") else b"")
     for end in ("-wal", "-shm", ".ballast"):
         (output / f"out.jsonl.journal{end}").write_bytes(b"")
@@ -41,7 +41,7 @@ def test_outputs_and_journal_among_the_photos_are_no_items(tmp_path: Path) -> No
     for run in (first, again):
         assert "5 items: 3 done, 2 skipped" in run.stderr
         assert "skipped, not an image: 2" in run.stderr
-    assert set(lines(folder / "out.jsonl")) == {"a.jpg", "b.jpg", "sub/c.jpg", "CREDITS.md", "list.csv"}
+    assert set(lines(folder / "out.jsonl")) == {"a.jpg", "b.jpg", "sub/c.jpg"}
 
     with_outputs = visionpipe("check", "photos", *outputs, folder=tmp_path)
     assert "5 items" in with_outputs.stdout

@@ -86,10 +86,13 @@ def test_a_name_that_is_not_utf_8_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_csv_for_spreadsheets_runs_no_formula(tmp_path: Path) -> None:
     formula = replace(CAT, caption='=HYPERLINK("http://x")')
-    export([formula], CsvSink(tmp_path / "out.csv", spreadsheet=True))
+    export([formula], CsvSink(tmp_path / "out.csv", byte_order_mark=True))
     written = (tmp_path / "out.csv").read_bytes()
     assert written.startswith(b"\xef\xbb\xbfpath,")
     assert b"\"'=HYPERLINK(" in written
+    export([formula], CsvSink(tmp_path / "exact.csv", spreadsheet=False))
+    assert (tmp_path / "exact.csv").read_bytes().startswith(b"path,")
+    assert b'"=HYPERLINK(' in (tmp_path / "exact.csv").read_bytes()
     aborted = CsvSink(tmp_path / "out.csv")
     aborted.write(SEA)
     aborted.flush()

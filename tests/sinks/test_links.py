@@ -10,6 +10,7 @@ import pytest
 from visionpipe.errors import OutputError
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sinks.opening import SinkOptions, open_sink
+from visionpipe.sinks.ownership import MemoryRecord
 from visionpipe.sinks.sink import Sink
 from visionpipe.testing.images import jpeg_bytes
 
@@ -40,8 +41,8 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def written(spec: str, caption: str) -> Sink:
-    sink = open_sink(spec, SinkOptions())
+def written(spec: str, caption: str, options: SinkOptions = SinkOptions()) -> Sink:  # noqa: B008  frozen
+    sink = open_sink(spec, options)
     sink.write(ItemResult(source="a.jpg", outcome=Outcome.DONE, caption=caption))
     return sink
 
@@ -50,14 +51,18 @@ def written(spec: str, caption: str) -> Sink:
 @pytest.mark.parametrize("spec", FILES)
 def test_what_the_link_leads_to_is_written(folder: Path, spec: str, there: bool) -> None:
     link, target = folder / "here" / FILES[spec], folder / "there" / "far" / FILES[spec]
+    record = MemoryRecord()
     if there:
-        written(spec, "one").close()
+        written(spec, "one", SinkOptions(record=record)).close()
+        moved = record.find(link)
+        assert moved is not None
+        record.remember(target, moved)
         target.parent.mkdir()
         link.rename(target)
     # By way of another link, and relative, as people make them.
     (folder / "there" / "door").symlink_to(Path("far", FILES[spec]))
     link.symlink_to(Path("..", "there", "door"))
-    written(spec, "two words").close()
+    written(spec, "two words", SinkOptions(record=record)).close()
     assert link.is_symlink()
     assert (folder / "there" / "door").is_symlink()
     assert b"two words" in target.read_bytes()
@@ -70,7 +75,7 @@ def test_until_it_is_whole_the_old_file_stays(folder: Path, spec: str) -> None:
     link, target = folder / "here" / FILES[spec], folder / "there" / FILES[spec]
     target.write_bytes(b"old")
     link.symlink_to(target)
-    sink = written(spec, "two words")
+    sink = written(spec, "two words", SinkOptions(existing="overwrite"))
     assert target.read_bytes() == b"old"
     sink.abort()
     assert link.read_bytes() == b"old"

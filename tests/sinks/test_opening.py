@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.sinks.sample_results import CAT, RESULTS, photos
+from tests.sinks.sample_results import CAT, RESULTS, SEA, photos
 from visionpipe.errors import OutputError, ParameterError
 from visionpipe.results import ItemResult
 from visionpipe.sinks.csv import CsvSink
 from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.jsonl import JsonlSink
 from visionpipe.sinks.opening import SinkOptions, open_sink, sink_kind
+from visionpipe.sinks.ownership import OwnedSink
 from visionpipe.sinks.parquet import ParquetSink
 from visionpipe.sinks.sidecar import JsonSidecarSink, TextSidecarSink
 from visionpipe.sinks.sink import export
@@ -42,7 +43,7 @@ from visionpipe.sinks.xmp import XmpSidecarSink
 def test_suffix_or_prefix_choose_it(spec: str, sink: type[object], keeps: bool, tmp_path: Path) -> None:
     with chdir(tmp_path):
         opened = open_sink(spec)
-        assert type(opened) is sink
+        assert type(opened.inner if isinstance(opened, OwnedSink) else opened) is sink
         assert opened.keeps_previous is keeps
         opened.abort()
 
@@ -70,7 +71,8 @@ def test_options_reach_the_sinks_that_use_them(tmp_path: Path) -> None:
 
 def test_an_export_that_breaks_leaves_the_old_output(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    path.write_text("old")
+    export([SEA], open_sink(path))
+    before = path.read_bytes()
 
     def broken() -> Iterator[ItemResult]:
         yield CAT
@@ -78,7 +80,7 @@ def test_an_export_that_breaks_leaves_the_old_output(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         export(broken(), open_sink(path))
-    assert [p.read_text() for p in tmp_path.iterdir()] == ["old"]
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [before]
 
 
 def test_shards_are_limited_replaced_and_complete(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_csv_is_read_by_pandas(tmp_path: Path) -> None:
 
 
 def test_a_spreadsheet_runs_no_field_as_a_formula(tmp_path: Path) -> None:
-    export([CUP], CsvSink(tmp_path / "out.csv", spreadsheet=True, schema=SCHEMA))
+    export([CUP], CsvSink(tmp_path / "out.csv", byte_order_mark=True, schema=SCHEMA))
     data = (tmp_path / "out.csv").read_bytes()
     assert data.startswith(b"\xef\xbb\xbfpath,")
     assert pandas.read_csv(tmp_path / "out.csv")["data_name"][0] == "'=Cup, blue"

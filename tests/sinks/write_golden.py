@@ -31,7 +31,7 @@ def fixed_thumbnail(path: Path, pixels: int) -> bytes:
 
 MAKERS: dict[str, Callable[[Path, Path], Sink]] = {
     "jsonl": lambda out, _: JsonlSink(out / "out.jsonl"),
-    "csv": lambda out, _: CsvSink(out / "out.csv"),
+    "csv": lambda out, _: CsvSink(out / "out.csv", spreadsheet=False),
     "parquet": lambda out, _: ParquetSink(out / "out.parquet"),
     "sqlite": lambda out, _: SqliteSink(out / "out.sqlite"),
     "html": lambda out, photos: HtmlSink(
@@ -43,7 +43,7 @@ MAKERS: dict[str, Callable[[Path, Path], Sink]] = {
     "xmp": lambda out, _: XmpSidecarSink(out / "xmp"),
 }
 TABLES: dict[str, Callable[[Path], Sink]] = {
-    "csv": lambda out: CsvSink(out / "out.csv", schema=SCHEMA),
+    "csv": lambda out: CsvSink(out / "out.csv", spreadsheet=False, schema=SCHEMA),
     "parquet": lambda out: ParquetSink(out / "out.parquet", schema=SCHEMA),
     "sqlite": lambda out: SqliteSink(out / "out.sqlite", schema=SCHEMA),
 }

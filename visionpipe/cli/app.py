@@ -25,6 +25,9 @@ from visionpipe.cli.sandbox import sandbox
 from visionpipe.cli.video import video
 from visionpipe.errors import CapabilityError, ConfigurationError, ParameterError, VisionPipeError
 
+USAGE_CODES = ("foreign_output", "collision")
+"""Errors' codes that ask for another command: an output that is somebody else's, sidecars of one name."""
+
 app = typer.Typer(
     name="visionpipe",
     help="Photos and videos in, trusted text and data out.",
@@ -88,6 +91,8 @@ def status_of(arguments: Sequence[str]) -> int:
 def _is_usage(error: VisionPipeError) -> bool:
     """Whether the command itself is wrong: told by its options, or by what its model cannot do at all."""
     if isinstance(error, ConfigurationError | ParameterError):
+        return True
+    if error.code in USAGE_CODES:
         return True
     return isinstance(error, CapabilityError) and error.scope == "job"
 

@@ -119,6 +119,18 @@ JournalPath = Annotated[Path | None, typer.Option(help="The job's journal; defau
 Naming = Annotated[
     str | None, typer.Option(help="Sidecars' file name, with {stem} or {name}; such as '{name}.txt'.")
 ]
+Existing_ = Annotated[
+    str,
+    typer.Option(
+        "--existing",
+        help="Files in an output's place that somebody else wrote or edited: keep, or overwrite (a numbered "
+        "backup stays); for txt: also append or prepend.",
+        metavar="keep|overwrite|append|prepend",
+    ),
+]
+IncludeSkipped = Annotated[
+    bool, typer.Option("--include-skipped", help="Outputs hold files that were skipped, too.")
+]
 Concurrency = Annotated[
     int, typer.Option(help="Most requests at once; fewer where the service says so.", min=1)
 ]
@@ -165,6 +177,14 @@ def caption(
     column: Column = None,
     journal: JournalPath = None,
     naming: Naming = None,
+    existing: Existing_ = "keep",
+    include_skipped: IncludeSkipped = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="Leave out of the outputs what is gone from the folders given; sidecars stay."
+        ),
+    ] = False,
     item_seconds: Annotated[float | None, typer.Option(help="Longest time for one item.")] = None,
     job_seconds: Annotated[float | None, typer.Option(help="Begin nothing new after this time.")] = None,
     outage_seconds: Annotated[
@@ -183,6 +203,7 @@ def caption(
     from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
     from visionpipe.pipeline.pipeline import Pipeline
     from visionpipe.sinks.opening import SinkOptions
+    from visionpipe.sinks.ownership import chosen_existing
 
     options = connection.call_options(
         max_tokens=max_tokens,
@@ -203,7 +224,14 @@ def caption(
     wanted = chosen_schema(schema, asked)
     policy = quality_policy(quality)
     locate = Locator(journal)
-    outputs = Outputs(specs, journal, SinkOptions(locate=locate, naming=naming, schema=wanted))
+    shape = SinkOptions(
+        locate=locate,
+        naming=naming,
+        existing=chosen_existing(existing),
+        include_skipped=include_skipped,
+        schema=wanted,
+    )
+    outputs = Outputs(specs, journal, shape, prune=prune)
     job = ""
     with (
         closing(locate),
@@ -233,6 +261,7 @@ def caption(
                 journal=journal,
                 budget=caps(budget, budget_tokens, budget_requests),
                 quality=policy,
+                skip=outputs.skip,
                 retry_failed=retry_failed,
                 force=force,
                 on_event=on_event,
@@ -251,6 +280,7 @@ def caption(
                 budget=caps(budget, budget_tokens, budget_requests),
                 quality=policy,
                 near_duplicates=near_duplicates,
+                skip=outputs.skip,
                 retry_failed=retry_failed,
                 force=force,
                 item_seconds=item_seconds,
@@ -261,14 +291,14 @@ def caption(
         items = listing(sources, column, own_files(specs, sources, journal, naming))
         pipeline.check(items)
         job = pipeline.job
-        outputs.prove(sources)
+        outputs.prove(sources, items)
         run = pipeline.run(items)
         show.follow(run.progress)
         error = _consume(run, outputs)
     if error is not None and run.summary is None:
         raise error
     _account(run, outputs, specs, error, as_json=as_json)
-    if run.summary is not None and run.summary.seen == run.summary.skipped:
+    if run.summary is not None and run.summary.seen == run.summary.skipped and not outputs.kept:
         typer.echo(f"visionpipe: {nothing_found(sources, run.summary.skips)}", err=True)
         raise typer.Exit(1)
 
@@ -307,6 +337,8 @@ def _account(
         summary = replace(summary, stopped="output")
     if not as_json:
         for line in summary.lines():
+            typer.echo(line, err=True)
+        for line in outputs.lines():
             typer.echo(line, err=True)
         for refused in outputs.refused:
             typer.echo(f"not written: {refused}", err=True)

@@ -22,28 +22,33 @@ def export(
         ),
     ] = None,
     naming: main_job.Naming = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="XMP: replace descriptions that somebody else wrote.")
-    ] = False,
+    existing: main_job.Existing_ = "keep",
+    include_skipped: main_job.IncludeSkipped = False,
 ) -> None:
     """Write an output from a job's journal."""
-    from visionpipe.cli.outputs import Locator
+    from visionpipe.cli.outputs import Locator, export_outputs, kept_line
     from visionpipe.errors import ParameterError
-    from visionpipe.pipeline.reading import recorded_results, recorded_schema
-    from visionpipe.sinks.opening import SinkOptions, open_sink
-    from visionpipe.sinks.sink import export as write_all
+    from visionpipe.pipeline.reading import recorded_schema
+    from visionpipe.sinks.opening import SinkOptions
+    from visionpipe.sinks.ownership import chosen_existing
 
     if not output:
         raise ParameterError("no output is named", cure="Name one with -o.", subject="--output")
     failed = False
     with closing(Locator(journal, images)) as locate:
         options = SinkOptions(
-            locate=locate, naming=naming, overwrite=overwrite, schema=recorded_schema(journal)
+            locate=locate,
+            naming=naming,
+            existing=chosen_existing(existing),
+            include_skipped=include_skipped,
+            start_over=True,
+            schema=recorded_schema(journal),
         )
-        for spec in output:
-            written, refused = write_all(recorded_results(journal), open_sink(spec, options))
-            typer.echo(f"{spec}: {written} items", err=True)
-            for error in refused:
+        for done in export_outputs(journal, output, options):
+            typer.echo(f"{done.spec}: {done.written} items", err=True)
+            if done.kept:
+                typer.echo(kept_line(done.kept), err=True)
+            for error in done.refused:
                 typer.echo(f"not written: {error}", err=True)
                 failed = True
     if failed:

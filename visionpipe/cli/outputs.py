@@ -4,27 +4,49 @@ The journal knows from where each source was read. A name alone does not tell, s
 below the folder, glob or list that was given.
 
 The rules: the journal is the truth. A growing output begins as a copy of what the journal holds, so that a
-run taken up again never leaves it with less than before; at the end each output equals the journal. Nothing
-is touched before the run holds the journal, and no source is ever an output.
+run taken up again never leaves it with less than before; at the end each output equals the journal, but that
+a failure never takes the place of a good answer that was there. Nothing is touched before the run holds the
+journal, nothing of somebody else's is touched unasked, and no source is ever an output.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 
 from visionpipe.errors import OutputError, ParameterError
-from visionpipe.files import GrowingFile, prove_folder, whole_file
-from visionpipe.pipeline.events import Event, ItemEnded, RunStarted
+from visionpipe.files import prove_folder
+from visionpipe.pipeline.events import Event, ItemEnded, RunEnded, RunStarted
 from visionpipe.pipeline.listing import journal_files
-from visionpipe.pipeline.reading import JournalView, recorded_results
-from visionpipe.results import ItemResult
-from visionpipe.sinks.opening import SIDECARS, SUFFIXES, SinkOptions, open_sink, sink_kind, written_files
+from visionpipe.pipeline.reading import JournalView, recorded_output
+from visionpipe.pipeline.written import WrittenFiles, WrittenRow
+from visionpipe.results import ItemResult, Outcome
+from visionpipe.sinks.opening import (
+    SIDECARS,
+    SUFFIXES,
+    SinkOptions,
+    open_sink,
+    prove_output,
+    sink_kind,
+    written_files,
+)
+from visionpipe.sinks.ownership import (
+    COLLISION,
+    JOINED,
+    OwnedSink,
+    Written,
+    chosen_existing,
+    first_file,
+    place_of,
+)
+from visionpipe.sinks.sidecar import SidecarNaming, SidecarSink
 from visionpipe.sinks.sink import Sink, dump, export
-from visionpipe.sources.find import PIPE, is_link
+from visionpipe.sources.find import PIPE, Found, Source, is_link
 from visionpipe.sources.lists import LIST_SUFFIXES
 from visionpipe.sources.own_files import OwnFiles
 from visionpipe.sources.walking import Pattern
@@ -60,10 +82,59 @@ class Locator:
             self._view = None
 
 
-_REBUILT_AT_START = ("jsonl",)
 _JOURNAL = ".journal"
 STDOUT = "-"
 """The output that is standard output: a JSON line for each result, as it comes."""
+SIDECAR_KEPT = "its sidecar is somebody else's"
+"""Why an item is not asked about where its sidecar is all that would come of it."""
+_NAMED = 5
+
+
+class JournalRecord:
+    """What a journal's jobs wrote, as sinks ask for it.
+
+    Args:
+        journal: the job's.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.job = ""
+        self._files = WrittenFiles(journal)
+
+    def find(self, place: Path) -> Written | None:
+        row = self._files.find(place)
+        if row is None:
+            return None
+        around = row.around and (chosen_existing(row.around[0]), row.around[1])
+        return Written(row.mark, around)
+
+    def remember(self, place: Path, written: Written) -> None:
+        row = self._files.find(place)
+        jobs = dict.fromkeys((*(row.jobs if row is not None else ()), self.job))
+        self._files.remember(place, WrittenRow(written.mark, written.around, tuple(filter(None, jobs))))
+
+    def earlier(self, source: str) -> Iterator[ItemResult]:
+        return self._files.earlier(source)
+
+    def jobs(self, kind: str, place: Path) -> tuple[str, ...] | None:
+        """The jobs whose results an output holds; None where it was written by a release that noted none."""
+        file = place_of(first_file(kind, place))
+        row = self._files.find(file)
+        if row is not None:
+            return row.jobs
+        return None if file.exists() else ()
+
+    def close(self) -> None:
+        self._files.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """One output that is a file or stands beside the images."""
+
+    spec: str
+    kind: str
+    place: str
 
 
 class Outputs:
@@ -73,54 +144,72 @@ class Outputs:
         specs: what stood after ``-o``.
         journal: the run's journal.
         options: what sinks need to know.
+        prune: leave out photos that are gone from below a folder of this run.
+
+    Attributes:
+        refused: errors of single items.
     """
 
-    def __init__(self, specs: Sequence[str], journal: Path, options: SinkOptions) -> None:
+    def __init__(
+        self, specs: Sequence[str], journal: Path, options: SinkOptions, *, prune: bool = False
+    ) -> None:
         self._given = specs
-        self._specs = _places(specs)
+        self._outputs = [_Output(spec, *sink_kind(spec)) for spec in _places(specs)]
         self._journal = journal
-        self._options = options
-        self._job = ""
+        self._record = JournalRecord(journal)
+        self._options = replace(options, record=self._record)
+        if options.existing in JOINED and not any(output.kind == "txt" for output in self._outputs):
+            raise ParameterError(
+                "only text sidecars can be joined with the text that is there",
+                cure="Use keep or overwrite, or add -o txt:.",
+                subject=f"--existing {options.existing}",
+            )
+        self._beside = [self._opened_sidecar(o) for o in self._outputs if o.kind in SIDECARS]
+        self._prune = prune
+        self._folders: list[Path] = []
+        self._gone: frozenset[str] = frozenset()
+        self._earlier: dict[str, tuple[str, ...] | None] = {}
         self._growing: list[Sink] = []
-        self._rebuilt: list[Sink] = []
-        self._whole: list[str] = []
-        self._lines = 0
+        self._rebuilt: dict[str, Sink] = {}
+        self._lines: dict[str, int] = {}
+        self._written = 0
+        self._not_asked = 0
+        self._lock = threading.Lock()
         self._kept = False
         self._begun = False
+        self._complete = False
         self.refused: list[OutputError] = []
 
-    def prove(self, sources: Sequence[str]) -> None:
-        """Make sure that every output can be opened; what stands there already stays as it is.
+    def prove(self, sources: Sequence[str], found: Iterable[Found] = ()) -> None:
+        """Make sure that every output can be written and is ours; what stands there already stays as it is.
 
         Args:
             sources: what the run reads; none of them may be an output.
+            found: the run's listing, by which sidecars that would share a name are told.
 
         Raises:
             ParameterError, OutputError, ConfigurationError: before anything is asked.
             JournalError: another run is writing these outputs.
         """
         self._refuse_twice(sources)
-        places = [sink_kind(spec) for spec in self._specs]
-        for spec, (_, place) in zip(self._specs, places, strict=True):
-            if any(_is_same_file(place, source) for source in sources):
+        for output in self._outputs:
+            if any(_is_same_file(output.place, source) for source in sources):
                 raise ParameterError(
                     "this output is one of the sources and would take its place",
                     cure="Choose another name for the output.",
-                    subject=spec,
+                    subject=output.spec,
                 )
         check_free(self._journal)
-        for spec, (kind, place) in zip(self._specs, places, strict=True):
-            there = Path(place).exists()
-            if kind in _REBUILT_AT_START:
-                GrowingFile(Path(place), keep=True).close()
+        self._folders = [Path(source) for source in sources if Path(source).is_dir()]
+        for output in self._outputs:
+            if output.kind in SIDECARS:
+                for folder in [Path(output.place)] if output.place else _image_folders(sources):
+                    prove_folder(folder)
             else:
-                if kind in SIDECARS:
-                    for folder in [Path(place)] if place else _image_folders(sources):
-                        prove_folder(folder)
-                open_sink(spec, self._options).abort()
-            if not there and Path(place).is_file():
-                # The run may be refused yet, and then there is no output; a link stays, for what it leads to.
-                Path(place).resolve().unlink()
+                prove_output(output.spec, self._options)
+                self._earlier[output.spec] = self._record.jobs(output.kind, Path(output.place))
+        for sidecars in self._beside:
+            _refuse_collisions(sidecars.naming, found)
 
     def _refuse_twice(self, sources: Sequence[str]) -> None:
         """One place for two outputs: they would take each other's."""
@@ -141,6 +230,18 @@ class Outputs:
                     subject=spec,
                 )
 
+    def skip(self, source: Source) -> str | None:
+        """Why an item need not be asked about: all that would be written are sidecars, and those that are
+        there are somebody else's and are kept."""
+        if len(self._beside) != len(self._given):
+            return None
+        file = None if is_link(source.location) else Path(source.location)
+        if not all(sidecars.keeps(source.name, file) for sidecars in self._beside):
+            return None
+        with self._lock:
+            self._not_asked += 1
+        return SIDECAR_KEPT
+
     def note(self, event: Event, job: str) -> None:
         """Hear what the run tells: its outputs begin when it has the journal to itself.
 
@@ -152,25 +253,22 @@ class Outputs:
             OutputError: an output cannot be opened any more.
         """
         if isinstance(event, RunStarted):
-            self._job = job
+            self._record.job = job
             self._begin()
         elif isinstance(event, ItemEnded):
             self._kept = event.kept
+        elif isinstance(event, RunEnded):
+            self._complete = event.summary.complete
 
     def _begin(self) -> None:
         self._begun = True
-        for spec in self._specs:
-            kind, place = sink_kind(spec)
-            if kind in _REBUILT_AT_START:
-                self._lines = self._rebuild(place)
-                self._rebuilt.append(open_sink(spec, self._options))
-                continue
-            sink = open_sink(spec, self._options)
-            if sink.keeps_previous:
-                self._growing.append(sink)
-            else:
-                sink.abort()
-                self._whole.append(spec)
+        self._growing += self._beside
+        for output in self._outputs:
+            if output.kind == "jsonl":
+                self._rebuild(output)
+                self._rebuilt[output.spec] = open_sink(output.spec, self._options)
+            elif output.kind == "sqlite":
+                self._growing.append(open_sink(output.spec, self._options))
 
     def write(self, result: ItemResult) -> None:
         """Take one result that the run hands out.
@@ -178,17 +276,17 @@ class Outputs:
         Raises:
             OutputError: with scope "job", where nothing more can be written.
         """
-        if STDOUT in self._given:
+        if STDOUT in self._given and self._holds(result):
             sys.stdout.buffer.write(dump(result.to_json()) + b"\n")
             sys.stdout.buffer.flush()
         if result.failure is not None:
             with closing(JournalView.open(self._journal)) as view:
-                result = view.standing(result, self._job)
+                result = view.standing(result, self._record.job)
         sinks = self._growing
         if not self._kept:
             # A result kept from an earlier run stands in the rebuilt outputs already.
-            self._lines += 1
-            sinks = [*self._rebuilt, *self._growing]
+            self._written += self._holds(result)
+            sinks = [*self._rebuilt.values(), *self._growing]
         for sink in sinks:
             try:
                 sink.write(result)
@@ -203,34 +301,180 @@ class Outputs:
         Raises:
             OutputError: there is no room; the journal has everything, and `export` writes it later.
         """
-        if not self._begun:
-            return
-        for sink in (*self._rebuilt, *self._growing):
+        try:
+            if self._begun:
+                self._finish()
+        finally:
+            self._record.close()
+
+    def _finish(self) -> None:
+        self._gone = self._gone_photos()
+        if self._prune and self._gone:
+            for sink in self._growing:
+                if isinstance(sink, OwnedSink):
+                    sink.remove(self._gone)
+        for sink in (*self._rebuilt.values(), *self._growing):
             sink.close()
-        replaced = self._lines != sum(1 for _ in self._recorded())
-        for spec in self._specs:
-            kind, place = sink_kind(spec)
-            if kind in _REBUILT_AT_START and replaced:
-                self._lines = self._rebuild(place)
-        for spec in self._whole:
-            _, refused = export(self._recorded(), open_sink(spec, self._options))
-            self.refused += refused
+        for output in self._outputs:
+            if output.kind == "jsonl":
+                if self._lines[output.spec] + self._written != sum(1 for _ in self._recorded(output)):
+                    self._rebuild(output)
+            elif output.kind not in (*SIDECARS, "sqlite"):
+                _, refused = export(self._recorded(output), open_sink(output.spec, self._options))
+                self.refused += refused
 
-    def _rebuild(self, place: str) -> int:
-        """Write what the journal holds to a new file that takes the old one's place; how many lines."""
-        from visionpipe.sinks.jsonl import JsonlSink
+    def _rebuild(self, output: _Output) -> None:
+        """Write what the journal holds to a new file that takes the old one's place."""
+        # A link stays, and the file it leads to is written anew.
+        sink = open_sink(output.spec, replace(self._options, start_over=True))
+        self._lines[output.spec], _ = export(self._recorded(output), sink)
 
-        # Where the output is a link, the file it points to is rebuilt, and the link stays.
-        target = Path(place).resolve()
-        if not self._journal.exists():
-            target.unlink(missing_ok=True)
-            return 0
-        with whole_file(target) as draft:
-            written, _ = export(self._recorded(), JsonlSink(draft, start_over=True))
-        return written
+    def _recorded(self, output: _Output) -> Iterator[ItemResult]:
+        results = recorded_output(
+            self._journal,
+            job=self._record.job,
+            earlier=self._earlier[output.spec],
+            complete=self._complete,
+        )
+        left_out = self._gone if self._prune else frozenset[str]()
+        return (one for one in results if self._holds(one) and one.source not in left_out)
 
-    def _recorded(self) -> Iterator[ItemResult]:
-        return recorded_results(self._journal, job=self._job)
+    def _holds(self, result: ItemResult) -> bool:
+        return self._options.include_skipped or result.outcome is not Outcome.SKIPPED
+
+    def _gone_photos(self) -> frozenset[str]:
+        """The items of the journal whose photos are gone from below a folder of this run."""
+        view = JournalView.open(self._journal)
+        try:
+            return frozenset(
+                source for source, location in view.locations() if _is_gone(Path(location), self._folders)
+            )
+        finally:
+            view.close()
+
+    @property
+    def kept(self) -> int:
+        """How many sidecars of somebody else were left as they are."""
+        return self._not_asked + sum(sidecars.kept for sidecars in self._beside)
+
+    def lines(self) -> list[str]:
+        """What is to be told of the outputs, besides errors."""
+        told = []
+        if self.kept:
+            told.append(kept_line(self.kept))
+        if self._gone:
+            photos = "1 photo is" if len(self._gone) == 1 else f"{len(self._gone)} photos are"
+            end = "and left the outputs" if self._prune else "(--prune takes them out of the outputs)"
+            told.append(f"gone: {photos} no longer where they were found {end}")
+        return told
+
+    def _opened_sidecar(self, output: _Output) -> SidecarSink:
+        sink = open_sink(output.spec, self._options)
+        assert isinstance(sink, SidecarSink)
+        return sink
+
+
+def kept_line(count: int) -> str:
+    """How many sidecars of somebody else were left as they are, in words."""
+    sidecars = "1 sidecar" if count == 1 else f"{count} sidecars"
+    return (
+        f"kept: {sidecars} that somebody else wrote or edited "
+        "(--existing overwrite replaces them and leaves backups)"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What came of one output: how many items were written, how many sidecars of somebody else were kept,
+    and the errors of single items."""
+
+    spec: str
+    written: int
+    kept: int
+    refused: tuple[OutputError, ...]
+
+
+def export_outputs(journal: Path, specs: Sequence[str], options: SinkOptions) -> Iterator[Exported]:
+    """Write outputs from a journal, each as it is asked for; all are proven to be ours before the first.
+
+    Args:
+        journal: of the job.
+        specs: what stood after ``-o``.
+        options: what sinks need to know.
+
+    Raises:
+        OutputError: one is somebody else's, or cannot be written.
+        JournalError: there is no such journal, or it cannot be read.
+    """
+    record = JournalRecord(journal)
+    options = replace(options, record=record)
+    try:
+        view = JournalView.open(journal)
+        record.job = view.last_job()
+        view.close()
+        outputs = [_Output(spec, *sink_kind(spec)) for spec in specs]
+        for output in outputs:
+            if output.kind not in SIDECARS:
+                prove_output(output.spec, options)
+        for output in outputs:
+            earlier: tuple[str, ...] | None = ()
+            if output.kind not in SIDECARS:
+                earlier = record.jobs(output.kind, Path(output.place))
+            results = recorded_output(journal, earlier=earlier)
+            wanted = (one for one in results if options.include_skipped or one.outcome is not Outcome.SKIPPED)
+            sink = open_sink(output.spec, options)
+            written, refused = export(wanted, sink)
+            kept = sink.kept if isinstance(sink, SidecarSink) else 0
+            yield Exported(output.spec, written, kept, refused)
+    finally:
+        record.close()
+
+
+def _refuse_collisions(naming: SidecarNaming, found: Iterable[Found]) -> None:
+    """Tell images whose sidecars would be one file.
+
+    Raises:
+        OutputError: (``code`` "collision") there are such.
+    """
+
+    def targets() -> Iterator[tuple[int, Source]]:
+        for one in found:
+            if isinstance(one, Source):
+                try:
+                    place = naming.target(one.name, None if is_link(one.location) else Path(one.location))
+                except OutputError:
+                    continue  # told when it is written
+                yield hash(place), one
+
+    owners: dict[int, int] = {}
+    shared = {
+        target for target, one in targets() if (owner := hash(one.name)) != owners.setdefault(target, owner)
+    }
+    if not shared:
+        return
+    groups: dict[int, dict[str, None]] = {}
+    for target, one in targets():
+        if target in shared:
+            groups.setdefault(target, {})[one.name] = None
+    named = "; ".join(" and ".join(names) for names in list(groups.values())[:_NAMED])
+    more = " and more" if len(groups) > _NAMED else ""
+    raise OutputError(
+        f"sidecars of different images would have one name: {named}{more}",
+        cure=f"Keep the image's suffix in it: --naming '{{name}}{PurePath(naming.pattern).suffix}'.",
+        code=COLLISION,
+    )
+
+
+def _is_gone(file: Path, folders: Sequence[Path]) -> bool:
+    """Whether a photo below one of the folders is there no more. Where the folder it was in is empty, a disk
+    may not be mounted, and it counts as there."""
+    if not any(file.is_relative_to(folder) for folder in folders) or os.path.lexists(file):
+        return False
+    there = next(folder for folder in file.parents if folder.is_dir() or folder == folder.parent)
+    try:
+        return any(True for _ in there.iterdir())
+    except OSError:
+        return False  # it cannot be looked into, so nothing is known
 
 
 def own_files(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionpipe.pipeline.keys import PREPARATION, Recipe, Stat
-from visionpipe.pipeline.reading import INSERT, JournalView, Recorded, kept_good, result_row, storable
+from visionpipe.pipeline.reading import INSERT, JournalView, Recorded, kept_good, result_row, stored_path
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.store.database import Database, Statement
@@ -176,7 +176,7 @@ class Journal(JournalView):
         self.database.later(
             (
                 "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?)",
-                (source, storable(location), stat.size, stat.modified_ns, content),
+                (source, stored_path(location), stat.size, stat.modified_ns, content),
             )
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -65,6 +65,20 @@ class UnreadableRowError(Exception):
 def storable(text: str | None) -> str | None:
     """``text`` as SQLite can hold it: half a surrogate pair, which UTF-8 lacks, becomes an escape."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode()
+
+
+def is_place(value: object) -> bool:
+    """Whether a value is one that :func:`stored_path` gives; a damaged file may hold anything."""
+    return isinstance(value, str | bytes)
+
+
+def stored_path(path: str) -> str | bytes:
+    """A path as SQLite can hold it, exactly: bytes where the name is no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
 
 
 def dumped(value: Any) -> str:
@@ -243,7 +257,7 @@ class JournalView:
         """The content of a file that has not changed since it was last read; None: it has to be read."""
         row = self.database.one(
             "SELECT content FROM sources WHERE source = ? AND location = ? AND size = ? AND modified_ns = ?",
-            (source, storable(location), stat.size, stat.modified_ns),
+            (source, stored_path(location), stat.size, stat.modified_ns),
         )
         return None if row is None or not isinstance(row["content"], str) else row["content"]
 
@@ -251,7 +265,13 @@ class JournalView:
         """From where ``source`` was read last: a path as it was given, or below a folder as that was given;
         None where it never was."""
         row = self.database.one("SELECT location FROM sources WHERE source = ?", (storable(source),))
-        return None if row is None or not isinstance(row["location"], str) else row["location"]
+        return None if row is None or not is_place(row["location"]) else os.fsdecode(row["location"])
+
+    def locations(self) -> Iterator[tuple[str, str]]:
+        """Every file that was ever read, as (source, location)."""
+        for row in self.database.all("SELECT source, location FROM sources"):
+            if isinstance(row["source"], str) and is_place(row["location"]):
+                yield row["source"], os.fsdecode(row["location"])
 
     def recorded(self, source: str, question: str) -> Recorded | None:
         """What became of ``source`` when it was last asked ``question``; None where that cannot be read."""
@@ -310,7 +330,7 @@ class JournalView:
         Args:
             job: a recipe's key; default the one run last.
         """
-        job = self._last_job() if job is None else job
+        job = self.last_job() if job is None else job
         for row in self.database.all(f"SELECT {COLUMNS} FROM results WHERE job = ? ORDER BY result", (job,)):
             result = self._result(row)
             if result is not None:
@@ -331,10 +351,45 @@ class JournalView:
             "SELECT results.* FROM results JOIN jobs USING (job) WHERE source = ?1 AND outcome = 'done' "
             "AND (?2 IS NULL OR content = ?2) AND jobs.schema IS (SELECT schema FROM jobs WHERE job = ?3) "
             "ORDER BY recorded DESC LIMIT 1",
-            (result.source, result.sha256, self._last_job() if job is None else job),
+            (result.source, result.sha256, self.last_job() if job is None else job),
         )
         earlier = self._result(row, count=False)
         return result if earlier is None else kept_good(earlier, result.failure)
+
+    def answers(self, source: str) -> Iterator[ItemResult]:
+        """Every answer that ``source`` ever got, the newest first."""
+        for row in self.database.all(
+            f"SELECT {COLUMNS} FROM results WHERE source = ? AND outcome = 'done' ORDER BY recorded DESC",
+            (storable(source),),
+        ):
+            result = self._result(row, count=False)
+            if result is not None:
+                yield result
+
+    def output(
+        self, job: str, earlier: Sequence[str] | None = (), *, complete: bool = True
+    ) -> Iterator[ItemResult]:
+        """What an output of ``job`` holds: its results, and, while it has not come to its end, the earlier
+        answers of the items that it has not come to.
+
+        Args:
+            job: a recipe's key.
+            earlier: the jobs whose results were written to the output before; None: any of the journal.
+            complete: whether the job has come to its end.
+        """
+        yield from self.results(job)
+        if complete:
+            return
+        among, jobs = _among(earlier)
+        for row in self.database.all(
+            f"SELECT {COLUMNS} FROM results AS old WHERE outcome = 'done' AND job <> ? AND {among} AND NOT "
+            "EXISTS (SELECT 1 FROM results AS new WHERE new.source = old.source AND new.job = ?) "
+            "GROUP BY source HAVING recorded = max(recorded) ORDER BY result",
+            (job, *jobs, job),
+        ):
+            result = self._result(row)
+            if result is not None:
+                yield result
 
     def schema(self, job: str | None = None) -> dict[str, Any] | None:
         """The JSON Schema of a job's structured data; None where it asks for plain text.
@@ -345,7 +400,7 @@ class JournalView:
         Raises:
             JournalError: it is damaged.
         """
-        job = self._last_job() if job is None else job
+        job = self.last_job() if job is None else job
         row = self.database.one("SELECT schema FROM jobs WHERE job = ?", (job,))
         if row is None or row["schema"] is None:
             return None
@@ -364,12 +419,20 @@ class JournalView:
             self.unreadable += count
             return None
 
-    def _last_job(self) -> str:
+    def last_job(self) -> str:
+        """The key of the job that was run last; empty where none was."""
         last = self.database.one("SELECT job FROM runs ORDER BY run DESC LIMIT 1")
         return str(last["job"]) if last is not None else ""
 
     def close(self) -> None:
         self.database.close()
+
+
+def _among(jobs: Sequence[str] | None) -> tuple[str, Sequence[str]]:
+    """A condition on ``job``, and its values."""
+    if jobs is None:
+        return "1", ()
+    return f"job IN ({', '.join('?' * len(jobs))})", jobs
 
 
 def recorded_results(
@@ -393,6 +456,30 @@ def recorded_results(
         yield from view.results(job)
         if view.unreadable and on_unreadable is not None:
             on_unreadable(view.unreadable)
+    finally:
+        view.close()
+
+
+def recorded_output(
+    path: str | os.PathLike[str],
+    *,
+    job: str | None = None,
+    earlier: Sequence[str] | None = (),
+    complete: bool = True,
+) -> Iterator[ItemResult]:
+    """As :func:`recorded_results`, with the good answers that an output had before where asking again failed.
+
+    Args:
+        path: the journal.
+        job: which recipe's results; default the one run last.
+        earlier, complete: as for :meth:`JournalView.output`.
+
+    Raises:
+        JournalError: there is none, it is no journal, or it cannot be read.
+    """
+    view = _view(path)
+    try:
+        yield from view.output(view.last_job() if job is None else job, earlier, complete=complete)
     finally:
         view.close()
 

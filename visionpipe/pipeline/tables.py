@@ -117,6 +117,17 @@ CREATE INDEX looks_band2 ON looks (band2);
 CREATE INDEX looks_band3 ON looks (band3);
 """
 
+WRITTEN = """
+CREATE TABLE IF NOT EXISTS written (  -- the files that outputs wrote, by which they are known again as ours
+  place       BLOB PRIMARY KEY,  -- the file's path in bytes; below the journal's folder, relative to that
+  size        INTEGER NOT NULL,  -- bytes
+  modified_ns INTEGER NOT NULL,  -- nanoseconds since 1970
+  digest      TEXT,              -- SHA-256 of its bytes in hexadecimal; NULL: being written
+  around      TEXT,              -- JSON ["append" or "prepend", somebody else's text that stands in it too]
+  jobs        TEXT NOT NULL      -- JSON list: the jobs whose results were written to it
+) WITHOUT ROWID;
+"""
+
 _SECOND = """
 ALTER TABLE results ADD COLUMN preparation INTEGER NOT NULL DEFAULT 1;  -- version that made the image ready
 
@@ -160,5 +171,5 @@ CREATE INDEX IF NOT EXISTS batch_lines_file ON batch_lines (file, ended);
 """
 """In journals of version 1 these tables were made when they were first needed."""
 
-JOURNAL = Schema("journal", 0x56504A4C, (_FIRST, _SECOND))
+JOURNAL = Schema("journal", 0x56504A4C, (_FIRST, _SECOND + WRITTEN))
 """The application_id is "VPJL"."""

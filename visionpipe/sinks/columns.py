@@ -109,6 +109,15 @@ def from_row(row: Mapping[str, Any]) -> ItemResult:
     )
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def plain_cell(text: str) -> str:
+    """The text as a cell that no spreadsheet runs as a formula: one that begins like a formula (``=``, ``+``,
+    ``-``, ``@``, a tab or a carriage return) has an apostrophe before it."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
 def _dumped(value: JSON) -> str:
     return dump(value).decode()
 

@@ -14,10 +14,8 @@ from typing import Any
 
 from visionpipe.files import ReplacingFile
 from visionpipe.results import ItemResult
-from visionpipe.sinks.columns import COLUMNS, Value, to_row
+from visionpipe.sinks.columns import COLUMNS, Value, plain_cell, to_row
 from visionpipe.sinks.fields import fields_of
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class CsvSink:
@@ -25,8 +23,9 @@ class CsvSink:
 
     Args:
         path: the file to make or replace at ``close``.
-        spreadsheet: write it for Excel and its kin: with a byte order mark, so that Chinese is read right,
-            and with an apostrophe before a text that a spreadsheet would run as a formula.
+        spreadsheet: an apostrophe stands before a text that a spreadsheet would run as a formula; False: the
+            exact text, for programs.
+        byte_order_mark: begin with one, by which Excel knows that the text is UTF-8.
         schema: of the results' structured data (a JSON Schema or a pydantic model): each of its fields gets a
             column after the fixed ones.
 
@@ -37,19 +36,26 @@ class CsvSink:
 
     keeps_previous = False
 
-    def __init__(self, path: str | Path, *, spreadsheet: bool = False, schema: Any = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        spreadsheet: bool = True,
+        byte_order_mark: bool = False,
+        schema: Any = None,
+    ) -> None:
         self.path = Path(path)
         self._spreadsheet = spreadsheet
         self._fields = fields_of(schema)
         self._file = ReplacingFile(self.path)
         columns = (*COLUMNS, *(field.column for field in self._fields))
         header = _line(tuple(column.name for column in columns))
-        self._file.add((b"\xef\xbb\xbf" if spreadsheet else b"") + header)
+        self._file.add((b"\xef\xbb\xbf" if byte_order_mark else b"") + header)
 
     def write(self, result: ItemResult) -> None:
         row = (*to_row(result), *(field.cell(result.data) for field in self._fields))
         if self._spreadsheet:
-            row = tuple(_unarmed(value) for value in row)
+            row = tuple(plain_cell(value) if isinstance(value, str) else value for value in row)
         self._file.add(_line(row))
 
     def flush(self) -> None:
@@ -68,7 +74,3 @@ def _line(values: tuple[Value, ...]) -> bytes:
     cells = [("true" if value else "false") if isinstance(value, bool) else value for value in values]
     csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode()
-
-
-def _unarmed(value: Value) -> Value:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

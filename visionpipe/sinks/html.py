@@ -73,7 +73,7 @@ class HtmlSink:
         picture = self._thumbnailer(image, self._pixels) if image is not None and image.is_file() else None
         item = _item(result)
         if image is not None and image.is_file():
-            item["link"] = quote(Path(os.path.relpath(image, self.path.parent)).as_posix())
+            item["link"] = quote(os.fsencode(Path(os.path.relpath(image, self.path.parent)).as_posix()))
         if picture:
             item["thumbnail"] = f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
         self._file.add(dump(item).replace(b"<", b"\\u003c") + b"\n")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from visionpipe.errors import OutputError
-from visionpipe.files import GrowingFile, output_errors
+from visionpipe.files import GrowingFile, ReplacingFile, output_errors
 from visionpipe.results import ItemResult
 from visionpipe.sinks.sink import dump, load, load_result
 
@@ -26,17 +26,20 @@ class JsonlSink:
         path: the file; what is there stays.
         sync_every: how many results may be lost when the machine itself goes down; 1 is slow, 0 leaves it
             to the operating system until ``close``.
-        start_over: begin with an empty file.
+        start_over: a new file, which takes the old one's place at ``close``.
 
     Raises:
         OutputError: the file cannot be opened, or holds something else than JSON lines.
     """
 
-    keeps_previous = True
-
     def __init__(self, path: str | Path, *, sync_every: int = 64, start_over: bool = False) -> None:
         self.path = Path(path)
-        self._file = GrowingFile(self.path, keep=not start_over, sync_every=sync_every)
+        self.keeps_previous = not start_over
+        self._file: GrowingFile
+        if start_over:
+            self._file = ReplacingFile(self.path)
+            return
+        self._file = GrowingFile(self.path, keep=True, sync_every=sync_every)
         try:
             self._cut_torn_line()
         except BaseException:
@@ -50,10 +53,16 @@ class JsonlSink:
         self._file.sync()
 
     def close(self) -> None:
-        self._file.close()
+        if isinstance(self._file, ReplacingFile):
+            self._file.finish()
+        else:
+            self._file.close()
 
     def abort(self) -> None:
-        self._file.close()
+        if isinstance(self._file, ReplacingFile) and not self._file.closed:
+            self._file.discard()
+        else:
+            self._file.close()
 
     def _cut_torn_line(self) -> None:
         span = _BLOCK

@@ -14,20 +14,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from visionpipe.errors import ParameterError
-from visionpipe.files import partial_path, refuse_store
+from visionpipe.files import partial_path, prove_folder, refuse_store
 from visionpipe.sinks.csv import CsvSink
 from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.jsonl import JsonlSink
+from visionpipe.sinks.ownership import (
+    Existing,
+    MemoryRecord,
+    OwnedSink,
+    WrittenRecord,
+    foreign_files,
+    refuse_foreign,
+)
 from visionpipe.sinks.parquet import ParquetSink
 from visionpipe.sinks.sidecar import JsonSidecarSink, TextSidecarSink, file_name
 from visionpipe.sinks.sink import Locate, Sink
-from visionpipe.sinks.sqlite import SqliteSink
+from visionpipe.sinks.sqlite import SqliteSink, prove_database
 from visionpipe.sinks.webdataset import WebDatasetSink
 from visionpipe.sinks.xmp import XmpSidecarSink
 from visionpipe.sources.own_files import OwnFiles, OwnSidecars
@@ -41,7 +49,12 @@ class SinkOptions:
         locate: from a result's source to its file; None: the source is a path.
         root: the folder that sidecars in a folder of their own leave out of their paths.
         naming: the sidecars' file name, with ``{stem}`` or ``{name}``; None: the kind's own rule.
-        overwrite: XMP only: replace descriptions that somebody else wrote.
+        existing: what to do where somebody else's file is in the way, see
+            :mod:`visionpipe.sinks.ownership`.
+        record: of what was written, which tells what is ours; None: nothing is remembered.
+        include_skipped: tables, archives and pages hold skipped items too.
+        start_over: JSONL only: a new file takes the old one's place at ``close``.
+        spreadsheet: CSV only: no text can be taken for a formula; False: the exact text, for programs.
         title: HTML only: the page's heading.
         schema: CSV, Parquet and SQLite only: of the results' structured data, a JSON Schema or a pydantic
             model; each of its fields gets a column.
@@ -50,7 +63,11 @@ class SinkOptions:
     locate: Locate | None = None
     root: Path | None = None
     naming: str | None = None
-    overwrite: bool = False
+    existing: Existing = "keep"
+    record: WrittenRecord | None = None
+    include_skipped: bool = False
+    start_over: bool = False
+    spreadsheet: bool = True
     title: str = "Captions"
     schema: Any = None
 
@@ -62,12 +79,26 @@ def sidecar_pattern(kind: str, options: SinkOptions) -> str:
 
 def _text(place: str, options: SinkOptions) -> Sink:
     pattern = sidecar_pattern("txt", options)
-    return TextSidecarSink(place or None, pattern=pattern, root=options.root, locate=options.locate)
+    return TextSidecarSink(
+        place or None,
+        pattern=pattern,
+        root=options.root,
+        locate=options.locate,
+        record=options.record,
+        existing=options.existing,
+    )
 
 
 def _json(place: str, options: SinkOptions) -> Sink:
     pattern = sidecar_pattern("json", options)
-    return JsonSidecarSink(place or None, pattern=pattern, root=options.root, locate=options.locate)
+    return JsonSidecarSink(
+        place or None,
+        pattern=pattern,
+        root=options.root,
+        locate=options.locate,
+        record=options.record,
+        existing=options.existing,
+    )
 
 
 def _xmp(place: str, options: SinkOptions) -> Sink:
@@ -76,13 +107,14 @@ def _xmp(place: str, options: SinkOptions) -> Sink:
         pattern=sidecar_pattern("xmp", options),
         root=options.root,
         locate=options.locate,
-        overwrite=options.overwrite,
+        record=options.record,
+        existing=options.existing,
     )
 
 
 KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
-    "jsonl": lambda place, _: JsonlSink(place),
-    "csv": lambda place, options: CsvSink(place, schema=options.schema),
+    "jsonl": lambda place, options: JsonlSink(place, start_over=options.start_over),
+    "csv": lambda place, options: CsvSink(place, spreadsheet=options.spreadsheet, schema=options.schema),
     "parquet": lambda place, options: ParquetSink(place, schema=options.schema),
     "sqlite": lambda place, options: SqliteSink(place, schema=options.schema),
     "html": lambda place, options: HtmlSink(place, locate=options.locate, title=options.title),
@@ -140,11 +172,51 @@ def open_sink(spec: str | Path, options: SinkOptions | None = None) -> Sink:
 
     Raises:
         ParameterError: the kind cannot be told, or the options' schema is none.
-        OutputError: it cannot be opened.
+        OutputError: it cannot be opened, or is somebody else's.
         ConfigurationError: it needs an extra that is not installed.
     """
     kind, place = sink_kind(spec)
-    return KINDS[kind](place, options or SinkOptions())
+    options = options or SinkOptions()
+    if kind in SIDECARS:
+        return KINDS[kind](place, options)
+    return OwnedSink(
+        kind,
+        Path(place),
+        lambda: KINDS[kind](place, options),
+        kind == "sqlite" or (kind == "jsonl" and not options.start_over),
+        MemoryRecord() if options.record is None else options.record,
+        options.existing,
+        options.include_skipped,
+    )
+
+
+def prove_output(spec: str | Path, options: SinkOptions) -> None:
+    """Make sure that a table, archive or page can be written and is ours, and leave everything as it is.
+
+    Args:
+        spec, options: as for :func:`open_sink`.
+
+    Raises:
+        ParameterError, OutputError, ConfigurationError: as there.
+    """
+    kind, place = sink_kind(spec)
+    path = Path(place)
+    record = MemoryRecord() if options.record is None else options.record
+    foreign = foreign_files(kind, path, record)
+    if foreign and options.existing != "overwrite":
+        refuse_foreign(kind, path, record)
+    there = path.exists()
+    if kind == "sqlite" and foreign:
+        prove_folder(path.parent)
+    elif kind == "sqlite" and there:
+        prove_database(path, schema=options.schema)
+    elif kind == "jsonl":
+        open_sink(spec, replace(options, start_over=True)).abort()
+    else:
+        open_sink(spec, options).abort()
+        if not there and path.is_file():
+            # The job may be refused yet, and then there is no output; a link stays, for what it leads to.
+            path.resolve().unlink()
 
 
 def written_files(specs: Iterable[str], sources: Iterable[str], options: SinkOptions) -> OwnFiles:

@@ -4,19 +4,30 @@ One file name for one source. Two sources that would share one (a.jpg beside a.p
 before anything is written, and the second is refused if it is tried all the same.
 
 A sidecar is there whole or not at all, and only for an item that is done; a failed or skipped item
-leaves what is there as it is.
+leaves what is there as it is. So does every item where the sidecar is somebody else's
+(:mod:`visionpipe.sinks.ownership`), unless that is asked for.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from visionpipe.errors import OutputError, ParameterError
-from visionpipe.files import output_errors, replace_file
+from visionpipe.files import FileMark, back_up, output_errors, replace_file
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.sinks.ownership import (
+    Existing,
+    MemoryRecord,
+    Written,
+    WrittenRecord,
+    place_of,
+    recorded_as_ours,
+)
 from visionpipe.sinks.sink import Locate, dump, encodable
 
 _FIELDS = ("{stem}", "{name}")
@@ -47,17 +58,22 @@ class SidecarNaming:
                 subject=repr(self.pattern),
             )
 
-    def target(self, source: str) -> Path:
+    def target(self, source: str, file: Path | None = None) -> Path:
         """The sidecar's path.
+
+        Args:
+            source: the item.
+            file: its image; None: where ``locate`` finds it.
 
         Raises:
             OutputError: the source has no file beside which the sidecar could go (scope "item").
         """
-        path = _path(source)
+        if file is None:
+            file = self.locate(source) if self.locate else (None if "://" in source else Path(source))
+        path = _path(source) if file is None else _as_on_disk(source, file)
         name = file_name(self.pattern, path)
         if self.folder is not None:
             return self.folder / self._below(path).parent / name
-        file = self.locate(source) if self.locate else (None if "://" in source else Path(source))
         if file is None:
             raise OutputError(
                 "there is no file to put a sidecar beside",
@@ -76,6 +92,14 @@ class SidecarNaming:
         if path.is_absolute() or ".." in path.parts:
             return PurePosixPath(path.name)
         return path
+
+
+def _as_on_disk(source: str, file: Path) -> PurePosixPath:
+    """The item's path in the bytes that its file's name has; a source shows those that are no UTF-8 as
+    escapes."""
+    path = _path(source)
+    end = PurePosixPath(*PurePosixPath(file.as_posix()).parts[-len(path.parts) :])
+    return end if str(path) == os.fsencode(str(end)).decode("utf-8", "backslashreplace") else path
 
 
 def file_name(pattern: str, path: PurePosixPath) -> str:
@@ -121,36 +145,126 @@ class Claims:
 
 
 def _path(source: str) -> PurePosixPath:
-    text = unquote(urlsplit(source).path).lstrip("/") if "://" in source else source.replace("\\", "/")
-    return PurePosixPath(text)
+    if "://" in source:
+        return PurePosixPath(unquote(urlsplit(source).path).lstrip("/"))
+    return PurePosixPath(PurePath(source).as_posix())
 
 
 class SidecarSink:
-    """What the kinds of sidecar share: naming, collisions, and writing in one step.
+    """What the kinds of sidecar share: naming, collisions, whose a file is, and writing in one step.
 
     Args:
         naming: where each sidecar goes.
+        record: of what was written; default one that lasts as long as the sink.
+        existing: what to do with somebody else's sidecars.
+
+    Attributes:
+        kept: how many sidecars, or descriptions in them, of somebody else were left as they are.
     """
 
     keeps_previous = True
 
-    def __init__(self, naming: SidecarNaming) -> None:
+    def __init__(
+        self, naming: SidecarNaming, record: WrittenRecord | None = None, existing: Existing = "keep"
+    ) -> None:
         self.naming = naming
+        self.record: WrittenRecord = MemoryRecord() if record is None else record
+        self.existing: Existing = existing
+        self.kept = 0
         self._claims = Claims()
 
-    def content(self, result: ItemResult, target: Path) -> bytes:
-        """The sidecar's bytes; ``target`` may hold an earlier one."""
+    def content(self, result: ItemResult) -> bytes:
+        """The sidecar's bytes."""
         raise NotImplementedError
+
+    def forms(self, result: ItemResult) -> Iterator[bytes]:
+        """Every way in which this sink, or an older release, may have written the result."""
+        yield self.content(result)
 
     def write(self, result: ItemResult) -> None:
         if result.outcome is not Outcome.DONE:
             return
         target = self.naming.target(result.source)
         self._claims.claim(target, result.source)
-        data = self.content(result, target)
-        with output_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(target, data)
+        try:
+            place = place_of(target)
+            with output_errors(target):
+                there = place.is_file()
+            if there:
+                self.replace(result, place)
+            else:
+                self.put(place, self.content(result))
+        except OutputError as error:
+            if error.code != "bad_name":
+                raise
+            raise OutputError(
+                error.reason,
+                cure="Choose a shorter naming rule (--naming), or rename the image.",
+                subject=error.subject,
+                code=error.code,
+                scope="item",
+            ) from error
+
+    def replace(self, result: ItemResult, place: Path) -> None:
+        """Write where a file is already, if that is ours or may be replaced."""
+        data = self.content(result)
+        ours = recorded_as_ours(place, self.record)
+        written = self.record.find(place)
+        if ours and written is not None:
+            if written.around is not None:
+                data = self.joined(written.around, data)
+            if written.mark.digest != _sha256(data):
+                self.put(place, data, written.around)
+        elif ours is None and self._is_known(result, place):
+            self.put(place, data)
+        elif self.existing == "keep":
+            self.kept += 1
+        elif self.existing == "overwrite":
+            back_up(place)
+            self.put(place, data)
+        else:
+            with output_errors(place):
+                around = (self.existing, place.read_bytes().decode("utf-8", "surrogateescape"))
+            self.put(place, self.joined(around, data), around)
+
+    def joined(self, around: tuple[Existing, str], data: bytes) -> bytes:
+        """Our bytes together with somebody else's text."""
+        return data
+
+    def put(self, place: Path, data: bytes, around: tuple[Existing, str] | None = None) -> None:
+        """Write a sidecar whole, and remember it."""
+        with output_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(place, data)
+        with output_errors(place):
+            mark = FileMark(len(data), place.stat().st_mtime_ns, _sha256(data))
+        self.record.remember(place, Written(mark, around))
+
+    def keeps(self, source: str, file: Path | None) -> bool:
+        """Whether there is a sidecar of somebody else that will be kept, whatever the item's answer.
+
+        Args:
+            source: the item.
+            file: its image; None: a link, which has none.
+        """
+        if self.existing != "keep":
+            return False
+        try:
+            place = place_of(self.naming.target(source, file))
+            if not place.is_file() or recorded_as_ours(place, self.record):
+                return False
+            if self.record.find(place) is not None:
+                return True
+            there = place.read_bytes()
+        except (OutputError, OSError):
+            return False  # what is wrong with it is told when it is written
+        return not any(there == form for result in self.record.earlier(source) for form in self.forms(result))
+
+    def _is_known(self, result: ItemResult, place: Path) -> bool:
+        with output_errors(place):
+            there = place.read_bytes()
+        known = (result, *self.record.earlier(result.source))
+        return any(there == form for one in known for form in self.forms(one))
 
     def flush(self) -> None:
         """Nothing waits: every sidecar is written at once."""
@@ -169,6 +283,8 @@ class TextSidecarSink(SidecarSink):
         folder: where sidecars go; None: beside the images.
         pattern: the naming rule, see :class:`visionpipe.sinks.sidecar.SidecarNaming`.
         root, locate: as there.
+        record, existing: as for :class:`SidecarSink`.
+        separator: what stands between somebody else's text and ours where they are joined.
     """
 
     def __init__(
@@ -178,18 +294,33 @@ class TextSidecarSink(SidecarSink):
         pattern: str = "{stem}.txt",
         root: Path | None = None,
         locate: Locate | None = None,
+        record: WrittenRecord | None = None,
+        existing: Existing = "keep",
+        separator: str = " ",
     ) -> None:
-        super().__init__(SidecarNaming(pattern, Path(folder) if folder else None, root, locate))
+        naming = SidecarNaming(pattern, Path(folder) if folder else None, root, locate)
+        super().__init__(naming, record, existing)
+        self._separator = separator
 
-    def content(self, result: ItemResult, target: Path) -> bytes:
+    def content(self, result: ItemResult) -> bytes:
         return f"{encodable(result.caption or '').strip()}\n".encode()
+
+    def joined(self, around: tuple[Existing, str], data: bytes) -> bytes:
+        side, theirs = around[0], around[1].strip()
+        ours = data.decode().strip()
+        if side == "append":
+            text = theirs if theirs.endswith(ours) else f"{theirs}{self._separator}{ours}"
+        else:
+            text = theirs if theirs.startswith(ours) else f"{ours}{self._separator}{theirs}"
+        return f"{text}\n".encode("utf-8", "surrogateescape")
 
 
 class JsonSidecarSink(SidecarSink):
     """The whole result, as in a JSONL line: ``a.json`` beside ``a.jpg``.
 
     Args:
-        folder, pattern, root, locate: as for :class:`TextSidecarSink`.
+        folder, pattern, root, locate, record: as for :class:`TextSidecarSink`.
+        existing: "append" and "prepend" keep what is there, since JSON cannot be joined.
     """
 
     def __init__(
@@ -199,8 +330,15 @@ class JsonSidecarSink(SidecarSink):
         pattern: str = "{stem}.json",
         root: Path | None = None,
         locate: Locate | None = None,
+        record: WrittenRecord | None = None,
+        existing: Existing = "keep",
     ) -> None:
-        super().__init__(SidecarNaming(pattern, Path(folder) if folder else None, root, locate))
+        naming = SidecarNaming(pattern, Path(folder) if folder else None, root, locate)
+        super().__init__(naming, record, existing if existing == "overwrite" else "keep")
 
-    def content(self, result: ItemResult, target: Path) -> bytes:
+    def content(self, result: ItemResult) -> bytes:
         return dump(result.to_json(), indent=True) + b"\n"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

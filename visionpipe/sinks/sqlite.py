@@ -17,18 +17,20 @@ filled from the ``data`` that its rows hold; one whose column is of another type
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from visionpipe.errors import OutputError
-from visionpipe.files import disk_full, output_errors, resolve_link
+from visionpipe.files import disk_full, output_error, output_errors, resolve_link
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS, SCHEMA_VERSION, Column, Value, from_row, to_row
 from visionpipe.sinks.fields import Field, fields_of
-from visionpipe.sinks.sink import load
+from visionpipe.sinks.sink import encodable, load
 
 _TYPES = {
     "text": "TEXT",
@@ -73,10 +75,10 @@ class SqliteSink:
         with output_errors(self.path):
             resolve_link(self.path).parent.mkdir(parents=True, exist_ok=True)
         self._database: sqlite3.Connection | None = None
-        with self._database_errors():
+        with _database_errors(self.path):
             self._database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
         try:
-            with self._database_errors():
+            with _database_errors(self.path):
                 self._prepare(self._database)
         except BaseException:
             self._database.close()
@@ -84,18 +86,25 @@ class SqliteSink:
 
     def write(self, result: ItemResult) -> None:
         row = (*to_row(result), *(field.cell(result.data) for field in self._fields))
-        with self._database_errors():
+        with _database_errors(self.path):
             database = self._connection()
             self._extend(database)
             database.execute(self._upsert, row)
 
+    def remove(self, sources: Iterable[str]) -> None:
+        """Take the rows of these items out."""
+        with _database_errors(self.path):
+            self._connection().executemany(
+                "DELETE FROM results WHERE path = ?", ((encodable(source),) for source in sources)
+            )
+
     def flush(self) -> None:
-        with self._database_errors():
+        with _database_errors(self.path):
             self._connection().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
         if self._database is not None:
-            with self._database_errors():
+            with _database_errors(self.path):
                 self._extend(self._database)
                 # One file is left, without the -wal and -shm beside it.
                 self._database.execute("PRAGMA journal_mode = DELETE")
@@ -113,20 +122,11 @@ class SqliteSink:
         return self._database
 
     def _prepare(self, database: sqlite3.Connection) -> None:
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if "results" in tables and version != SCHEMA_VERSION:
-            raise OutputError(
-                f"its results table has schema {version}, this release writes schema {SCHEMA_VERSION}",
-                cure="Choose another name for the output.",
-                subject=str(self.path),
-                code="other_schema",
-            )
-        if "results" in tables:
-            self._refuse_other_types(database)
+        _refuse_other_schema(self.path, database, self._fields)
+        there = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'results'").fetchone()
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        if "results" not in tables:
+        if not there:
             columns = (*COLUMNS, *(field.column for field in self._fields))
             definitions = ", ".join(map(_definition, columns))
             database.execute("BEGIN IMMEDIATE")
@@ -136,18 +136,6 @@ class SqliteSink:
             database.executemany(_EXPLAIN, map(_explanation, columns))
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             database.execute("COMMIT")
-
-    def _refuse_other_types(self, database: sqlite3.Connection) -> None:
-        there = _types_there(database)
-        for column in (field.column for field in self._fields):
-            found, wanted = there.get(column.name.casefold()), _TYPES[column.kind]
-            if found not in (None, wanted):
-                raise OutputError(
-                    f"its column {column.name} is {found}, and the data's schema now makes it {wanted}",
-                    cure="Choose another name for the output.",
-                    subject=str(self.path),
-                    code="other_schema",
-                )
 
     def _extend(self, database: sqlite3.Connection) -> None:
         """Add the columns that a table of an earlier run lacks. Not before something is written, since a sink
@@ -170,18 +158,63 @@ class SqliteSink:
             raise
         self._extended = True
 
-    @contextmanager
-    def _database_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise disk_full(self.path) from error
+
+def prove_database(path: str | Path, *, schema: Any = None) -> None:
+    """Make sure that results can be added to the database at ``path``, which is not changed by this.
+
+    Args:
+        path: of a database that is there.
+        schema: as for :class:`SqliteSink`.
+
+    Raises:
+        OutputError, ParameterError: as there.
+    """
+    path = resolve_link(Path(path))
+    fields = fields_of(schema)
+    with (
+        _database_errors(path),
+        closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db,
+    ):
+        _refuse_other_schema(path, db, fields)
+    if not os.access(path, os.W_OK):
+        raise output_error(path, PermissionError(errno.EACCES, "Permission denied"))
+
+
+def _refuse_other_schema(path: Path, database: sqlite3.Connection, fields: Sequence[Field]) -> None:
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'results'").fetchone():
+        return
+    if version != SCHEMA_VERSION:
+        raise OutputError(
+            f"its results table has schema {version}, this release writes schema {SCHEMA_VERSION}",
+            cure="Choose another name for the output.",
+            subject=str(path),
+            code="other_schema",
+        )
+    there = _types_there(database)
+    for column in (field.column for field in fields):
+        found, wanted = there.get(column.name.casefold()), _TYPES[column.kind]
+        if found not in (None, wanted):
             raise OutputError(
-                f"cannot be written ({error})",
-                cure="Check that it is an SQLite file, its folder's permissions, and the space left.",
-                subject=str(self.path),
-            ) from error
+                f"its column {column.name} is {found}, and the data's schema now makes it {wanted}",
+                cure="Choose another name for the output.",
+                subject=str(path),
+                code="other_schema",
+            )
+
+
+@contextmanager
+def _database_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise disk_full(path) from error
+        raise OutputError(
+            f"cannot be written ({error})",
+            cure="Check that it is an SQLite file, its folder's permissions, and the space left.",
+            subject=str(path),
+        ) from error
 
 
 def _definition(column: Column) -> str:
@@ -195,8 +228,14 @@ def _explanation(column: Column) -> tuple[str, ...]:
 
 
 def _upsert(columns: Sequence[Column]) -> str:
+    """A row in the place of the one of the same path; a failure or a skip never takes an answer's place."""
     names = ", ".join(f'"{column.name}"' for column in columns)
-    return f"INSERT OR REPLACE INTO results ({names}) VALUES ({', '.join('?' * len(columns))})"
+    changes = ", ".join(f'"{column.name}" = excluded."{column.name}"' for column in columns[1:])
+    return (
+        f"INSERT INTO results ({names}) VALUES ({', '.join('?' * len(columns))}) "
+        f"ON CONFLICT (path) DO UPDATE SET {changes} "
+        f"WHERE excluded.outcome = 'done' OR results.outcome <> 'done'"
+    )
 
 
 def _types_there(database: sqlite3.Connection) -> dict[str, str]:

@@ -18,6 +18,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator
 
+from visionpipe.sinks.columns import plain_cell
 from visionpipe.values import Timecode
 from visionpipe.video.timeline import Span, Timeline
 
@@ -102,7 +103,6 @@ def _stamp(millis: int, point: str) -> str:
 
 
 COLUMNS = ("clip", "span", "scene", "start", "end", "start_s", "end_s", "text", "seen_by", "local", "error")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def to_json(timeline: Timeline) -> str:
@@ -119,17 +119,17 @@ def to_csv(timeline: Timeline) -> str:
     for span in timeline.spans:
         writer.writerow(
             [
-                _safe(timeline.clip),
+                plain_cell(timeline.clip),
                 span.index + 1,
                 span.scene + 1,
                 span.start,
                 span.end,
                 f"{span.start.seconds:.6f}",
                 f"{span.end.seconds:.6f}",
-                _safe(span.text),
+                plain_cell(span.text),
                 span.seen_by,
                 "yes" if span.local else "no",
-                _safe(span.failure.reason) if span.failure else "",
+                plain_cell(span.failure.reason) if span.failure else "",
             ]
         )
     return out.getvalue()
@@ -157,7 +157,3 @@ def _plain(text: str) -> str:
     for mark in "\\`*_[]<>|#":
         line = line.replace(mark, f"\\{mark}")
     return line
-
-
-def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text

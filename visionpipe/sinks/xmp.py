@@ -4,7 +4,7 @@ The parser only tells where things stand (byte offsets); changes are splices. Co
 instructions, prefixes, attribute order and white space of other programs survive, since they are never
 written anew. Only UTF-8 packets without a DOCTYPE are edited.
 
-Nothing of anybody else's is lost. A description somebody wrote stays unless ``overwrite`` is given;
+Nothing of anybody else's is lost. A description somebody wrote stays unless it is to be overwritten;
 the caption itself always stands in ``vp:caption`` (with ``vp:model``), by which a later run knows a
 description as its own. Tags are added to the subjects there are.
 """
@@ -19,8 +19,9 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from visionpipe.errors import OutputError
-from visionpipe.files import output_errors
+from visionpipe.files import back_up, output_errors
 from visionpipe.results import ItemResult
+from visionpipe.sinks.ownership import Existing, WrittenRecord
 from visionpipe.sinks.sidecar import SidecarNaming, SidecarSink
 from visionpipe.sinks.sink import Locate, encodable
 
@@ -202,7 +203,9 @@ class XmpSidecarSink(SidecarSink):
 
     Args:
         folder, pattern, root, locate: as for :class:`visionpipe.sinks.sidecar.TextSidecarSink`.
-        overwrite: put the caption in place of a description that somebody else wrote.
+        record: as there; nothing is looked up in it, since the packet tells whose its description is.
+        existing: "overwrite" puts the caption in place of a description that somebody else wrote, and leaves
+            a numbered backup of the sidecar; every other policy keeps it.
     """
 
     def __init__(
@@ -212,30 +215,76 @@ class XmpSidecarSink(SidecarSink):
         pattern: str = "{stem}.xmp",
         root: Path | None = None,
         locate: Locate | None = None,
-        overwrite: bool = False,
+        record: WrittenRecord | None = None,
+        existing: Existing = "keep",
     ) -> None:
-        super().__init__(SidecarNaming(pattern, Path(folder) if folder else None, root, locate))
-        self._overwrite = overwrite
+        naming = SidecarNaming(pattern, Path(folder) if folder else None, root, locate)
+        super().__init__(naming, record, existing if existing == "overwrite" else "keep")
 
-    def content(self, result: ItemResult, target: Path) -> bytes:
-        with output_errors(target):
-            packet = target.read_bytes() if target.exists() else EMPTY_PACKET
+    def content(self, result: ItemResult) -> bytes:
+        return self._merged(EMPTY_PACKET, result)
+
+    def replace(self, result: ItemResult, place: Path) -> None:
+        with output_errors(place):
+            packet = place.read_bytes()
         try:
-            return merged(
-                packet,
-                caption=encodable(result.caption or ""),
-                tags=tags_of(result),
-                model=encodable(result.model or ""),
-                overwrite=self._overwrite,
-            )
+            made = self._merged(packet, result)
+            foreign = bool(result.caption) and has_foreign_description(packet)
         except ValueError as error:
             raise OutputError(
                 f"it is there and is no XMP that can be edited safely ({error})",
                 cure="Move it away, or repair it; it was left as it is.",
-                subject=str(target),
+                subject=str(place),
                 code="bad_sidecar",
                 scope="item",
             ) from error
+        if foreign and self.existing == "keep":
+            self.kept += 1
+        if made == packet:
+            return
+        if foreign and self.existing == "overwrite":
+            back_up(place)
+        self.put(place, made)
+
+    def keeps(self, source: str, file: Path | None) -> bool:
+        """Never: an item's caption and tags are added to a sidecar whose description stays."""
+        return False
+
+    def _merged(self, packet: bytes, result: ItemResult) -> bytes:
+        return merged(
+            packet,
+            caption=encodable(result.caption or ""),
+            tags=tags_of(result),
+            model=encodable(result.model or ""),
+            overwrite=self.existing == "overwrite",
+        )
+
+
+def has_foreign_description(packet: bytes) -> bool:
+    """Whether the packet's description is not the caption that an earlier run put there.
+
+    Raises:
+        ValueError: it is no XMP packet.
+    """
+    rdf = next((entry for entry in parse(packet).walk() if entry.name == (RDF, "RDF")), None)
+    descriptions = [entry for entry in rdf.children if entry.name == (RDF, "Description")] if rdf else []
+    said = _said(descriptions, DC, "description")
+    return bool(said) and said != _said(descriptions, VP, "caption")
+
+
+def _said(descriptions: Sequence[Element], namespace: str, local: str) -> str:
+    """A property's text in the default language, or as an attribute."""
+    for entry in descriptions:
+        if (namespace, local) in entry.attributes:
+            return entry.attributes[(namespace, local)].strip()
+    found = _property(descriptions, namespace, local)
+    if found is None:
+        return ""
+    alternatives = found.child(RDF, "Alt")
+    if alternatives is None:
+        return found.text.strip()
+    default = next((li for li in alternatives.children if li.attributes.get(_LANGUAGE) == "x-default"), None)
+    return default.text.strip() if default is not None else ""
 
 
 def tags_of(result: ItemResult) -> tuple[str, ...]:

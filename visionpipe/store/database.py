@@ -274,7 +274,7 @@ class Database:
         if self._path is not None:
             # A reader that may write tidies up after itself: the last connection to close merges the log.
             mode = "rwc" if not read_only else "rw" if os.access(self._path, os.W_OK) else "ro"
-            target = f"{_name_with_log(self._path).absolute().as_uri()}?mode={mode}"
+            target = f"{name_with_log(self._path).absolute().as_uri()}?mode={mode}"
         connection = sqlite3.connect(
             target, uri=bool(target), isolation_level=None, check_same_thread=False, timeout=30.0
         )
@@ -340,7 +340,7 @@ class Database:
         """Writes into the file itself beside which name its log lies."""
         execute = self._connection.execute
         execute("CREATE TABLE IF NOT EXISTS opened (name TEXT NOT NULL)")
-        name = os.path.realpath(_name_with_log(path))
+        name = os.path.realpath(name_with_log(path))
         row = execute("SELECT name FROM opened").fetchone()
         if (row is not None and row[0] == name) or not is_text(name):
             return
@@ -436,7 +436,7 @@ def _is_empty(path: Path) -> bool:
     return path.is_file() and path.stat().st_size == 0
 
 
-def _name_with_log(path: Path) -> Path:
+def name_with_log(path: Path) -> Path:
     """The name of the file beside which SQLite keeps its log, where that is another than ``path``.
 
     SQLite finds a log by the name that a file is opened under. Opened under another one, by a hard link, what

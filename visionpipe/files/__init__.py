@@ -1,0 +1,55 @@
+"""The one home of files: opened, read, written, replaced, and told whose they are."""
+
+from visionpipe.files.marks import FileMark, back_up, carries, mark_file, set_aside
+from visionpipe.files.reading import (
+    BufferPool,
+    changed,
+    check_unchanged,
+    found_file,
+    open_regular,
+    opened,
+    read_all,
+    read_content,
+    refuse_store,
+    unreadable,
+)
+from visionpipe.files.writing import (
+    GrowingFile,
+    ReplacingFile,
+    disk_full,
+    output_error,
+    output_errors,
+    partial_path,
+    prove_folder,
+    replace_file,
+    resolve_link,
+    whole_file,
+)
+
+__all__ = [
+    "BufferPool",
+    "FileMark",
+    "GrowingFile",
+    "ReplacingFile",
+    "back_up",
+    "carries",
+    "changed",
+    "check_unchanged",
+    "disk_full",
+    "found_file",
+    "mark_file",
+    "open_regular",
+    "opened",
+    "output_error",
+    "output_errors",
+    "partial_path",
+    "prove_folder",
+    "read_all",
+    "read_content",
+    "refuse_store",
+    "replace_file",
+    "resolve_link",
+    "set_aside",
+    "unreadable",
+    "whole_file",
+]
