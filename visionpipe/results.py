@@ -45,6 +45,11 @@ class Failure:
             request_id=error.request_id,
         )
 
+    @property
+    def by_a_limit(self) -> bool:
+        """Whether a limit refused it that may be set otherwise now, so that the item is looked at anew."""
+        return self.code == "bomb"
+
     def to_json(self) -> dict[str, JSON]:
         return {
             "error": self.error,

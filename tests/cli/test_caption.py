@@ -16,7 +16,7 @@ from tests.cli.commands import SAMPLES, environment, lines, visionpipe
 from tests.client.faces import KEY, chat, refusal
 from tests.loopback import Answer, Loopback, Seen
 from visionpipe.testing.hostile import hostile_files
-from visionpipe.testing.images import jpeg_bytes
+from visionpipe.testing.images import jpeg_bytes, png_bytes
 
 PHOTOS = ("chelsea.png", "coffee.png", "grace_hopper.jpg", "rocket.jpg")
 
@@ -204,3 +204,17 @@ def test_a_log_that_is_full_does_not_end_the_job(tmp_path: Path, loopback: Loopb
     assert done.returncode == 1
     found = {path: line["outcome"] for path, line in lines(tmp_path / "out.jsonl").items()}
     assert found == {"a.jpg": "failed", "b.jpg": "failed", "c.jpg": "failed", "z.jpg": "done"}
+
+
+def test_the_limit_of_pixels_is_an_option(tmp_path: Path, loopback: Loopback) -> None:
+    loopback.script(chat("A caption."))
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(png_bytes(120, 100))
+    command = ["caption", folder, "-o", "out.jsonl", *against(loopback)]
+    refused = visionpipe(*command, "--max-pixels", "11999", folder=tmp_path, env=GATEWAY)
+    assert refused.returncode == 1
+    assert "raise max_pixels (--max-pixels)" in refused.stderr
+    taken = visionpipe(*command, "--max-pixels", "12000", folder=tmp_path, env=GATEWAY)
+    assert taken.returncode == 0, taken.stderr
+    assert lines(tmp_path / "out.jsonl")["a.png"]["caption"] == "A caption."

@@ -52,6 +52,25 @@ def test_a_folder_is_captioned(tmp_path: Path, sandbox: SandboxHandle) -> None:
     assert sandbox.stats()["requests"] == 13
 
 
+def test_a_higher_limit_of_pixels_lets_what_it_refused_through_and_asks_nothing_again(
+    tmp_path: Path, sandbox: SandboxHandle
+) -> None:
+    make_images(tmp_path / "in", 2)
+    (tmp_path / "in" / "large.png").write_bytes(image_bytes("png", 120, 100))
+    outcomes = []
+    with client_for(sandbox) as client:
+        for most in (11_000, 11_000, 12_000):
+            job = Pipeline(
+                "What?", client=client, journal=tmp_path / "j", options={"max_pixels": most}, concurrency=2
+            )
+            results = {result.source: result for result in job.run(tmp_path / "in")}
+            outcomes.append(results["large.png"].outcome)
+            failure = results["large.png"].failure
+            assert failure is None or (failure.code == "bomb" and "--max-pixels" in failure.cure)
+    assert outcomes == [Outcome.FAILED, Outcome.FAILED, Outcome.DONE]
+    assert sandbox.stats()["requests"] == 3
+
+
 def test_an_empty_account_stops_the_job_with_its_cure(tmp_path: Path, sandbox: SandboxHandle) -> None:
     make_images(tmp_path / "in", 30)
     sandbox.set_scenario({"rule": [{"after": 5, "fault": {"kind": "error", "code": "1113"}}]})

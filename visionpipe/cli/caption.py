@@ -160,6 +160,7 @@ def caption(
     top_p: connection.TopP = None,
     thinking: connection.Thinking = None,
     max_side: connection.MaxSide = None,
+    max_pixels: connection.MaxPixels = None,
     fetch: connection.Fetch = False,
     allow_private: connection.AllowPrivate = False,
     concurrency: Concurrency = 8,
@@ -211,6 +212,7 @@ def caption(
         top_p=top_p,
         thinking=thinking,
         max_side=max_side,
+        max_pixels=max_pixels,
         fetch=fetch,
         allow_private=allow_private,
     )

@@ -32,6 +32,7 @@ def check(
     lang: connection.Lang = None,
     max_tokens: connection.MaxTokens = None,
     max_side: connection.MaxSide = None,
+    max_pixels: connection.MaxPixels = None,
     concurrency: main_job.Concurrency = 8,
     near_duplicates: main_job.Near = None,
     column: main_job.Column = None,
@@ -58,7 +59,7 @@ def check(
         pipeline = Pipeline(
             asked,
             client=client,
-            options=connection.call_options(max_tokens=max_tokens, max_side=max_side),
+            options=connection.call_options(max_tokens=max_tokens, max_side=max_side, max_pixels=max_pixels),
             schema=chosen_schema(schema, asked),
             journal=journal,
             concurrency=concurrency,

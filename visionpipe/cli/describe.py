@@ -25,6 +25,7 @@ def describe(
     top_p: connection.TopP = None,
     thinking: connection.Thinking = None,
     max_side: connection.MaxSide = None,
+    max_pixels: connection.MaxPixels = None,
     fetch: connection.Fetch = False,
     allow_private: connection.AllowPrivate = False,
     as_json: connection.AsJson = False,
@@ -40,6 +41,7 @@ def describe(
         top_p=top_p,
         thinking=thinking,
         max_side=max_side,
+        max_pixels=max_pixels,
         fetch=fetch,
         allow_private=allow_private,
     )

@@ -33,6 +33,9 @@ Temperature = Annotated[float | None, typer.Option(help="0.0 to 1.0; not togethe
 TopP = Annotated[float | None, typer.Option(help="0.0 to 1.0; not together with --temperature.")]
 Thinking = Annotated[str | None, typer.Option(help="on or off, where the model can switch.")]
 MaxSide = Annotated[int | None, typer.Option(help="Shrink images over this many pixels a side.", min=16)]
+MaxPixels = Annotated[
+    int | None, typer.Option(help="Refuse images of more pixels, width x height; default 179 million.", min=1)
+]
 Fetch = Annotated[bool, typer.Option("--fetch", help="Download linked images and send their bytes.")]
 AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Let --fetch reach private and loopback addresses.")
@@ -63,6 +66,7 @@ def call_options(
     top_p: float | None = None,
     thinking: str | None = None,
     max_side: int | None = None,
+    max_pixels: int | None = None,
     fetch: bool = False,
     allow_private: bool = False,
 ) -> CallOptions:
@@ -92,6 +96,8 @@ def call_options(
             raise ParameterError(f"{thinking!r} is neither", cure="Use on or off.", subject="--thinking")
     if max_side is not None:
         options["max_side"] = max_side
+    if max_pixels is not None:
+        options["max_pixels"] = max_pixels
     return options
 
 

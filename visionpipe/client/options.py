@@ -31,6 +31,8 @@ class CallOptions(TypedDict, total=False):
             requests, or lay them on one "contact_sheet".
         repair: whether images that break a limit are repaired (default) or refused.
         max_side: shrink images whose longer side is over this many pixels.
+        max_pixels: width x height above which an image is refused as a decompression bomb. Default about
+            179 million, and four times that for JPEG as cameras write it, which is decoded at a fraction.
         background: RGB, 0 to 255, that transparency is flattened on; default white.
         fetch: download linked images and send their bytes, instead of passing the link on.
         in_memory_bytes: image files up to this size are read once and kept; larger ones stay on disk until
@@ -63,6 +65,7 @@ class CallOptions(TypedDict, total=False):
     on_too_many: OnTooMany
     repair: bool
     max_side: int
+    max_pixels: int
     background: tuple[int, int, int]
     fetch: bool
     in_memory_bytes: int
@@ -90,7 +93,7 @@ def check_options(options: CallOptions) -> None:
         if given.get(name, words[0]) not in words:
             known = ", ".join(words)
             raise ParameterError(f"{given[name]!r} is none of {known}", cure="Use one of them.", subject=name)
-    for name in ("max_side", "in_memory_bytes"):
+    for name in ("max_side", "max_pixels", "in_memory_bytes"):
         value = given.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ParameterError(

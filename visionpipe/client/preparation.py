@@ -205,7 +205,11 @@ class Preparer:
 
     def load(self, source: Any, model: ModelRecord, options: CallOptions) -> Media:
         """One source as the part that will be sent: loaded, and repaired where its model needs it."""
-        part = load_image(source, in_memory_bytes=options.get("in_memory_bytes", IN_MEMORY_BYTES))
+        part = load_image(
+            source,
+            max_pixels=options.get("max_pixels"),
+            in_memory_bytes=options.get("in_memory_bytes", IN_MEMORY_BYTES),
+        )
         if isinstance(part, LinkedImage):
             if not options.get("fetch", False) and self._settings.endpoint.takes_image_urls:
                 return part
@@ -238,7 +242,7 @@ class Preparer:
             timeout_s=_FETCH_SECONDS,
             allow_private=options.get("allow_private", False),
         )
-        loaded = load_image(fetched.data, name=link.url)
+        loaded = load_image(fetched.data, name=link.url, max_pixels=options.get("max_pixels"))
         if not isinstance(loaded, Image):
             raise TypeError("bytes load as an image")
         note = Adjustment("fetched", link.url, f"{len(fetched.data):,} bytes sent instead of the link")

@@ -131,6 +131,13 @@ ImageSource: TypeAlias = (
 MAX_PIXELS = 178_956_970
 """Above this many pixels a picture counts as a decompression bomb; the figure is Pillow's."""
 
+MAX_SCALED_PIXELS = 4 * MAX_PIXELS
+"""The same for JPEG whose lines follow each other, as cameras write it: decoded at an eighth of its size at
+the least, it takes an eighth of the memory a side, so the 200 megapixels of a phone are no bomb."""
+
+MAX_FILE_BYTES = 2 << 30
+"""A larger file is refused before it is read: no picture within the limits of pixels needs so much."""
+
 IN_MEMORY_BYTES = 1 << 20
 """Files up to this size are read once and kept, unless told otherwise; larger ones wait on disk."""
 
@@ -140,7 +147,7 @@ def load_image(
     *,
     name: str | None = None,
     channel_order: ChannelOrder = "rgb",
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> Image | LinkedImage:
     """Make an image value of ``source``, decoding nothing that looks right.
@@ -152,12 +159,13 @@ def load_image(
             it is. A URL is not fetched: it becomes a LinkedImage.
         name: what errors and adjustments call it; the path or a word for the kind of source if not given.
         channel_order: the order of an array's colours, "rgb" or "bgr" (OpenCV's).
-        max_pixels: width x height above which the source is refused as a decompression bomb.
+        max_pixels: width x height above which the source is refused as a decompression bomb; if None,
+            ``MAX_PIXELS``, and ``MAX_SCALED_PIXELS`` for JPEG that can be decoded at a fraction.
         in_memory_bytes: files up to this size are read once and kept; larger ones stay on disk.
 
     Raises:
         UnreadableSourceError: missing, permission, is_a_folder, special_file, unreadable.
-        BadImageError: empty, truncated, corrupt, not_an_image, bomb.
+        BadImageError: empty, truncated, corrupt, not_an_image, bomb, too_large.
         ParameterError: a source of no such kind, or an array of no such shape or values.
         ConfigurationError: a HEIC photo without the extra ``heif``.
     """
@@ -197,7 +205,7 @@ def load_image(
 
 
 def image_from_bytes(
-    data: bytes, name: str, max_pixels: int = MAX_PIXELS, adjustments: tuple[Adjustment, ...] = ()
+    data: bytes, name: str, max_pixels: int | None = None, adjustments: tuple[Adjustment, ...] = ()
 ) -> Image:
     """The image that ``data`` encodes.
 
@@ -217,10 +225,12 @@ def verify_image(image: Image) -> None:
     """
     from visionpipe.images.decode import decode
 
-    decode(image)
+    decode(image, at_least=(1, 1))  # reads all of a JPEG's pixels, whatever their scale
 
 
-def _from_text(text: str, name: str | None, max_pixels: int, in_memory_bytes: int) -> Image | LinkedImage:
+def _from_text(
+    text: str, name: str | None, max_pixels: int | None, in_memory_bytes: int
+) -> Image | LinkedImage:
     scheme = text[:8].lower()
     if scheme.startswith(("http://", "https://")):
         return LinkedImage(text)
@@ -242,7 +252,7 @@ def _from_text(text: str, name: str | None, max_pixels: int, in_memory_bytes: in
     return image_from_bytes(data, name or "base64 text", max_pixels)
 
 
-def _from_path(path: str, name: str, max_pixels: int, in_memory_bytes: int) -> Image:
+def _from_path(path: str, name: str, max_pixels: int | None, in_memory_bytes: int) -> Image:
     descriptor, state = open_regular(path, name)
     size = state.st_size
     try:
@@ -266,7 +276,7 @@ def _from_path(path: str, name: str, max_pixels: int, in_memory_bytes: int) -> I
     return _image(content, data, header, name, max_pixels, ())
 
 
-def _from_file(file: object, name: str | None, max_pixels: int) -> Image:
+def _from_file(file: object, name: str | None, max_pixels: int | None) -> Image:
     stated = getattr(file, "name", None)
     subject = name or (stated if isinstance(stated, str) else "open file")
     stream = cast("IO[bytes]", file)
@@ -293,18 +303,26 @@ def _image(
     head: bytes,
     header: Header | None,
     name: str,
-    max_pixels: int,
+    max_pixels: int | None,
     adjustments: tuple[Adjustment, ...],
 ) -> Image:
+    format = header.format if header is not None else _foreign_kind(head, content.size, name).format
+    if content.size > MAX_FILE_BYTES:
+        raise BadImageError(
+            f"the file of {content.size:,} bytes is too large for a picture (at most {MAX_FILE_BYTES:,})",
+            cure="Leave it out, or save the picture anew at a smaller size.",
+            subject=name,
+            code="too_large",
+        )
     if header is None:
-        kind = _foreign_kind(head, content.size, name)
         from visionpipe.images.decode import foreign_header
 
-        header = foreign_header(read_content(content), kind.format, name)
-    if header.width * header.height > max_pixels:
+        header = foreign_header(read_content(content), format, name)
+    ceiling = max_pixels or (MAX_SCALED_PIXELS if header.scalable else MAX_PIXELS)
+    if header.width * header.height > ceiling:
         raise BadImageError(
-            f"it says it is {header.width}x{header.height} pixels, above the ceiling of {max_pixels:,}",
-            cure="Leave it out if it is not trusted; else raise max_pixels, or shrink it first.",
+            f"it says it is {header.width}x{header.height} pixels, above the ceiling of {ceiling:,}",
+            cure="Leave it out if it is not trusted; else raise max_pixels (--max-pixels), or shrink it.",
             subject=name,
             code="bomb",
         )

@@ -232,8 +232,8 @@ class Engine:
         context = self._context
         begun = context.clock()
         try:
-            decision = context.triage.decide(source)
-        except VisionPipeError:
+            decision = context.triage.decide(source, self._is_over)
+        except (VisionPipeError, Closed):
             raise
         except Exception as error:
             decision = Refused(Key(source.name, NO_QUESTION, None), unexpected(error, source.name))

@@ -217,5 +217,9 @@ def refuse_job(
         budget.check_price(estimate_cost(1, 1, model.prices))
 
 
+_UNKEYED = frozenset(["model", "max_pixels"])
+"""The model stands beside them; a higher limit only lets more through, and changes no answer."""
+
+
 def _parameters(options: CallOptions) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "model"}
+    return {name: value for name, value in options.items() if name not in _UNKEYED}

@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from visionpipe.files import BufferPool, changed, open_regular, unreadable
+from visionpipe.images.load import MAX_FILE_BYTES, load_image
+from visionpipe.images.sniff import HEAD_BYTES, kind_of
+from visionpipe.pipeline.channel import Closed
 
 _buffers = BufferPool(1 << 20)
 _LINKS = ("http://", "https://")
@@ -56,19 +59,29 @@ def stat_of(path: str) -> Stat:
     return Stat(found.st_size, found.st_mtime_ns)
 
 
-def fingerprint(path: str) -> tuple[str, Stat]:
+def fingerprint(path: str, is_over: Callable[[], bool] | None = None) -> tuple[str, Stat]:
     """The SHA-256 of a file's bytes (hexadecimal), with the stat it held while they were read.
+
+    Args:
+        path: of the file.
+        is_over: asked between two megabytes whether to go on.
 
     Raises:
         UnreadableSourceError: it cannot be read, or was changed meanwhile.
+        BadImageError: it is too large for a picture, and no clip; found before it is read.
+        Closed: ``is_over`` said so.
     """
     seen = hashlib.sha256()
     descriptor, before = open_regular(path, path)
+    if before.st_size > MAX_FILE_BYTES:
+        _refuse_what_is_no_clip(descriptor, path)
     buffer = _buffers.take()
     try:
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 seen.update(buffer[:count])
+                if count == _buffers.size and is_over is not None and is_over():
+                    raise Closed
             after = os.fstat(file.fileno())
     except OSError as error:
         raise unreadable(error, path, path) from error
@@ -79,7 +92,22 @@ def fingerprint(path: str) -> tuple[str, Stat]:
     return seen.hexdigest(), Stat(after.st_size, after.st_mtime_ns)
 
 
-PREPARATION = 1
+def _refuse_what_is_no_clip(descriptor: int, path: str) -> None:
+    """Have a file that is too large for a picture refused by what reads pictures, unless it is a clip."""
+    from visionpipe.clips.load import CLIP_SUFFIXES
+
+    try:
+        kind = kind_of(os.read(descriptor, HEAD_BYTES))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        named = kind.family == "other" and Path(path).suffix.lower() in CLIP_SUFFIXES
+        if kind.family != "video" and not named:
+            load_image(path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+PREPARATION = 2
 """Raised whenever the same file and settings come to be sent as other bytes. It is recorded with each result,
 and is no part of a key, so that a new version asks nothing again that is answered."""
 

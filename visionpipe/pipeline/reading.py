@@ -289,7 +289,8 @@ class JournalView:
             "ORDER BY outcome, duplicate_of IS NOT NULL LIMIT 1",
             (content, question, since_run),
         )
-        return self._result(row, count=False)
+        result = self._result(row, count=False)
+        return None if result is not None and result.failure and result.failure.by_a_limit else result
 
     def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:
         """What a job has used in all its runs, or one run."""

@@ -6,6 +6,7 @@ where nothing is known of them, and nothing is decoded here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -93,8 +94,16 @@ class Triage:
         """The first run whose answers may be shared with other items of the same bytes."""
         return self.run if self.force else 0
 
-    def decide(self, source: Found) -> Decision:
-        """Decides about one item of the listing."""
+    def decide(self, source: Found, is_over: Callable[[], bool] | None = None) -> Decision:
+        """Decides about one item of the listing.
+
+        Args:
+            source: the item.
+            is_over: whether the run has been stopped, asked while a large file is read.
+
+        Raises:
+            Closed: the run was stopped meanwhile.
+        """
         key = Key(source.name, NO_QUESTION, None)
         if isinstance(source, SkippedSource):
             return Skipped(key, source.reason, detail=source.detail)
@@ -111,7 +120,7 @@ class Triage:
             reason = self.skip(source) if self.skip is not None and not answered else None
             if reason is not None:
                 return Skipped(key, reason)
-            content, read = self._content(source)
+            content, read = self._content(source, is_over)
         except VisionPipeError as error:
             return Refused(key, error)
         key = Key(source.name, key.question, content)
@@ -132,12 +141,12 @@ class Triage:
         if self.force or result.outcome is Outcome.SKIPPED:
             return True
         failure = result.failure
-        return failure is not None and failure.retryable and self.retry_failed
+        return failure is not None and (failure.by_a_limit or (failure.retryable and self.retry_failed))
 
-    def _content(self, source: Source) -> tuple[str, Stat | None]:
+    def _content(self, source: Source, is_over: Callable[[], bool] | None) -> tuple[str, Stat | None]:
         if is_link(source.location):
             return content_of_link(source.location), None
         known = self.journal.known_content(source.name, source.location, stat_of(source.location))
         if known is not None:
             return known, None
-        return fingerprint(source.location)
+        return fingerprint(source.location, is_over)

@@ -18,6 +18,10 @@ from visionpipe.values import Adjustment
 # that must be re-encoded anyway loses nothing the model would have seen. Taken where a record has none.
 USEFUL_PIXELS = 4_816_896
 
+# A picture of more pixels that has to be decoded for any reason is brought down as well: it would take
+# hundreds of megabytes as it is, and no model sees so much.
+_LARGEST_WHOLE = 64_000_000
+
 # An exact DCT scale costs a fifth of a resample; it is taken where it keeps at least this part of the
 # pixels the limit would allow.
 _WORTHWHILE = 0.5
@@ -46,7 +50,7 @@ def plan_repair(
         return None
     keeps_format = image.format in rules.formats and "bytes" not in reasons
     width, height = image.upright_size
-    if "bytes" in reasons or "side" in reasons:
+    if "bytes" in reasons or "side" in reasons or image.pixels > _LARGEST_WHOLE:
         pixels = rules.useful_pixels or USEFUL_PIXELS
         width, height = target_size(
             width, height, max_side=side, max_pixels=pixels, exact=image.format == "jpeg"
