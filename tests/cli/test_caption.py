@@ -211,7 +211,7 @@ def test_the_limit_of_pixels_is_an_option(tmp_path: Path, loopback: Loopback) ->
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.png").write_bytes(png_bytes(120, 100))
-    command = ["caption", folder, "-o", "out.jsonl", *against(loopback)]
+    command: list[str | Path] = ["caption", folder, "-o", "out.jsonl", *against(loopback)]
     refused = visionpipe(*command, "--max-pixels", "11999", folder=tmp_path, env=GATEWAY)
     assert refused.returncode == 1
     assert "raise max_pixels (--max-pixels)" in refused.stderr
