@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenacity import stop_after_attempt, wait_exponential
-
 from tests.client.faces import Clock
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.testing.sandbox import SandboxHandle
@@ -17,7 +15,7 @@ TEXT = "A grey cat sleeps on a red sofa by the window."
 DEADLINE = 5.0
 """Seconds: the client's own, in every test."""
 
-THRICE = RetryPolicy(wait=wait_exponential(multiplier=1, max=30), stop=stop_after_attempt(3))
+THRICE = RetryPolicy(attempts=3, seconds=1e9, jitter=0)
 
 
 def struck(

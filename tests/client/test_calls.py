@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tenacity import stop_after_attempt, wait_exponential
 
 from tests.client.faces import KEY, Clock, Face, chat, event_stream, refusal, setup_for
 from tests.loopback import Answer, Loopback
@@ -29,7 +28,7 @@ from visionpipe.values import Usage
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 CHINA = SAMPLES / "china.jpg"
 COFFEE = SAMPLES / "coffee.png"
-STEADY = RetryPolicy(wait=wait_exponential(multiplier=1, max=30), stop=stop_after_attempt(6))
+STEADY = RetryPolicy(attempts=6, seconds=1e9, jitter=0)
 
 
 def test_a_call_says_what_the_service_expects(face: Face, loopback: Loopback) -> None:
@@ -239,3 +238,13 @@ def test_openai_servers_get_data_uris_and_no_request_id(face: Face, loopback: Lo
     body = loopback.requests[0].json()
     assert body["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
     assert "request_id" not in body
+
+
+def test_images_may_come_in_lists(face: Face, loopback: Loopback) -> None:
+    loopback.script(chat("Three."))
+    reply = face.ask("Which?", [CHINA, COFFEE], CHINA, setup=setup_for(loopback, model="glm-4v-plus-0111"))
+    assert reply.text == "Three."
+    content = loopback.requests[0].json()["messages"][-1]["content"]
+    images = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    sent = [CHINA.read_bytes(), COFFEE.read_bytes(), CHINA.read_bytes()]
+    assert [base64.b64decode(image) for image in images] == sent

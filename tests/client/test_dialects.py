@@ -8,14 +8,13 @@ from typing import Any
 
 import orjson
 import pytest
-from tenacity import stop_after_attempt, wait_fixed
 
 from tests.client.faces import KEY, Clock, Face, chat
 from tests.loopback import Answer, Loopback
 from visionpipe import Client, errors
 from visionpipe.stages.retry import RetryPolicy
 
-TWICE = RetryPolicy(wait=wait_fixed(1), stop=stop_after_attempt(2), broken_answers=True)
+TWICE = RetryPolicy(attempts=2, first_wait=1, longest_wait=1, jitter=0, broken_answers=True)
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 import pytest
-from tenacity import wait_fixed
 
 from visionpipe.client._async.polling import poll_all_async, poll_async
 from visionpipe.client._sync.polling import poll, poll_all
 from visionpipe.errors import AuthenticationError, ReplyTimeoutError, ServerError, VisionPipeError
 from visionpipe.stages.polling import Looked, PollPolicy
 
-STEADY = PollPolicy(wait_fixed(5))
+STEADY = PollPolicy(first_wait=5, longest_wait=5)
 Look: TypeAlias = Callable[[], Looked[str]]
 
 

@@ -14,10 +14,9 @@ from visionpipe.stages.retry import RetryPolicy
 
 
 def main() -> None:
-    from tenacity import stop_after_attempt, wait_random
 
     folder, journal, base_url, key = sys.argv[1:]
-    retry = RetryPolicy(wait=wait_random(0.01, 0.05), stop=stop_after_attempt(20))
+    retry = RetryPolicy(attempts=20, first_wait=0.01, longest_wait=0.05, jitter=0.04)
     with Client("glm-4.6v", base_url=f"bigmodel+{base_url}", api_key=key, retry=retry) as client:
         run = Pipeline("What is it?", client=client, journal=journal, concurrency=16).run(folder)
         for number, _ in enumerate(run):

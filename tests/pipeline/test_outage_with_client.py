@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tenacity import stop_after_attempt
-
 from tests.pipeline.kill_drill import make_images
 from tests.pipeline.test_outage import ended_by, finished
 from visionpipe.client import Client
@@ -32,7 +30,7 @@ def client_at(base_url: str, key: str) -> Client:
         "glm-4.6v",
         base_url=f"bigmodel+{base_url}",
         api_key=key,
-        retry=RetryPolicy(stop=stop_after_attempt(1)),
+        retry=RetryPolicy(attempts=1),
     )
 
 

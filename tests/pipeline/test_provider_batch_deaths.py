@@ -105,12 +105,11 @@ import sys
 from visionpipe.client import Client
 from visionpipe.pipeline.batch.job import ProviderBatch
 from visionpipe.stages.polling import PollPolicy
-from tenacity import wait_fixed
 
 url, key, journal, photos = sys.argv[1:]
 with Client("glm-4v-plus-0111", base_url=url, api_key=key) as client:
     run = ProviderBatch(
-        "What is it?", client=client, journal=journal, policy=PollPolicy(wait_fixed(0.02)),
+        "What is it?", client=client, journal=journal, policy=PollPolicy(first_wait=0.02, longest_wait=0.02),
         on_step=lambda event: print(event.state, event.lines, flush=True),
     ).run(photos)
     for result in run:

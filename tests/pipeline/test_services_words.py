@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 import pytest
-from tenacity import stop_after_attempt
 
 from tests.client.faces import chat
 from tests.loopback import Answer, Loopback, Seen, serving
@@ -55,7 +54,7 @@ class Service:
 
 
 def client_of(loopback: Loopback) -> Client:
-    policy = RetryPolicy(stop=stop_after_attempt(1))
+    policy = RetryPolicy(attempts=1)
     return Client("some-model", base_url=loopback.url, api_key="k", retry=policy)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tenacity import stop_after_attempt, stop_after_delay, wait_fixed
 
 from visionpipe import errors
 from visionpipe.stages.retry import RetryPolicy
 
-POLICY = RetryPolicy(wait=wait_fixed(2), stop=stop_after_attempt(3) | stop_after_delay(60))
+POLICY = RetryPolicy(attempts=3, seconds=60, first_wait=2, longest_wait=2, jitter=0)
 LIMIT = errors.RateLimitError("too many", cure="Wait.")
 FAILED = errors.ServerError("it failed", cure="Try again.")
 BROKEN = errors.InterruptedAnswerError("it broke off", cure="Try again.")
@@ -49,6 +48,29 @@ def test_attempts_and_seconds_come_to_an_end() -> None:
 
 
 def test_limits_may_be_left_to_others_and_timeouts_sent_again() -> None:
-    policy = RetryPolicy(wait=wait_fixed(2), stop=stop_after_attempt(3), rate_limits=False, timeouts=True)
+    policy = RetryPolicy(attempts=3, first_wait=2, longest_wait=2, jitter=0, rate_limits=False, timeouts=True)
     assert policy.next_wait(LIMIT, attempt=1, elapsed_s=0.0) is None
     assert policy.next_wait(LATE, attempt=1, elapsed_s=0.0) == 2
+
+
+def test_the_default_ends_by_tries_and_by_time_whichever_comes_first() -> None:
+    policy = RetryPolicy()
+    error = errors.ServerError("down", cure="Wait.")
+    assert policy.next_wait(error, attempt=5, elapsed_s=299.0) is not None
+    assert policy.next_wait(error, attempt=6, elapsed_s=1.0) is None
+    assert policy.next_wait(error, attempt=1, elapsed_s=300.0) is None
+
+
+def test_no_try_begins_beyond_the_time_it_must_begin_within() -> None:
+    policy = RetryPolicy(first_wait=4, longest_wait=4, jitter=0, begin_within=10)
+    error = errors.ServerError("down", cure="Wait.")
+    assert policy.next_wait(error, attempt=1, elapsed_s=5.9) == 4
+    assert policy.next_wait(error, attempt=1, elapsed_s=6.0) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["attempts", "seconds", "first_wait", "longest_wait", "jitter", "begin_within"]
+)
+def test_a_setting_below_nothing_is_refused_by_its_name(name: str) -> None:
+    with pytest.raises(errors.ParameterError, match=name):
+        RetryPolicy(**{name: -1})  # type: ignore[arg-type]  # the names' types differ

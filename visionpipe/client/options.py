@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 from visionpipe.errors import ParameterError
 from visionpipe.prompts.presets import Preset
@@ -13,7 +13,16 @@ from visionpipe.stages.tools import Tool
 from visionpipe.values import JSON
 
 if TYPE_CHECKING:
+    from visionpipe.images.load import ImageSource
+    from visionpipe.media import LinkedVideo, Video
     from visionpipe.sources.publish import Publisher
+
+MediaSource: TypeAlias = "ImageSource | Video | LinkedVideo"
+"""What a call takes as one image or clip: what :func:`visionpipe.load_image` takes, where a path, bytes, an
+open file, a URL or a data URI may be a clip's as well, or a clip that is loaded already."""
+
+MediaSources: TypeAlias = "MediaSource | Sequence[MediaSource]"
+"""One of them, or a list of several."""
 
 OnTooMany = Literal["error", "split", "contact_sheet"]
 OnVideo = Literal["refuse", "frames", "transcode"]
@@ -145,3 +154,14 @@ def merged(defaults: CallOptions, given: CallOptions) -> CallOptions:
                 subject=unknown[0],
             )
     return {**defaults, **given}
+
+
+def one_by_one(sources: Iterable[MediaSources]) -> list[MediaSource]:
+    """The images and clips of a call in their order, those in lists and tuples taken out of them."""
+    found: list[Any] = []
+    for source in sources:
+        if isinstance(source, list | tuple):
+            found += source
+        else:
+            found.append(source)
+    return found

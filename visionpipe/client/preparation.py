@@ -9,13 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any, Protocol
+from typing import Protocol
 
-from visionpipe.client.options import CallOptions, check_options, parameters_of
+from visionpipe.client.options import (
+    CallOptions,
+    MediaSource,
+    MediaSources,
+    check_options,
+    one_by_one,
+    parameters_of,
+)
 from visionpipe.client.settings import Settings
 from visionpipe.client.video_parts import ContentLength, VideoParts, stated_clip
 from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
-from visionpipe.images.load import IN_MEMORY_BYTES, load_image
+from visionpipe.images.load import IN_MEMORY_BYTES, ImageSource, load_image
 from visionpipe.images.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Video
 from visionpipe.registry.records import ModelRecord
@@ -98,7 +105,7 @@ class Preparer:
     def prepare(
         self,
         prompt: str,
-        sources: Sequence[Any],
+        sources: Sequence[MediaSources],
         options: CallOptions,
         transcript: Transcript | None = None,
     ) -> Prepared:
@@ -106,7 +113,7 @@ class Preparer:
 
         Args:
             prompt: what to ask.
-            sources: whatever :func:`visionpipe.images.load.load_image` takes, and clips in the same forms.
+            sources: images and clips, one by one or in lists.
             options: the call's options.
             transcript: of the conversation so far.
 
@@ -124,7 +131,7 @@ class Preparer:
         settings = self._settings
         model = settings.model_named(options.get("model"))
         prompt, parts, frames = self._shown(
-            prompt, [self._part(source, model, options) for source in sources], model, options
+            prompt, [self._part(source, model, options) for source in one_by_one(sources)], model, options
         )
         groups = self._groups(parts, model, options)
         parameters = parameters_of(options)
@@ -168,9 +175,11 @@ class Preparer:
         sent = tuple(self._videos.delivered(request, model, options) for request in requests)
         return Prepared(sent, model, reduce(_added, estimates), box.functions, frames)
 
-    def _part(self, source: Any, model: ModelRecord, options: CallOptions) -> Media:
+    def _part(self, source: MediaSource, model: ModelRecord, options: CallOptions) -> Media:
         """One source as an image, repaired, or as a clip, not looked at further yet."""
-        clip = stated_clip(source)
+        if isinstance(source, Video | LinkedVideo):
+            return source
+        clip: Video | LinkedVideo | None = stated_clip(source)
         if clip is not None:
             return clip
         try:
@@ -203,7 +212,7 @@ class Preparer:
 
         return about_clip(prompt, [f.time for f in frames], self._settings.lang), shown, frames
 
-    def load(self, source: Any, model: ModelRecord, options: CallOptions) -> Media:
+    def load(self, source: ImageSource, model: ModelRecord, options: CallOptions) -> Media:
         """One source as the part that will be sent: loaded, and repaired where its model needs it."""
         part = load_image(
             source,

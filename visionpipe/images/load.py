@@ -127,6 +127,7 @@ ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | PIL.Image.Image"
     " | numpy.ndarray[Any, Any] | Image | LinkedImage"
 )
+"""What :func:`load_image` makes an image of."""
 
 MAX_PIXELS = 178_956_970
 """Above this many pixels a picture counts as a decompression bomb; the figure is Pillow's."""

@@ -7,13 +7,13 @@ that it can be taken up again by its id.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from tenacity import RetryCallState, Retrying, wait_exponential
-from tenacity.wait import wait_base
+from tenacity import wait_exponential
 
 from visionpipe.errors import VisionPipeError
+from visionpipe.stages.retry import at_least, state_after
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -34,21 +34,29 @@ class PollPolicy:
     """How long to wait between two questions.
 
     Attributes:
-        wait: tenacity's waiting policy, in seconds. The default grows from 1 to 15, for tasks that take
-            10 to 30 seconds.
+        first_wait: seconds before the second question. The defaults suit tasks that take 10 to 30 seconds.
+        growth: by how much each wait is longer than the one before.
+        longest_wait: seconds that no wait goes beyond; what the service asks for may.
+
+    Raises:
+        ParameterError: a wait below 0, or a growth below 1.
     """
 
-    wait: wait_base = field(default_factory=lambda: wait_exponential(multiplier=1, exp_base=1.6, max=15))
+    first_wait: float = 1.0
+    growth: float = 1.6
+    longest_wait: float = 15.0
+
+    def __post_init__(self) -> None:
+        at_least(0, first_wait=self.first_wait, longest_wait=self.longest_wait)
+        at_least(1, growth=self.growth)
 
     def seconds(self, asked: int, floor: float | None = None) -> float:
         """Before the next question, after ``asked`` of them (from 1)."""
-        # The state is all that tenacity's policies look at; no call runs inside of it.
-        state = RetryCallState(Retrying(), fn=None, args=(), kwargs={})
-        state.attempt_number = asked
-        return max(float(self.wait(state)), floor or 0.0)
+        grown = wait_exponential(multiplier=self.first_wait, exp_base=self.growth, max=self.longest_wait)
+        return max(float(grown(state_after(asked))), floor or 0.0)
 
 
-LONG = PollPolicy(wait_exponential(multiplier=2, exp_base=1.6, max=60))
+LONG = PollPolicy(first_wait=2.0, longest_wait=60.0)
 """For what takes minutes to hours: batches and fine-tuning jobs."""
 
 

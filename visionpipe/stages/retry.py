@@ -8,14 +8,22 @@ off) is not.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from tenacity import RetryCallState, Retrying, stop_after_attempt, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    stop_after_attempt,
+    stop_after_delay,
+    stop_before_delay,
+    wait_exponential,
+    wait_random,
+)
 from tenacity.stop import stop_base
-from tenacity.wait import wait_base
 
 from visionpipe.errors import (
     InterruptedAnswerError,
+    ParameterError,
     RateLimitError,
     ReplyTimeoutError,
     ServiceError,
@@ -26,25 +34,49 @@ from visionpipe.reply import Answered, Attempt
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How a single call is tried again.
+    """How a single call is tried again. Waits double from one try to the next.
 
     Attributes:
-        wait: tenacity's waiting policy, in seconds before the next attempt.
-        stop: tenacity's stopping policy.
+        attempts: how often it is sent at the most, the first time included.
+        seconds: after so many since the first attempt began, none follows.
+        first_wait: seconds before the second attempt.
+        longest_wait: seconds that no wait goes beyond, ``jitter`` included; a Retry-After may.
+        jitter: up to so many seconds, drawn at random, are added to each wait.
+        begin_within: no attempt begins later than so many seconds after the first, its wait included; None:
+            only ``seconds`` counts.
         rate_limits: whether a 429 is waited out here; the batch pipeline turns this off, since its
             limiter must see them.
         timeouts: whether a request without an answer in time is sent again, at the risk of paying twice.
         broken_answers: whether an answer that broke off after its first byte is asked for again, at the same
             risk.
         longest_retry_after: a Retry-After beyond this many seconds ends the call instead.
+
+    Raises:
+        ParameterError: a number below 0, or no attempt at all.
     """
 
-    wait: wait_base = field(default_factory=lambda: wait_exponential_jitter(initial=1, max=30, jitter=1))
-    stop: stop_base = field(default_factory=lambda: stop_after_attempt(6) | stop_after_delay(300))
+    attempts: int = 6
+    seconds: float = 300.0
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+    jitter: float = 1.0
+    begin_within: float | None = None
     rate_limits: bool = True
     timeouts: bool = False
     broken_answers: bool = False
     longest_retry_after: float = 300.0
+
+    def __post_init__(self) -> None:
+        at_least(1, attempts=self.attempts)
+        at_least(
+            0,
+            seconds=self.seconds,
+            first_wait=self.first_wait,
+            longest_wait=self.longest_wait,
+            jitter=self.jitter,
+            begin_within=self.begin_within,
+            longest_retry_after=self.longest_retry_after,
+        )
 
     def next_wait(
         self, error: VisionPipeError, *, attempt: int, elapsed_s: float, billable: bool = True
@@ -59,17 +91,17 @@ class RetryPolicy:
         """
         if not self._worth_trying(error, billable):
             return None
-        # The state is all that tenacity's policies look at; no call runs inside of it.
-        state = RetryCallState(Retrying(), fn=None, args=(), kwargs={})
-        state.attempt_number = attempt
-        state.start_time, state.outcome_timestamp = 0.0, elapsed_s
-        state.set_exception((type(error), error, error.__traceback__))
-        state.outcome_timestamp = elapsed_s
         floor = getattr(error, "retry_after", None) or 0.0
         if floor > self.longest_retry_after:
             return None
-        state.upcoming_sleep = max(float(self.wait(state)), floor)
-        return None if self.stop(state) else state.upcoming_sleep
+        grown = wait_exponential(multiplier=self.first_wait, max=self.longest_wait)
+        drawn = grown + wait_random(0, self.jitter)
+        state = state_after(attempt, elapsed_s)
+        state.upcoming_sleep = max(min(float(drawn(state)), self.longest_wait), floor)
+        end: stop_base = stop_after_attempt(self.attempts) | stop_after_delay(self.seconds)
+        if self.begin_within is not None:
+            end = end | stop_before_delay(self.begin_within)
+        return None if end(state) else state.upcoming_sleep
 
     def _worth_trying(self, error: VisionPipeError, billable: bool) -> bool:
         match error:
@@ -83,6 +115,26 @@ class RetryPolicy:
                 return error.retryable
             case _:
                 return False
+
+
+def state_after(attempt: int, elapsed_s: float = 0.0) -> RetryCallState:
+    """All that tenacity's policies look at: the number of the last try, from 1, and the seconds since the
+    first began. No call runs inside of it."""
+    state = RetryCallState(Retrying(), fn=None, args=(), kwargs={})
+    state.attempt_number = attempt
+    state.start_time, state.outcome_timestamp = 0.0, elapsed_s
+    return state
+
+
+def at_least(least: float, **numbers: float | None) -> None:
+    """Refuse a setting below ``least``, or no number; None stands for one that is not set.
+
+    Raises:
+        ParameterError: the first that is, by its name.
+    """
+    for name, number in numbers.items():
+        if number is not None and not number >= least:
+            raise ParameterError(f"it is {number}", cure=f"Give {least:g} or more.", subject=name)
 
 
 def new_request_id() -> str:

@@ -19,8 +19,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from tenacity import stop_after_attempt
-
 from visionpipe.client._async.calls import AsyncCalls
 from visionpipe.client._async.files import AsyncFiles
 from visionpipe.client._async.polling import poll_async
@@ -143,7 +141,7 @@ class AsyncBatches:
         calls = self._calls
         require(calls.settings, "batches")
         body = encode_batch(input_file_id, metadata, delete_input=delete_input)
-        once = replace(calls.policy, stop=stop_after_attempt(1))
+        once = replace(calls.policy, attempts=1)
         try:
             return await calls.service(
                 lambda _: HttpRequest("POST", BATCHES_PATH, body, timeouts=calls.timeouts),

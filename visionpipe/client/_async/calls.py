@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from tenacity import stop_before_delay
-
 from visionpipe.client._async.stream import AsyncStream
 from visionpipe.client.disk import whole_file
 from visionpipe.client.extraction import after_the_first, together
@@ -75,10 +73,12 @@ class AsyncCalls:
         return calls if seconds is None else calls.within(seconds)
 
     def within(self, seconds: float) -> AsyncCalls:
-        """The same calls with less patience: no answer is awaited, and no further try begun, beyond
+        """The same calls with less time: no answer is awaited, and no further try begun, beyond
         ``seconds``."""
         timeouts = replace(self.timeouts, total=min(self.timeouts.total, max(seconds, 0.001)))
-        policy = replace(self.policy, stop=self.policy.stop | stop_before_delay(seconds))
+        own = self.policy.begin_within
+        within = max(seconds if own is None else min(seconds, own), 0.0)
+        policy = replace(self.policy, begin_within=within)
         return replace(self, timeouts=timeouts, policy=policy)
 
     async def whole(self, request: Request, model: ModelRecord) -> Reply:

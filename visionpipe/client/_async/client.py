@@ -16,7 +16,7 @@ from visionpipe.client._async.tools import run_tools_async
 from visionpipe.client.announce import announce_local
 from visionpipe.client.clips import AsyncClips
 from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for
-from visionpipe.client.options import CallOptions, merged, preset_options
+from visionpipe.client.options import CallOptions, MediaSources, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.saved_talk import begin
 from visionpipe.client.settings import Settings, resolve_settings
@@ -108,7 +108,7 @@ class AsyncClient(AsyncClips):
         )
         announce_local(self.settings)
 
-    async def describe(self, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+    async def describe(self, *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
         """Describe one or several images in plain words.
 
         Args:
@@ -121,13 +121,13 @@ class AsyncClient(AsyncClips):
         own = merged(preset_options(describe_preset, model), merged(self.defaults, options))
         return await self.ask(describe_preset.text(self.settings.lang), *images, **own)
 
-    async def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+    async def ask(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
         """Ask about images and clips.
 
         Args:
             prompt: the question or instruction.
             images: paths, bytes, open files, Pillow images, arrays (RGB), URLs, data URIs or base64; clips
-                by path, bytes or URL.
+                by path, bytes or URL; one by one or in lists.
             options: see :class:`visionpipe.client.options.CallOptions`.
 
         Raises:
@@ -135,12 +135,16 @@ class AsyncClient(AsyncClips):
         """
         return await self.send(await self.prepare(prompt, *images, **options))
 
-    async def stream(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> AsyncStream:
+    async def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> AsyncStream:
         """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
         return await self._stream(await self.prepare(prompt, *images, **options))
 
     async def run_tools(
-        self, prompt: str, *images: Any, limits: ToolLimits | None = None, **options: Unpack[CallOptions]
+        self,
+        prompt: str,
+        *images: MediaSources,
+        limits: ToolLimits | None = None,
+        **options: Unpack[CallOptions],
     ) -> Reply:
         """As :meth:`ask`, running the functions among ``tools`` when the model asks for them, until it
         answers. What was run is in the reply's ``tool_results``; usage and cost are those of all requests.
@@ -181,16 +185,20 @@ class AsyncClient(AsyncClips):
 
     @overload
     async def extract(
-        self, schema: type[T], *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self,
+        schema: type[T],
+        *images: MediaSources,
+        prompt: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> Extraction[T]: ...
 
     @overload
     async def extract(
-        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> Extraction[Any]: ...
 
     async def extract(
-        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> Extraction[Any]:
         """Structured data about images.
 
@@ -210,16 +218,20 @@ class AsyncClient(AsyncClips):
 
     @overload
     async def extract_stream(
-        self, schema: type[T], *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self,
+        schema: type[T],
+        *images: MediaSources,
+        prompt: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> AsyncObjectStream[T]: ...
 
     @overload
     async def extract_stream(
-        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> AsyncObjectStream[Any]: ...
 
     async def extract_stream(
-        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> AsyncObjectStream[Any]:
         """As :meth:`extract`, giving the document while it is written; ``.value`` at the end.
 
@@ -231,7 +243,7 @@ class AsyncClient(AsyncClips):
         stream = await self._stream(prepared)
         return AsyncObjectStream(stream, wanted)
 
-    async def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:
+    async def prepare(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Prepared:
         """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
         chosen = merged(self.defaults, options)
         return await in_thread_async(self._preparer.prepare, prompt, images, chosen)
@@ -269,7 +281,9 @@ class AsyncClient(AsyncClips):
         calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
         return await calls.extracted(prepared.single("extraction"), prepared.model, schema, on_repeat)
 
-    async def count_tokens(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> TokenCount:
+    async def count_tokens(
+        self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]
+    ) -> TokenCount:
         """The input tokens of a question as the service counts them; nothing is answered.
 
         Args:

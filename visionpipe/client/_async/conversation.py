@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 
 from visionpipe.client._async.calls import AsyncCalls
 from visionpipe.client._async.stream import AsyncStream
 from visionpipe.client._async.tools import run_tools_async
-from visionpipe.client.options import CallOptions, merged
+from visionpipe.client.options import CallOptions, MediaSources, merged
 from visionpipe.client.preparation import Prepared, Preparer
 from visionpipe.client.saved_talk import save_talk
 from visionpipe.client.threads import in_thread_async
@@ -57,7 +57,7 @@ class AsyncConversation:
         """The system text."""
         return self._options.get("system")
 
-    async def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+    async def ask(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
         """The next turn; functions given as ``tools`` are run. The asyncio client awaits asynchronous ones,
         and runs others in a thread.
 
@@ -75,7 +75,7 @@ class AsyncConversation:
         self._keep(prepared, (said, *exchange.messages), exchange.prompt_tokens)
         return exchange.reply
 
-    async def stream(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> AsyncStream:
+    async def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> AsyncStream:
         """As :meth:`ask`, giving the text piece by piece; the turn counts once the stream is read to its end.
 
         Raises:
@@ -102,7 +102,7 @@ class AsyncConversation:
         """
         save_talk(path, self._transcript, self.system, embed=embed)
 
-    def _prepared(self, prompt: str, images: tuple[Any, ...], options: CallOptions) -> Prepared:
+    def _prepared(self, prompt: str, images: tuple[MediaSources, ...], options: CallOptions) -> Prepared:
         return self._preparer.prepare(prompt, images, merged(self._options, options), self._transcript)
 
     def _said(self, prepared: Prepared, prompt: str) -> Message:

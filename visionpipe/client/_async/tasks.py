@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Unpack
+from typing import Unpack
 
 from visionpipe.client._async.calls import AsyncCalls
 from visionpipe.client._async.polling import poll_all_async, poll_async
-from visionpipe.client.options import CallOptions
+from visionpipe.client.options import CallOptions, MediaSources
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
 from visionpipe.client.surfaces import require, require_model
@@ -47,7 +47,7 @@ class AsyncTasks:
     _calls: AsyncCalls
     _prepare: Callable[..., Awaitable[Prepared]]
 
-    async def submit(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> AsyncTask:
+    async def submit(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> AsyncTask:
         """Hand a question in without waiting for its answer.
 
         Args:

@@ -20,8 +20,6 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from tenacity import stop_after_attempt
-
 from visionpipe.client._sync.calls import Calls
 from visionpipe.client._sync.files import Files
 from visionpipe.client._sync.polling import poll
@@ -144,7 +142,7 @@ class Batches:
         calls = self._calls
         require(calls.settings, "batches")
         body = encode_batch(input_file_id, metadata, delete_input=delete_input)
-        once = replace(calls.policy, stop=stop_after_attempt(1))
+        once = replace(calls.policy, attempts=1)
         try:
             return calls.service(
                 lambda _: HttpRequest("POST", BATCHES_PATH, body, timeouts=calls.timeouts),

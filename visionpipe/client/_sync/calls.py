@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from tenacity import stop_before_delay
-
 from visionpipe.client._sync.stream import Stream
 from visionpipe.client.disk import whole_file
 from visionpipe.client.extraction import after_the_first, together
@@ -76,10 +74,12 @@ class Calls:
         return calls if seconds is None else calls.within(seconds)
 
     def within(self, seconds: float) -> Calls:
-        """The same calls with less patience: no answer is awaited, and no further try begun, beyond
+        """The same calls with less time: no answer is awaited, and no further try begun, beyond
         ``seconds``."""
         timeouts = replace(self.timeouts, total=min(self.timeouts.total, max(seconds, 0.001)))
-        policy = replace(self.policy, stop=self.policy.stop | stop_before_delay(seconds))
+        own = self.policy.begin_within
+        within = max(seconds if own is None else min(seconds, own), 0.0)
+        policy = replace(self.policy, begin_within=within)
         return replace(self, timeouts=timeouts, policy=policy)
 
     def whole(self, request: Request, model: ModelRecord) -> Reply:

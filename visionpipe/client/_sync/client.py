@@ -16,7 +16,7 @@ from visionpipe.client._sync.tools import run_tools
 from visionpipe.client.announce import announce_local
 from visionpipe.client.clips import Clips
 from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for
-from visionpipe.client.options import CallOptions, merged, preset_options
+from visionpipe.client.options import CallOptions, MediaSources, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.saved_talk import begin
 from visionpipe.client.settings import Settings, resolve_settings
@@ -106,7 +106,7 @@ class Client(Clips):
         )
         announce_local(self.settings)
 
-    def describe(self, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+    def describe(self, *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
         """Describe one or several images in plain words.
 
         Args:
@@ -119,13 +119,13 @@ class Client(Clips):
         own = merged(preset_options(describe_preset, model), merged(self.defaults, options))
         return self.ask(describe_preset.text(self.settings.lang), *images, **own)
 
-    def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+    def ask(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
         """Ask about images and clips.
 
         Args:
             prompt: the question or instruction.
             images: paths, bytes, open files, Pillow images, arrays (RGB), URLs, data URIs or base64; clips
-                by path, bytes or URL.
+                by path, bytes or URL; one by one or in lists.
             options: see :class:`visionpipe.client.options.CallOptions`.
 
         Raises:
@@ -133,12 +133,16 @@ class Client(Clips):
         """
         return self.send(self.prepare(prompt, *images, **options))
 
-    def stream(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Stream:
+    def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Stream:
         """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
         return self._stream(self.prepare(prompt, *images, **options))
 
     def run_tools(
-        self, prompt: str, *images: Any, limits: ToolLimits | None = None, **options: Unpack[CallOptions]
+        self,
+        prompt: str,
+        *images: MediaSources,
+        limits: ToolLimits | None = None,
+        **options: Unpack[CallOptions],
     ) -> Reply:
         """As :meth:`ask`, running the functions among ``tools`` when the model asks for them, until it
         answers. What was run is in the reply's ``tool_results``; usage and cost are those of all requests.
@@ -179,16 +183,20 @@ class Client(Clips):
 
     @overload
     def extract(
-        self, schema: type[T], *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self,
+        schema: type[T],
+        *images: MediaSources,
+        prompt: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> Extraction[T]: ...
 
     @overload
     def extract(
-        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> Extraction[Any]: ...
 
     def extract(
-        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> Extraction[Any]:
         """Structured data about images.
 
@@ -208,16 +216,20 @@ class Client(Clips):
 
     @overload
     def extract_stream(
-        self, schema: type[T], *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self,
+        schema: type[T],
+        *images: MediaSources,
+        prompt: str | None = None,
+        **options: Unpack[CallOptions],
     ) -> ObjectStream[T]: ...
 
     @overload
     def extract_stream(
-        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> ObjectStream[Any]: ...
 
     def extract_stream(
-        self, schema: Any, *images: Any, prompt: str | None = None, **options: Unpack[CallOptions]
+        self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> ObjectStream[Any]:
         """As :meth:`extract`, giving the document while it is written; ``.value`` at the end.
 
@@ -229,7 +241,7 @@ class Client(Clips):
         stream = self._stream(prepared)
         return ObjectStream(stream, wanted)
 
-    def prepare(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Prepared:
+    def prepare(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Prepared:
         """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
         chosen = merged(self.defaults, options)
         return in_thread(self._preparer.prepare, prompt, images, chosen)
@@ -267,7 +279,7 @@ class Client(Clips):
         calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
         return calls.extracted(prepared.single("extraction"), prepared.model, schema, on_repeat)
 
-    def count_tokens(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> TokenCount:
+    def count_tokens(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> TokenCount:
         """The input tokens of a question as the service counts them; nothing is answered.
 
         Args:

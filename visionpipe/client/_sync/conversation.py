@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, Self, Unpack
+from typing import Self, Unpack
 
 from visionpipe.client._sync.calls import Calls
 from visionpipe.client._sync.stream import Stream
 from visionpipe.client._sync.tools import run_tools
-from visionpipe.client.options import CallOptions, merged
+from visionpipe.client.options import CallOptions, MediaSources, merged
 from visionpipe.client.preparation import Prepared, Preparer
 from visionpipe.client.saved_talk import save_talk
 from visionpipe.client.threads import in_thread
@@ -58,7 +58,7 @@ class Conversation:
         """The system text."""
         return self._options.get("system")
 
-    def ask(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Reply:
+    def ask(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
         """The next turn; functions given as ``tools`` are run. The asyncio client awaits asynchronous ones,
         and runs others in a thread.
 
@@ -76,7 +76,7 @@ class Conversation:
         self._keep(prepared, (said, *exchange.messages), exchange.prompt_tokens)
         return exchange.reply
 
-    def stream(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Stream:
+    def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Stream:
         """As :meth:`ask`, giving the text piece by piece; the turn counts once the stream is read to its end.
 
         Raises:
@@ -103,7 +103,7 @@ class Conversation:
         """
         save_talk(path, self._transcript, self.system, embed=embed)
 
-    def _prepared(self, prompt: str, images: tuple[Any, ...], options: CallOptions) -> Prepared:
+    def _prepared(self, prompt: str, images: tuple[MediaSources, ...], options: CallOptions) -> Prepared:
         return self._preparer.prepare(prompt, images, merged(self._options, options), self._transcript)
 
     def _said(self, prepared: Prepared, prompt: str) -> Message:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Unpack
+from typing import Unpack
 
 from visionpipe.client._sync.calls import Calls
 from visionpipe.client._sync.polling import poll, poll_all
-from visionpipe.client.options import CallOptions
+from visionpipe.client.options import CallOptions, MediaSources
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
 from visionpipe.client.surfaces import require, require_model
@@ -48,7 +48,7 @@ class Tasks:
     _calls: Calls
     _prepare: Callable[..., Prepared]
 
-    def submit(self, prompt: str, *images: Any, **options: Unpack[CallOptions]) -> Task:
+    def submit(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Task:
         """Hand a question in without waiting for its answer.
 
         Args:

@@ -1,0 +1,84 @@
+"""Writes docs/api.md, the list of every public name, from the package itself.
+
+    python scripts/api_reference.py            write it
+    python scripts/api_reference.py --check    exit with 1 where it is not what it should be
+
+The first sentence of a name's docstring stands beside it; the whole docstring is what ``help()`` shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import visionpipe  # noqa: E402  the checkout's own package, wherever this is run from
+
+PAGE = ROOT / "docs" / "api.md"
+HEAD = """# Public names
+
+What `import visionpipe as vp` gives: {count} names, generated from the package. Nothing else is promised to
+stay, but for `visionpipe.testing`.
+"""
+
+
+def parsed(module: str) -> ast.Module:
+    """The source of a module of the package, by its dotted name."""
+    path = ROOT / Path(*module.split("."))
+    source = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__init__.py"
+    return ast.parse(source.read_text("utf-8"))
+
+
+def docstrings(module: str) -> dict[str, str]:
+    """The docstring of each class, function and documented assignment of a module."""
+    tree = parsed(module)
+    found: dict[str, str] = {module.rpartition(".")[2]: ast.get_docstring(tree) or ""}
+    for node, after in zip(tree.body, [*tree.body[1:], None], strict=True):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found[node.name] = ast.get_docstring(node) or ""
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            match after:
+                case ast.Expr(ast.Constant(str(text))):
+                    found[node.target.id] = text
+                case _:
+                    found[node.target.id] = ""
+    return found
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a docstring, on one line."""
+    paragraph = " ".join(text.split("\n\n", 1)[0].split())
+    end = paragraph.find(". ")
+    return paragraph if end < 0 else paragraph[: end + 1]
+
+
+def page() -> str:
+    """The page as it should be."""
+    known = {module: docstrings(module) for module in visionpipe._NAMES}
+    lines = [HEAD.format(count=len(visionpipe.__all__)), "| name | what it is |", "|---|---|"]
+    for name in visionpipe.__all__:
+        said = first_sentence(known[visionpipe._HOMES[name]][name]).replace("|", r"\|")
+        lines.append(f"| `{name}` | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write docs/api.md.")
+    parser.add_argument("--check", action="store_true", help="only say whether it is as it should be")
+    wanted = page()
+    if parser.parse_args().check:
+        if PAGE.read_text("utf-8") == wanted:
+            return 0
+        print("docs/api.md is stale: run python scripts/api_reference.py")
+        return 1
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(wanted, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
