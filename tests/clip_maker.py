@@ -44,6 +44,7 @@ def write_clip(
     container: str | None = None,
     sound: bool = False,
     container_options: dict[str, str] | None = None,
+    pixel_format: str = "yuv420p",
 ) -> Path:
     """Encodes ``pictures``; ``pts`` are in ticks of ``time_base`` (default: one a frame, 1/rate)."""
     base = time_base or Fraction(1, rate)
@@ -51,7 +52,7 @@ def write_clip(
         stream = out.add_stream(codec, rate=rate, options=FAST if options is None else options)
         assert isinstance(stream, av.VideoStream)
         stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pixel_format
         stream.gop_size = group
         stream.codec_context.time_base = base
         if rotation:
