@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -80,7 +81,7 @@ def put_through(data: bytes, folder: Path) -> dict[str, Outcome]:
         return {"load": "refused"}
     assert isinstance(video, Video)
     clip = video
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "frames": lambda: sample_frames(clip, Even(5)),
         "key frames": lambda: sample_frames(clip, KeyFrames()),
         "scenes": lambda: find_scenes(clip),

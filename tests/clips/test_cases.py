@@ -55,7 +55,7 @@ RIGHT = {
     ),
     "thumbtrack.mp4": Right(6.0, 150, told=("picture track 1 (320x180) of 2",)),
     "nasa_13013.mp4": Right(
-        13.013, 390, rate=30000 / 1001, cuts=(8.008,), told=("picture track 1 (480x270) of 2",)
+        13.013, 390, rate=30000 / 1001, cuts=(5.472, 8.008), told=("picture track 1 (480x270) of 2",)
     ),
     "raw.h264": Right(6.0, 150, timing="counted", told=("counted at 25 a second",)),
     "trunc_frag.mp4": Right(
@@ -177,6 +177,13 @@ def test_mirrored_clips_are_shown_as_their_matrix_says() -> None:
         [told] = [a for a in frames.frames[0].image.adjustments if a.kind == "mirrored"]
         assert way in told.detail
         assert "rotated" not in kinds(frames)
+
+
+def test_a_dissolve_of_a_second_is_a_cut() -> None:
+    first, second = find_scenes(case("dissolve1s.mp4"))
+    assert second.begins_with == "gradual"
+    assert 3.0 <= second.start.seconds <= 4.0
+    assert first.end == second.start
 
 
 def test_hdr_is_tone_mapped() -> None:

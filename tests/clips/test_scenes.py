@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from tests.clip_maker import Picture, flat, shade, texture, write_clip
 from visionpipe.clips.cuts import SceneRules
@@ -144,3 +145,86 @@ def test_cuts_of_a_variable_rate_clip_are_in_its_own_time(tmp_path: Path) -> Non
 def test_times_count_from_the_first_picture(tmp_path: Path) -> None:
     _, found = scenes(write_clip(tmp_path / "a.ts", moving(1, 30) + moving(2, 30), options=B_FRAMES))
     assert starts(found) == [30]
+
+
+def photo(name: str) -> Picture:
+    """A sample photo at twice the size of a picture."""
+    with Pillow.open(Path(__file__).parents[2] / "samples" / name) as image:
+        return np.asarray(image.convert("RGB").resize((2 * SIZE[0], 2 * SIZE[1])), np.uint8)
+
+
+def window(picture: Picture, x: int, y: int = 48) -> Picture:
+    return np.ascontiguousarray(picture[y : y + SIZE[1], x : x + SIZE[0]])
+
+
+def between(kind: str, one: Picture, two: Picture, share: float) -> Picture:
+    """On the way from one picture to the next."""
+    if kind == "dissolve":
+        return np.asarray(one * (1 - share) + two * share, np.uint8)
+    edge = round(share * (SIZE[0] if kind == "wipe" else SIZE[1]))
+    if kind == "wipe":
+        return np.concatenate([two[:, :edge], one[:, edge:]], axis=1)
+    return np.concatenate([one[: SIZE[1] - edge], two[SIZE[1] - edge :]], axis=0)
+
+
+@pytest.mark.parametrize("kind", ["dissolve", "wipe", "upwards"])
+@pytest.mark.parametrize("length", [10, 17, 25])
+def test_a_gradual_change_is_a_cut_in_its_middle(tmp_path: Path, kind: str, length: int) -> None:
+    cat, house = photo("chelsea.png"), photo("china.jpg")
+    pictures = [window(cat, 30 + i // 3) for i in range(40)]
+    pictures += [
+        between(kind, window(cat, 43 + i // 3), window(house, 50), (i + 1) / (length + 1))
+        for i in range(length)
+    ]
+    pictures += [window(house, 50)] * 40
+    path = write_clip(tmp_path / "a.mp4", pictures, options=B_FRAMES)
+    _, found = scenes(path)
+    assert [s.begins_with for s in found] == [None, "gradual"]
+    assert abs(starts(found)[0] - (40 + length / 2)) <= 4
+    _, without = scenes(path, SceneRules(gradual=False))
+    assert len(without) == 1
+
+
+def pan(step: float) -> list[Picture]:
+    house = photo("china.jpg")
+    places = [abs((i * step + 128) % 256 - 128) for i in range(90)]
+    return [window(house, round(place)) for place in places]
+
+
+def whip_pan() -> list[Picture]:
+    house = photo("china.jpg")
+    return [window(house, max(0, min(128, (i - 40) * 13))) for i in range(90)]
+
+
+def shaken() -> list[Picture]:
+    flower = photo("flower.jpg")
+    walk = np.cumsum(np.random.default_rng(3).normal(0, 4, (90, 2)), axis=0).clip(-40, 40)
+    return [window(flower, 64 + round(x), 48 + round(y)) for x, y in walk]
+
+
+def lamp() -> list[Picture]:
+    cat = window(photo("chelsea.png"), 60)
+    return [np.asarray(cat * min(1.0, max(0.3, (i - 30) / 15)), np.uint8) for i in range(90)]
+
+
+def flashes() -> list[Picture]:
+    cat = window(photo("chelsea.png"), 60)
+    bright = {20: 1.8, 50: 2.4, 51: 1.8, 52: 1.3, 75: 2.2, 76: 2.2}
+    return [np.asarray((cat * bright.get(i, 1.0)).clip(0, 255), np.uint8) for i in range(90)]
+
+
+NO_CUT = {
+    "slow pan": lambda: pan(0.7),
+    "pan": lambda: pan(2),
+    "quick pan": lambda: pan(6),
+    "whip pan": whip_pan,
+    "handheld": shaken,
+    "lamp": lamp,
+    "flashes": flashes,
+}
+
+
+@pytest.mark.parametrize("name", NO_CUT)
+def test_what_is_taken_for_a_gradual_change_is_none(tmp_path: Path, name: str) -> None:
+    _, found = scenes(write_clip(tmp_path / "a.mp4", NO_CUT[name](), options=B_FRAMES))
+    assert starts(found) == []

@@ -1,17 +1,20 @@
 """Scenes of a clip: one pass over all its pictures, each measured on a small grid of its own planes.
 
-Every cut is exact to the picture, so no picture is left out; time is saved where it does not
-show, in the decoder's edge filter and by never converting a picture's colours.
+Every hard cut is exact to the picture, so no picture is left out; time is saved where it does not
+show, in the decoder's edge filter and by never converting a picture's colours. For gradual changes the
+pictures of the last two seconds are kept, small, and compared over several lengths.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from visionpipe.clips.container import OpenClip, damage, no_picture, open_video
-from visionpipe.clips.cuts import CutKind, Measure, SceneRules, decide_cuts
+from visionpipe.clips.cuts import CutKind, Gradual, Measure, SceneRules, decide_cuts, is_flat, may_be_gradual
 from visionpipe.clips.seeking import damage_told
 from visionpipe.media import Video
 from visionpipe.values import JSON, Adjustment, Timecode
@@ -27,6 +30,13 @@ _GRID = (160, 90)
 _SIGNATURE = (16, 9)
 _PLANAR = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
 _FULL_RANGE = 2
+_COARSE = (32, 18)
+_LENGTHS_S = (0.32, 0.44, 0.6, 0.8, 1.0, 1.2)
+"""Seconds over which gradual changes are looked for."""
+_FEWEST = 5
+"""Pictures that a gradual change has at least."""
+_BESIDE_S = 0.24
+"""Seconds before and after it that have to be stiller than it is."""
 _DAMAGED_END_S = Fraction(1, 2)
 """Seconds without a picture at the end of a damaged clip that are no part of it."""
 
@@ -81,11 +91,11 @@ def scan_scenes(video: Video, rules: SceneRules | None = None) -> SceneScan:
     """As :func:`find_scenes`, with what was met on the way."""
     wanted = rules if rules is not None else SceneRules()
     with open_video(video) as clip:
-        measures = _measured(clip)
+        measures, changes = _measured(clip, wanted)
         if not measures:
             raise no_picture(video.name)
         starts: list[tuple[Timecode, CutKind | None]] = [(Timecode(0, clip.time_base), None)]
-        cuts = decide_cuts(measures, clip.time_base, wanted)
+        cuts = decide_cuts(measures, clip.time_base, wanted, changes)
         starts += [(clip.time_of(cut.pts), cut.kind) for cut in cuts]
         told = list(damage_told(clip))
         end = video.duration
@@ -100,11 +110,13 @@ def scan_scenes(video: Video, rules: SceneRules | None = None) -> SceneScan:
     return SceneScan(scenes, tuple(told))
 
 
-def _measured(clip: OpenClip) -> list[Measure]:
-    """What each picture of the clip measures."""
+def _measured(clip: OpenClip, rules: SceneRules) -> tuple[list[Measure], list[Gradual]]:
+    """What each picture of the clip measures, and the changes over several pictures that may be cuts."""
     # The deblocking filter changes edges by a shade, and a cut changes the whole picture.
     clip.decoder.options = {"skip_loop_filter": "all"}
     measures: list[Measure] = []
+    changes: list[Gradual] = []
+    recent = _Recent(1 / float(clip.gap * clip.time_base), rules)
     before: Planes | None = None
     for picture in clip.pictures():
         pts = picture.pts or 0
@@ -116,8 +128,89 @@ def _measured(clip: OpenClip) -> list[Measure]:
             clip.lost += 1
             continue
         measures.append(_measure(picture, planes, before))
+        if rules.gradual:
+            changes += recent.add(pts, planes)
         before = planes
-    return measures
+    return measures, changes
+
+
+@dataclass(frozen=True, slots=True)
+class _Small:
+    """A picture kept for gradual changes: its three planes on the coarse grid, one after the other; its
+    brightness on the fine one; how much it differs from the one before, and all such differences so far."""
+
+    pts: int
+    coarse: NDArray[np.uint8]
+    brightness: NDArray[np.uint8]
+    change: float
+    path: float
+
+
+class _Recent:
+    """The last pictures, at ``rate`` a second, and the gradual changes among them."""
+
+    def __init__(self, rate: float, rules: SceneRules) -> None:
+        self._rules = rules
+        rate = min(rate, 60.0)
+        self._beside = max(2, round(_BESIDE_S * rate))
+        self._lengths = [n for n in (round(s * rate) for s in _LENGTHS_S) if n >= _FEWEST]
+        self._kept: deque[_Small] = deque(maxlen=max(self._lengths, default=0) + 2 * self._beside + 1)
+
+    def add(self, pts: int, planes: Planes) -> Iterator[Gradual]:
+        """Takes the next picture; the changes that end a little before it."""
+        import cv2
+        import numpy as np
+
+        grids = [cv2.resize(plane, _COARSE, interpolation=cv2.INTER_AREA).ravel() for plane in planes]
+        coarse = np.concatenate(grids).astype(np.uint8, copy=False)
+        last = self._kept[-1] if self._kept else None
+        change = _apart(coarse, last.coarse) if last is not None else 0.0
+        path = change + (last.path if last is not None else 0.0)
+        self._kept.append(_Small(pts, coarse, planes[0], change, path))
+        end = len(self._kept) - 1 - self._beside
+        found = [c for c in (self._over(end - n, end) for n in self._lengths if n <= end) if c is not None]
+        if found:
+            yield self._whole(*max(found, key=lambda each: each[2].strength))
+
+    def _over(self, begin: int, end: int) -> tuple[int, int, Gradual] | None:
+        """The change from one kept picture to another, if it is worth measuring whole."""
+        first, last = self._kept[begin], self._kept[end]
+        path = last.path - first.path
+        if not may_be_gradual(path, path, 0.0, self._rules):
+            return None
+        change = _apart(first.coarse, last.coarse)
+        step = max(self._kept[i].change for i in range(begin + 1, end + 1))
+        if not may_be_gradual(change, path, step, self._rules):
+            return None
+        before, after = self._kept[max(0, begin - self._beside)], self._kept[end + self._beside]
+        moved = max(_apart(before.coarse, first.coarse), _apart(last.coarse, after.coarse)) / change
+        walked = max(first.path - before.path, after.path - last.path) / path
+        drift = max(moved, walked) * (end - begin) / self._beside
+        middle = self._kept[(begin + end + 1) // 2].pts
+        return begin, end, Gradual(first.pts, last.pts, middle, change, path, step, drift)
+
+    def _whole(self, begin: int, end: int, found: Gradual) -> Gradual:
+        import cv2
+        import numpy as np
+
+        first, last, middle = (self._kept[i] for i in (begin, end, (begin + end) // 2))
+        cells = _COARSE[0] * _COARSE[1]
+        if any(is_flat(float(small.coarse[:cells].std())) for small in (first, last)):
+            return replace(found, alike=1.0)
+        low, high = np.minimum(first.coarse, last.coarse), np.maximum(first.coarse, last.coarse)
+        clipped = np.clip(middle.coarse, low, high)
+        # Whitened, so that it is the things in the picture that are compared and not their light.
+        window = cv2.createHanningWindow(_GRID, cv2.CV_32F)
+        one, two = first.brightness.astype(np.float32), last.brightness.astype(np.float32)
+        _, alike = cv2.phaseCorrelate(one, two, window)
+        return replace(found, outside=_apart(clipped, middle.coarse) / found.change, alike=alike)
+
+
+def _apart(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """The mean absolute differences of three planes that lie one after the other, added: 0 to 765."""
+    import cv2
+
+    return cv2.norm(a, b, cv2.NORM_L1) * 3 / a.size
 
 
 def _planes(picture: VideoFrame) -> Planes:

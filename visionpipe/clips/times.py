@@ -56,7 +56,7 @@ def read_times(clip: OpenClip, size: int) -> ClipTimes:
             subject=clip.name,
             code="truncated",
         )
-    if clip.demuxer == "mov" and clip.stream.frames == len(entries) == whole:
+    if clip.demuxer == "mov" and entries and clip.stream.frames == len(entries) == whole:
         stamps = sorted(e.timestamp for e in entries)
         hidden = sum(e.is_discard for e in entries)
         times = _last_group(clip, stamps, len(entries) - hidden)
