@@ -13,6 +13,8 @@ from typing import Any
 import orjson
 import pybase64
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from visionpipe.errors import BadImageError, UnreadableSourceError
 from visionpipe.local.facts import Facts, LocalAnswer, Look
@@ -20,7 +22,7 @@ from visionpipe.local.sentence import Language
 from visionpipe.media import FileContent, MemoryContent
 from visionpipe.transport.embedded import AsyncEmbeddedSender, EmbeddedSender
 from visionpipe.transport.sender import AsyncSender, Sender
-from visionpipe.wire.http import Base64Piece, Body, HttpRequest, HttpResponse
+from visionpipe.wire.http import Base64Piece, Base64Text, Body, HttpRequest, HttpResponse, encode_body
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 LOOK = Look(colours=(), grey=False, bilevel=False, sharpness=None, brightness=1.0, exposure="normal")
@@ -139,6 +141,66 @@ def test_pieces_reach_the_engine_as_they_are() -> None:
     )
     response = EmbeddedSender(Echo()).send(HttpRequest("POST", "/chat/completions", body))
     assert said(response) == f"I see {large.decode()}."
+
+
+def test_the_value_that_a_body_was_made_of_is_taken() -> None:
+    seen: list[bytes] = []
+
+    class Looking(Echo):
+        def describe(self, images: Sequence[bytes], *, lang: Language) -> LocalAnswer:
+            seen.extend(images)
+            return super().describe(images, lang=lang)
+
+    data = b"x" * 5000
+    for prefix in ("", "data:image/png;base64,"):
+        part = {"type": "image_url", "image_url": {"url": Base64Text(MemoryContent(data), prefix)}}
+        body = encode_body({"model": "m", "messages": [user(part, text("Describe it."))]})
+        response = EmbeddedSender(Looking()).send(HttpRequest("POST", "/chat/completions", body))
+        assert said(response) == f"I see {data.decode()}."
+    assert all(given is data for given in seen) and len(seen) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["user", "assistant", "system"]),
+            st.lists(st.one_of(st.text(max_size=8), st.binary(min_size=1, max_size=8)), max_size=3),
+        ),
+        max_size=3,
+    ),
+    st.none() | st.integers(-1, 4),
+)
+def test_the_value_and_the_bytes_of_a_body_are_answered_alike(
+    turns: list[tuple[str, list[str | bytes]]], most: int | None
+) -> None:
+    def part(given: str | bytes) -> dict[str, Any]:
+        if isinstance(given, str):
+            return text(given)
+        named = given.hex().encode()
+        return {"type": "image_url", "image_url": {"url": Base64Text(MemoryContent(named))}}
+
+    value = {
+        "messages": [{"role": role, "content": [part(given) for given in parts]} for role, parts in turns],
+        "max_tokens": most,
+    }
+    body = encode_body(value)
+    replies = [
+        EmbeddedSender(Echo(), clock=lambda: 0.0).send(HttpRequest("POST", "/chat/completions", form))
+        for form in (body, Body(body.pieces))
+    ]
+    one, other = ({**json.loads(r.body), "id": "", "request_id": "", "status": r.status} for r in replies)
+    assert one == other
+
+
+def test_a_file_behind_a_value_that_changed_is_an_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"abc")
+    content = FileContent(str(path), 3, 0)
+    part = {"type": "image_url", "image_url": {"url": Base64Text(content)}}
+    body = encode_body({"messages": [user(part)]})
+    with pytest.raises(UnreadableSourceError, match="changed"):
+        EmbeddedSender(Echo()).send(HttpRequest("POST", "/chat/completions", body))
 
 
 def test_the_latest_images_are_described() -> None:

@@ -1,4 +1,4 @@
-"""The chat protocol on the embedded engine: a JSON request in, the service's JSON answer or error out.
+"""The chat protocol on the embedded engine: a JSON value in, the service's JSON answer or error out.
 
 It answers like the service, so that nothing above the sender knows the difference, and what it
 cannot do it refuses in the service's form instead of passing over it.
@@ -15,11 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import pybase64
+
 from visionpipe.errors import BadImageError
+from visionpipe.files import read_content
 from visionpipe.local.facts import LocalAnswer
 from visionpipe.local.sentence import Language
-from visionpipe.local.spliced import SplicedJson
 from visionpipe.values import JSON
+from visionpipe.wire.http import Base64Text
 
 MODEL = "visionpipe-local"
 
@@ -108,17 +111,20 @@ class Answer:
         }
 
 
-def read_call(request: SplicedJson) -> Call:
+def read_call(fields: object) -> Call:
     """Take a chat request apart.
+
+    Args:
+        fields: the request as a JSON value, with base64 text or :class:`Base64Text` for its images.
 
     Raises:
         Refusal: it is not a chat request, or asks for what the engine cannot do.
+        UnreadableSourceError: an image's file is gone or has changed.
     """
-    fields = request.value
     if not isinstance(fields, dict) or not isinstance(fields.get("messages"), list) or not fields["messages"]:
         raise Refusal("messages: a list of at least one message is needed", code="1214")
     form = fields.get("response_format")
-    if isinstance(form, dict) and form.get("type") != "text":
+    if isinstance(form, Mapping) and form.get("type") != "text":
         raise Refusal("response_format: the embedded engine gives plain text only")
     images: tuple[bytes, ...] = ()
     prompt, tokens = "", 0
@@ -126,13 +132,13 @@ def read_call(request: SplicedJson) -> Call:
         if not isinstance(message, dict):
             raise Refusal("messages: every message is an object", code="1214")
         parts = _parts(message.get("content"))
-        text = "\n".join(request.text(part["text"]) for part in parts if part["type"] == "text")
+        text = "\n".join(part["text"] for part in parts if part["type"] == "text")
         tokens += len(_tokens(text))
         if message.get("role") == "user":
             prompt = text
         urls = [part["image_url"] for part in parts if part["type"] == "image_url"]
         if urls:
-            images = tuple(_image(request, i, url) for i, url in enumerate(urls, 1))
+            images = tuple(_image(i, url) for i, url in enumerate(urls, 1))
     if not images:
         raise Refusal("messages: no image; the embedded engine only describes images")
     request_id = fields.get("request_id")
@@ -190,18 +196,23 @@ def _part(part: object) -> dict[str, Any]:
     match part:
         case {"type": "text", "text": str(text)}:
             return {"type": "text", "text": text}
-        case {"type": "image_url", "image_url": {"url": str(url)}}:
+        case {"type": "image_url", "image_url": {"url": str() | Base64Text() as url}}:
             return {"type": "image_url", "image_url": url}
         case {"type": "video_url" | "file_url" | "file" as kind}:
             raise Refusal(f"messages.content.type {kind}: the embedded engine reads only text and images")
     raise Refusal("messages.content: a part is neither a text nor an image_url part", code="1214")
 
 
-def _image(request: SplicedJson, number: int, url: str) -> bytes:
+def _image(number: int, url: str | Base64Text) -> bytes:
+    if isinstance(url, Base64Text):
+        return read_content(url.content)
     if url[:8].lower().startswith(("http://", "https://")):
         raise Refusal(f"image {number}: the embedded engine reads no links; send the image itself")
     try:
-        return request.base64(url)
+        head, comma, rest = url.partition(",") if url.startswith("data:") else ("", "", url)
+        if comma and not head.endswith(";base64"):
+            raise ValueError("a data URI without base64")
+        return pybase64.b64decode(rest, validate=True)
     except ValueError as error:
         raise Refusal(f"image {number}: neither base64 nor a data URI ({error})") from error
 

@@ -13,8 +13,10 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from urllib.parse import urlsplit
 
+import orjson
+
 from visionpipe.local.chat import Answer, Engine, Refusal, answer, read_call
-from visionpipe.local.spliced import read_json
+from visionpipe.transport.body import iterate
 from visionpipe.wire.http import HttpRequest, HttpResponse
 
 CHAT_PATH = "/chat/completions"
@@ -117,10 +119,13 @@ class EmbeddedSender:
             )
         if request.body is None:
             raise Refusal("the request has no body", code="1213")
-        try:
-            call = read_call(read_json(request.body))
-        except ValueError as error:
-            raise Refusal(f"the body is no JSON ({error})") from error
+        asked = request.body.made_of
+        if asked is None:
+            try:
+                asked = orjson.loads(b"".join(iterate(request.body)))
+            except ValueError as error:
+                raise Refusal(f"the body is no JSON ({error})") from error
+        call = read_call(asked)
         reply = answer(call, self._ready(), id=f"local-{uuid.uuid4().hex}", created=int(self._clock()))
         return call.stream, reply
 

@@ -44,10 +44,12 @@ Piece: TypeAlias = bytes | Base64Piece | FilePiece
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request's body as a list of pieces; never joined into one string."""
+    """A request's body as a list of pieces; never joined into one string. ``made_of`` is the JSON value that
+    they encode, with :class:`Base64Text` for media, None where they are something else."""
 
     pieces: tuple[Piece, ...]
     media_type: str = "application/json"
+    made_of: Any = field(default=None, compare=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -134,4 +136,4 @@ def encode_body(value: Any) -> Body:
     pieces: list[Piece] = [plain[0]]
     for content, text in zip(contents, plain[1:], strict=True):
         pieces += (Base64Piece(content), text)
-    return Body(tuple(pieces))
+    return Body(tuple(pieces), made_of=value)
