@@ -30,6 +30,15 @@ def test_the_generated_files_are_fresh() -> None:
     assert unasync.stale(unasync.twins()) == []
 
 
+def test_files_that_are_not_as_they_should_be_are_named() -> None:
+    wanted = unasync.twins()
+    first, second, *_ = wanted
+    missing = first.with_name("missing.py")
+    changed = {**wanted, first: "changed", missing: "new"}
+    del changed[second]
+    assert unasync.stale(changed) == sorted([first, second, missing])
+
+
 def test_generated_files_say_so() -> None:
     generated = [path for folder in (ROOT / "visionpipe").rglob("_sync") for path in folder.glob("*.py")]
     assert len(generated) == len(WRITTEN) > 0

@@ -222,3 +222,31 @@ def test_an_error_that_says_so_is_not_tried_again(way: Way, kind: type[VisionPip
     with pytest.raises(kind):
         world.run(RetryPolicy())
     assert world.ids == ["id-1"]
+
+
+def test_a_call_cancelled_while_it_waits_sends_nothing_more() -> None:
+    sent: list[str] = []
+
+    def send(request: HttpRequest) -> HttpResponse:
+        return FAILED
+
+    def made(request_id: str) -> HttpRequest:
+        sent.append(request_id)
+        return REQUEST
+
+    async def main() -> None:
+        waiting = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            waiting.set()
+            await asyncio.Event().wait()
+
+        calls = AsyncCalls(SETTINGS, AsyncSending(send), sleep, RetryPolicy())
+        task = asyncio.create_task(calls.service(made, lambda response, answered: answered))
+        await waiting.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert len(sent) == 1

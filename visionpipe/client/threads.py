@@ -16,12 +16,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def in_thread(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Do it here and now."""
     return work(*args, **kwargs)
 
 
-async def in_thread_async(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def in_thread_async(work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Do it in a worker thread."""
     return await asyncio.to_thread(work, *args, **kwargs)
 
