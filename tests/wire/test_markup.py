@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.wire.markup import strip_markup
+from visionpipe.wire.markup import CLOSERS, LAST, OPENERS, WRAPPERS, strip_markup
 
 BOX, END_BOX = "<|begin_of_box|>", "<|end_of_box|>"
 
@@ -33,6 +33,24 @@ BOX, END_BOX = "<|begin_of_box|>", "<|end_of_box|>"
         ("<think>a<think>b</think>A cat.", "A cat.", "a<think>b"),
         ("<ans<answer>wer>A cat.", "A cat.", ""),
         ("Is 3 < 4 > 2? <b>yes</b>", "Is 3 < 4 > 2? <b>yes</b>", ""),
+        ("<thinking>It is furry.</thinking>A cat.", "A cat.", "It is furry."),
+        ("It is furry.</thinking>\nA cat.", "A cat.", "It is furry."),
+        ("<thinking>a</think>b</thinking>A cat.", "A cat.", "a</think>b"),
+        ("◁think▷It is furry.◁/think▷A cat.", "A cat.", "It is furry."),
+        ("A sign ◁ left ▷ right", "A sign ◁ left ▷ right", ""),
+        (
+            "<|channel|>analysis<|message|>It is furry.<|end|><|start|>assistant"
+            "<|channel|>final<|message|>A cat.<|return|>",
+            "A cat.",
+            "It is furry.",
+        ),
+        ("<|channel|>analysis<|message|>Furry.<|channel|>final<|message|>A cat.", "A cat.", "Furry."),
+        ("<|channel|>final<|message|>A cat.", "A cat.", ""),
+        ("A cat.<|im_end|>", "A cat.", ""),
+        ("A cat.<|endoftext|>\n", "A cat.", ""),
+        ("A cat.</s>", "A cat.", ""),
+        ("A cat.</s>\n</s> ", "A cat.", ""),
+        ("<s>struck</s> and kept", "<s>struck</s> and kept", ""),
     ],
 )
 def test_parting(raw: str, text: str, reasoning: str) -> None:
@@ -46,9 +64,7 @@ def test_the_tags_taken_out_are_named_in_order() -> None:
 
 
 pieces = st.one_of(
-    st.sampled_from(
-        ["<think>", "</think>", "<answer>", "</answer>", BOX, END_BOX, "<", ">", "<th", "ink>", "</"]
-    ),
+    st.sampled_from([*OPENERS, *CLOSERS, *WRAPPERS, LAST, "<", ">", "<th", "ink>", "</", "<|", "◁", "s>"]),
     st.text(alphabet="ab 猫\n", max_size=6),
 )
 answers = st.lists(pieces, max_size=14).map("".join)

@@ -35,6 +35,16 @@ def test_cuts_make_no_difference(think: str, answer: str, boxed: bool, cuts: lis
         ("<THINK>x</THINK>\n\nA cat.", "A cat."),
         ("<think>never closed", ""),
         ("<answer>A cat.</answer>", "A cat."),
+        ("<thinking>x</thinking>A cat.", "A cat."),
+        ("◁think▷x◁/think▷A ◁ cat.", "A ◁ cat."),
+        (
+            "<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>final<|message|>A.<|return|>",
+            "A.",
+        ),
+        ("A cat.<|im_end|>", "A cat."),
+        ("A cat.</s>", "A cat."),
+        ("<s>struck</s> and kept", "<s>struck</s> and kept"),
+        ("a </s", "a </s"),
     ],
 )
 def test_what_is_no_tag_stays(text: str, answer: str) -> None:
