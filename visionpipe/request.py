@@ -45,6 +45,7 @@ class Parameters:
         thinking: "on" or "off" where the model can switch; None leaves it as it is.
         reasoning_effort: one of the efforts in the model's record.
         user_id: the end user's id, 6 to 128 characters.
+        detail: how closely images are looked at (low, high, auto), where the service knows the word.
         extra: further fields for the body, sent as they are.
     """
 
@@ -56,12 +57,14 @@ class Parameters:
     thinking: Thinking | None = None
     reasoning_effort: str | None = None
     user_id: str | None = None
+    detail: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Everything one call says, whatever way it is made (whole, streamed, as a task, in a batch file)."""
+    """Everything one call says, whatever way it is made (whole, streamed, as a task, in a batch file).
+    ``headers`` are HTTP headers of this call, beside the client's own."""
 
     model: str
     messages: tuple[Message, ...]
@@ -70,3 +73,4 @@ class Request:
     tool_choice: JSON = None
     response_format: Mapping[str, JSON] | None = None
     adjustments: tuple[Adjustment, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -52,3 +52,19 @@ def test_what_a_batch_does_not_know(tmp_path: Path) -> None:
         assert done.returncode in (1, 2)
         assert said in done.stderr
     assert not (tmp_path / "out.jsonl.journal").exists()
+
+
+def test_a_model_that_is_in_no_batch_files_is_refused_before_an_upload(tmp_path: Path) -> None:
+    folder = photos(tmp_path / "in")
+    with running_sandbox(task_polls=0) as sandbox:
+        env = {"VISIONPIPE_API_KEY": sandbox.key}
+        where = ["--base-url", f"bigmodel+{sandbox.base_url}", "--via", "batch"]
+        commands: list[list[str | Path]] = [["caption", folder, "-o", "out.jsonl"], ["check", folder]]
+        for command in commands:
+            done = visionpipe(*command, *where, "--model", "glm-4.6v", folder=tmp_path, env=env)
+            assert done.returncode == 1
+            assert "glm-4.6v: this model has no batch files" in done.stderr
+            assert "glm-4v-plus-0111, glm-4v-plus, glm-4v, glm-5v-turbo" in done.stderr
+        able = visionpipe("check", folder, *where, *MODEL, folder=tmp_path, env=env)
+        assert able.returncode == 0, able.stderr
+        assert sandbox.log() == []

@@ -163,6 +163,7 @@ def caption(
     max_pixels: connection.MaxPixels = None,
     fetch: connection.Fetch = False,
     allow_private: connection.AllowPrivate = False,
+    publish: connection.Publish = None,
     concurrency: Concurrency = 8,
     rpm: Annotated[float | None, typer.Option(help="Most requests a minute.")] = None,
     tpm: Annotated[float | None, typer.Option(help="Most tokens a minute.")] = None,
@@ -216,6 +217,8 @@ def caption(
         fetch=fetch,
         allow_private=allow_private,
     )
+    if publish is not None:
+        options["publisher"] = connection.publisher_named(publish)
     specs = output or ["captions.jsonl"]
     if as_json and STDOUT in specs:
         raise ParameterError(

@@ -38,6 +38,9 @@ def check(
     column: main_job.Column = None,
     naming: main_job.Naming = None,
     journal: Annotated[Path | None, typer.Option(help="A job's journal: what it holds is kept.")] = None,
+    via: Annotated[
+        str, typer.Option(help="As for caption: calls, or batch, which only some models know.")
+    ] = "calls",
     count: Annotated[
         bool, typer.Option("--count", help="Have the service count the tokens; sends the pictures to it.")
     ] = False,
@@ -47,7 +50,7 @@ def check(
     import orjson
 
     from visionpipe.cli.outputs import default_journal, own_files
-    from visionpipe.client.surfaces import can_count
+    from visionpipe.client.surfaces import can_count, require, require_model
     from visionpipe.pipeline.pipeline import Pipeline
 
     if output and journal is None:
@@ -56,6 +59,9 @@ def check(
     make = connection.make_client if count else connection.planning_client
     asked = main_job.chosen_prompt(prompt, preset)
     with make(model, base_url, catalog, lang) as client:
+        if main_job.in_batches(via):
+            require(client.settings, "batches")
+            require_model(client.settings, client.settings.model, "batches")
         pipeline = Pipeline(
             asked,
             client=client,

@@ -28,6 +28,7 @@ def describe(
     max_pixels: connection.MaxPixels = None,
     fetch: connection.Fetch = False,
     allow_private: connection.AllowPrivate = False,
+    publish: connection.Publish = None,
     as_json: connection.AsJson = False,
 ) -> None:
     """Describe images, or ask about them, in one answer."""
@@ -45,6 +46,8 @@ def describe(
         fetch=fetch,
         allow_private=allow_private,
     )
+    if publish is not None:
+        options["publisher"] = connection.publisher_named(publish)
     sources = [sys.stdin.buffer.read() if image == "-" else image for image in images]
     with connection.make_client(model, base_url, catalog, lang) as client:
         question = prompt or preset.text(client.settings.lang)

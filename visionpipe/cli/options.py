@@ -178,8 +178,8 @@ def chosen_schema(file: Path | None, prompt: Any) -> Any:
 Publish = Annotated[
     str | None,
     typer.Option(
-        help="Where clips are put for the service to fetch: a store (s3://bucket/prefix), or "
-        "FOLDER=URL for a folder that a web server shows at URL.",
+        help="Where clips, and images for models that want links, are put for the service to fetch: "
+        "a store (s3://bucket/prefix), or FOLDER=URL for a folder that a web server shows at URL.",
     ),
 ]
 

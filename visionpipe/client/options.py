@@ -25,6 +25,7 @@ MediaSources: TypeAlias = "MediaSource | Sequence[MediaSource]"
 """One of them, or a list of several."""
 
 OnTooMany = Literal["error", "split", "contact_sheet"]
+Detail = Literal["low", "high", "auto"]
 OnVideo = Literal["refuse", "frames", "transcode"]
 
 
@@ -58,6 +59,10 @@ class CallOptions(TypedDict, total=False):
             ``run_tools`` and conversations run the functions; other calls give ``reply.tool_calls``.
         prefer_priority: of several kinds of tools, send the one that would take effect.
         tool_choice: how the model chooses; GLM knows only "auto".
+        messages: earlier turns as the platform writes them, a list of ``{"role": "user", "content": ...}``;
+            where the prompt is empty, the last one is the question.
+        headers: HTTP headers of this call. The key's, and those that frame the request, cannot be set.
+        detail: how closely images are looked at, "low", "high" or "auto", where the service knows the word.
     """
 
     model: str
@@ -86,9 +91,19 @@ class CallOptions(TypedDict, total=False):
     tools: Sequence[Tool]
     prefer_priority: bool
     tool_choice: JSON
+    messages: Sequence[Mapping[str, Any]]
+    headers: Mapping[str, str]
+    detail: Detail
 
 
-_WORDS: dict[str, tuple[str, ...]] = {"on_too_many": get_args(OnTooMany), "video": get_args(OnVideo)}
+_WORDS: dict[str, tuple[str, ...]] = {
+    "on_too_many": get_args(OnTooMany),
+    "video": get_args(OnVideo),
+    "detail": get_args(Detail),
+}
+_OWN_HEADERS = frozenset(
+    ["authorization", "api-key", "host", "content-length", "content-type", "transfer-encoding", "connection"]
+)
 
 
 def check_options(options: CallOptions) -> None:
@@ -108,10 +123,28 @@ def check_options(options: CallOptions) -> None:
             raise ParameterError(
                 f"{value!r} is no whole number above 0", cure="Give one, or leave it out.", subject=name
             )
+    for name, value in (given.get("headers") or {}).items():
+        _check_header(name, value)
     colour = given.get("background", (0, 0, 0))
     if len(colour) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
         raise ParameterError(
             f"{colour!r} is no colour", cure="Give red, green and blue, 0 to 255.", subject="background"
+        )
+
+
+def _check_header(name: object, value: object) -> None:
+    texts = isinstance(name, str) and isinstance(value, str)
+    if not texts or not f"{name}{value}".isascii() or not f"{name}{value}".isprintable() or not name:
+        raise ParameterError(
+            "a header has characters that headers cannot have",
+            cure="Give names and values as plain ASCII texts.",
+            subject=f"headers: {name!r}",
+        )
+    if str(name).lower() in _OWN_HEADERS:
+        raise ParameterError(
+            "this header is not a call's to set",
+            cure="Give the key as api_key; the rest is the transport's.",
+            subject=f"headers: {name!r}",
         )
 
 
@@ -126,6 +159,7 @@ def parameters_of(options: CallOptions) -> Parameters:
         thinking=options.get("thinking"),
         reasoning_effort=options.get("reasoning_effort"),
         user_id=options.get("user_id"),
+        detail=options.get("detail"),
         extra=dict(options.get("extra", {})),
     )
 

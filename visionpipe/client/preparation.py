@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Protocol
+from typing import Any, Protocol
 
+from visionpipe.client.messages import GivenMessages, GivenTurn, read_messages
 from visionpipe.client.options import (
     CallOptions,
     MediaSource,
@@ -24,10 +25,10 @@ from visionpipe.client.video_parts import ContentLength, VideoParts, stated_clip
 from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
 from visionpipe.images.load import IN_MEMORY_BYTES, ImageSource, load_image
 from visionpipe.images.repair import apply_repair, has_transparent_pixels
-from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Video
+from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Text, Video
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
-from visionpipe.request import Request
+from visionpipe.request import Message, Request, Role
 from visionpipe.sources.addresses import FetchedFile
 from visionpipe.stages.build import build_request
 from visionpipe.stages.check import check_context, check_image_count, check_request
@@ -46,6 +47,7 @@ class Fetch(Protocol):
 
 
 _FETCH_SECONDS = 60.0
+_ROLES: dict[str, Role] = {"user": "user", "assistant": "assistant", "tool": "tool"}
 _WHITE = (255, 255, 255)
 
 
@@ -130,6 +132,8 @@ class Preparer:
         check_options(options)
         settings = self._settings
         model = settings.model_named(options.get("model"))
+        if options.get("messages") is not None:
+            prompt, sources, options, transcript = self._after_messages(prompt, sources, options, transcript)
         prompt, parts, frames = self._shown(
             prompt, [self._part(source, model, options) for source in one_by_one(sources)], model, options
         )
@@ -160,6 +164,7 @@ class Preparer:
             )
             request = replace(
                 request,
+                headers=dict(options.get("headers") or {}),
                 tools=box.sent,
                 tool_choice=options.get("tool_choice") if box.sent else None,
                 adjustments=(*request.adjustments, *box.adjustments, *said.adjustments),
@@ -174,6 +179,69 @@ class Preparer:
             check_context(request, single, model)
         sent = tuple(self._videos.delivered(request, model, options) for request in requests)
         return Prepared(sent, model, reduce(_added, estimates), box.functions, frames)
+
+    def begun(self, messages: Any, options: CallOptions) -> tuple[Transcript, CallOptions]:
+        """A conversation that goes on behind ``messages``, as the platform writes them.
+
+        Raises:
+            ParameterError: they are of another form, or end with a question that nobody has answered.
+            InputError: an image in them cannot be used.
+        """
+        given = read_messages(messages)
+        if given.turns[-1].role != "assistant":
+            raise ParameterError(
+                "the last message is not the model's",
+                cure="Leave it out, and ask it as the next turn.",
+                subject="load",
+            )
+        options = _with_system(given, options)
+        model = self._settings.model_named(options.get("model"))
+        return Transcript(self._earlier(given.turns, model, options)), options
+
+    def _after_messages(
+        self,
+        prompt: str,
+        sources: Sequence[MediaSources],
+        options: CallOptions,
+        transcript: Transcript | None,
+    ) -> tuple[str, Sequence[MediaSources], CallOptions, Transcript]:
+        """The call with the messages among its options read: those before the question are what was said."""
+        if transcript is not None:
+            raise ParameterError(
+                "a conversation has its own messages",
+                cure="Begin it with client.conversation(load=[...]).",
+                subject="messages",
+            )
+        given = read_messages(options["messages"])
+        options = _with_system(given, options)
+        turns = given.turns
+        if not prompt:
+            if turns[-1].role != "user":
+                raise ParameterError(
+                    "the last message is no question",
+                    cure="End with the user's message, or give the question as the prompt.",
+                    subject="messages",
+                )
+            prompt, sources = turns[-1].text, (*turns[-1].sources, *sources)
+            turns = turns[:-1]
+        model = self._settings.model_named(options.get("model"))
+        return prompt, sources, options, Transcript(self._earlier(turns, model, options))
+
+    def _earlier(
+        self, turns: Sequence[GivenTurn], model: ModelRecord, options: CallOptions
+    ) -> tuple[Message, ...]:
+        return tuple(
+            Message(
+                _ROLES[turn.role],
+                tuple(
+                    Text(part) if isinstance(part, str) else self._part(part[0], model, options)
+                    for part in turn.parts
+                ),
+                turn.tool_calls,
+                turn.tool_call_id,
+            )
+            for turn in turns
+        )
 
     def _part(self, source: MediaSource, model: ModelRecord, options: CallOptions) -> Media:
         """One source as an image, repaired, or as a clip, not looked at further yet."""
@@ -278,6 +346,18 @@ class Preparer:
         sheet = contact_sheet(drawn)
         changes = tuple(a for image in drawn for a in image.adjustments)
         return [[replace(sheet, adjustments=(*changes, *sheet.adjustments))]]
+
+
+def _with_system(given: GivenMessages, options: CallOptions) -> CallOptions:
+    """The options with what the messages say of the whole call."""
+    if given.system is not None and options.get("system") is not None:
+        raise ParameterError("both are given", cure="Leave out one of the two.", subject="system, messages")
+    found: CallOptions = {**options}
+    if given.system is not None:
+        found["system"] = given.system
+    if given.detail is not None:
+        found.setdefault("detail", given.detail)
+    return found
 
 
 def answered(prepared: Prepared, reply: Reply) -> Reply:

@@ -41,15 +41,19 @@ def require(settings: Settings, surface: Surface) -> None:
     raise UnsupportedError(f"there are no {_NAMES[surface]} here", cure=known, subject=endpoint.title)
 
 
-def require_model(settings: Settings, model: ModelRecord, field: Literal["tasks", "counts_tokens"]) -> None:
+def require_model(
+    settings: Settings, model: ModelRecord, field: Literal["tasks", "batches", "counts_tokens"]
+) -> None:
     """Raise UnsupportedError where a known model's record says that it has no such call."""
     if getattr(model, field) or model.state in ("unknown", "generic"):
         return
-    what = {"tasks": "asynchronous tasks", "counts_tokens": "token counting"}[field]
+    what = {"tasks": "asynchronous tasks", "batches": "batch files", "counts_tokens": "token counting"}[field]
     able = [
         other.id
         for other in settings.registry.models()
-        if getattr(other, field) and other.state == "current" and settings.endpoint.id in other.endpoints
+        if getattr(other, field)
+        and other.state in (("current", "legacy") if field == "batches" else ("current",))
+        and settings.endpoint.id in other.endpoints
     ]
     known = f"Choose another model: {', '.join(able)}." if able else "Call it without."
     raise UnsupportedError(f"this model has no {what}", cure=known, subject=model.id)

@@ -129,6 +129,11 @@ ImageSource: TypeAlias = (
 )
 """What :func:`load_image` makes an image of."""
 
+_DOCUMENTS = re.compile(
+    r"\.(pdf|docx?|docm|odt|rtf|xls[xm]?|ods|csv|pptx?|odp|epub|txt|md|jsonl?|xml|html?)$", re.IGNORECASE
+)
+
+
 MAX_PIXELS = 178_956_970
 """Above this many pixels a picture counts as a decompression bomb; the figure is Pillow's."""
 
@@ -229,11 +234,24 @@ def verify_image(image: Image) -> None:
     decode(image, at_least=(1, 1))  # reads all of a JPEG's pixels, whatever their scale
 
 
+def _refuse_document(url: str) -> None:
+    """A link whose name is a document's would be refused by the service as a broken image."""
+    document = _DOCUMENTS.search(urlsplit(url).path)
+    if document is not None:
+        raise BadImageError(
+            f"it is a link to a document ({document.group()}), not an image",
+            cure="Export its pages as PNG or JPEG first.",
+            subject=url,
+            code="not_an_image",
+        )
+
+
 def _from_text(
     text: str, name: str | None, max_pixels: int | None, in_memory_bytes: int
 ) -> Image | LinkedImage:
     scheme = text[:8].lower()
     if scheme.startswith(("http://", "https://")):
+        _refuse_document(text)
         return LinkedImage(text)
     if scheme.startswith("data:"):
         return image_from_bytes(from_data_uri(text, name or "data URI"), name or "data URI", max_pixels)

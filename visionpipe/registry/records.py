@@ -122,7 +122,8 @@ class ModelRecord(Record):
     ``base`` is the model a fine-tuned one was made from, whose fields hold where this record is silent.
     ``matches`` are patterns of ids in lower case (``*qwen3-vl*thinking*``): an id that the catalog does not
     know otherwise takes this record's ``thinking``. ``batches``: whether it is taken in batch files where
-    the endpoint has them. ``concurrency`` is where a limiter starts, not a limit. ``sources`` and ``doubts``
+    the endpoint has them. ``cures`` say what helps where a code of the service has a cause of its own with
+    this model. ``concurrency`` is where a limiter starts, not a limit. ``sources`` and ``doubts``
     are keyed by field (``"images.max_bytes"``): where a figure comes from and when it was read, and what
     speaks against it.
     """
@@ -152,6 +153,7 @@ class ModelRecord(Record):
     batches: bool = False
     batch_queue: PositiveInt | None = None
     counts_tokens: bool = False
+    cures: dict[str, str] = {}
     sources: dict[str, str] = {}
     doubts: dict[str, str] = {}
 

@@ -55,6 +55,10 @@ def build_request(
         messages[0] = _before_text(system, messages[0])
     parameters, thinking = settle_thinking(parameters, model, endpoint)
     notes.extend(_sent_elsewhere(model, endpoint))
+    if parameters.detail is not None and endpoint.dialect == "glm":
+        # The schema of an image there has no other field than its url.
+        notes.append(Adjustment("dropped", "detail", f"{endpoint.title} does not know the word"))
+        parameters = replace(parameters, detail=None)
     return Request(
         model=model.id,
         messages=tuple(messages),

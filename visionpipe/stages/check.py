@@ -78,6 +78,13 @@ def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
     _check_sampling(parameters, model)
     _check_output(parameters, model)
     _check_thinking(parameters, model)
+    own = sorted({"model", "messages", "stream"} & set(parameters.extra))
+    if own:
+        raise ParameterError(
+            f"it holds {own[0]!r}, which the call itself says",
+            cure="Use the argument of that name; for stream, client.stream(...).",
+            subject="extra",
+        )
     if parameters.user_id is not None and not 6 <= len(parameters.user_id) <= 128:
         raise ParameterError(
             f"user_id has {len(parameters.user_id)} characters",

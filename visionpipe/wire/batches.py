@@ -41,6 +41,7 @@ from visionpipe.wire.files import LARGEST
 from visionpipe.wire.http import Body, encode_body
 
 LINE_URL = "/v4/chat/completions"
+SHORTEST_ID = 6
 MOST_LINES = 50_000
 MOST_BYTES = LARGEST["batch"]
 
@@ -52,7 +53,17 @@ def custom_id(*parts: str) -> str:
 
 
 def encode_line(identity: str, request: Request, endpoint: EndpointRecord) -> Body:
-    """One request as a line, its line end included; media are pieces, encoded while they are written."""
+    """One request as a line, its line end included; media are pieces, encoded while they are written.
+
+    Raises:
+        ParameterError: an id that the service would refuse.
+    """
+    if len(identity) < SHORTEST_ID:
+        raise ParameterError(
+            f"{identity!r} has fewer than {SHORTEST_ID} characters",
+            cure="Give each line a longer id.",
+            subject="custom_id",
+        )
     line = {
         "custom_id": identity,
         "method": "POST",

@@ -101,7 +101,7 @@ def chat_fields(
     """The call as a JSON value whose media are :class:`Base64Text` leaves."""
     fields: dict[str, Any] = {
         "model": request.model,
-        "messages": [_message(message, endpoint) for message in request.messages],
+        "messages": [_message(message, endpoint, request.parameters.detail) for message in request.messages],
         **_parameters(request, endpoint),
     }
     if request.tools:
@@ -143,12 +143,12 @@ def _thinking(request: Request, endpoint: EndpointRecord) -> dict[str, Any]:
     return dict(switch.on if asked == "on" else switch.off)
 
 
-def _message(message: Message, endpoint: EndpointRecord) -> dict[str, Any]:
+def _message(message: Message, endpoint: EndpointRecord, detail: str | None) -> dict[str, Any]:
     encoded: dict[str, Any] = {"role": message.role}
     texts = [part.text for part in message.parts if isinstance(part, Text)]
     if message.role == "user":
         # The 4V generation answers 1210 to a plain string, and every endpoint takes a list.
-        encoded["content"] = [_part(part, endpoint) for part in message.parts]
+        encoded["content"] = [_part(part, endpoint, detail) for part in message.parts]
     else:
         # The service's schema has strings for these roles; null only beside tool calls.
         encoded["content"] = "\n".join(texts) if texts or not message.tool_calls else None
@@ -162,16 +162,17 @@ def _message(message: Message, endpoint: EndpointRecord) -> dict[str, Any]:
     return encoded
 
 
-def _part(part: Part, endpoint: EndpointRecord) -> dict[str, Any]:
+def _part(part: Part, endpoint: EndpointRecord, detail: str | None) -> dict[str, Any]:
+    closely = {} if detail is None else {"detail": detail}
     match part:
         case Text():
             return {"type": "text", "text": part.text}
         case LinkedImage():
-            return {"type": "image_url", "image_url": {"url": part.url}}
+            return {"type": "image_url", "image_url": {"url": part.url, **closely}}
         case Image():
             return {
                 "type": "image_url",
-                "image_url": {"url": _inline(part, f"image/{part.format}", endpoint)},
+                "image_url": {"url": _inline(part, f"image/{part.format}", endpoint), **closely},
             }
         case LinkedVideo():
             return {"type": "video_url", "video_url": {"url": part.url}}

@@ -17,7 +17,7 @@ import orjson
 
 from visionpipe.errors import ServiceError
 from visionpipe.registry.dialects import dialects
-from visionpipe.registry.records import EndpointRecord
+from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.wire.http import HttpResponse
 from visionpipe.wire.secrets import masked
 
@@ -52,12 +52,12 @@ def read_error(
     *,
     request_id: str,
     key: str | None = None,
-    model: str | None = None,
+    model: ModelRecord | None = None,
 ) -> ServiceError:
     """The error that a response outside 2xx stands for.
 
-    ``key`` is masked where the service quotes it; ``model`` is the id of the model asked. ``retry_after`` is
-    what a header or the message asks to wait.
+    ``key`` is masked where the service quotes it; ``model`` is the record of the model asked.
+    ``retry_after`` is what a header or the message asks to wait.
     """
     return service_error(
         *told_in_body(response.body),
@@ -92,7 +92,7 @@ def service_error(
     endpoint: EndpointRecord,
     request_id: str,
     key: str | None,
-    model: str | None = None,
+    model: ModelRecord | None = None,
     retry_after: float | None = None,
     redirect: str = "",
 ) -> ServiceError:
@@ -106,7 +106,7 @@ def service_error(
         endpoint: which was asked.
         request_id: sent with the request.
         key: masked wherever the service quotes it, after the code was read.
-        model: the id of the model asked.
+        model: the record of the model asked.
         retry_after: seconds that a header asked to wait.
         redirect: where the service points instead.
     """
@@ -116,13 +116,14 @@ def service_error(
         message,
         status=standing_for,
         dialect=endpoint.dialect,
-        model_id=model,
+        model_id=None if model is None else model.id,
     )
     hint = next((cure for text, cure in endpoint.error_hints.items() if text in message.lower()), None)
     secrets = (key or "",)
     shown = masked(message, secrets)[:_MESSAGE_LIMIT]
     said = f" (the service says: {shown})" if shown else ""
-    cure = hint or (rule.cure if shown else rule.silent_cure)
+    own = None if model is None else model.cures.get(code)
+    cure = hint or own or (rule.cure if shown else rule.silent_cure)
     if redirect:
         said, cure = f"; it points to {redirect}", _at(redirect)
     subject = f"HTTP {status}" if status is not None else endpoint.title

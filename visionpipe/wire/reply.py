@@ -67,7 +67,7 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
             endpoint=context.endpoint,
             request_id=answered.request_id,
             key=context.key,
-            model=context.request.model,
+            model=context.model,
         )
     choice = first_choice(answer, answered)
     message = choice.get("message")
@@ -123,7 +123,11 @@ def finish_reply(
         reasoning=thought,
         tool_calls=tool_calls,
         adjustments=context.request.adjustments,
-        notes=(*_notes(answer, stripped.removed, finish_reason, broken, local=local), *notes),
+        notes=(
+            *_notes(answer, stripped.removed, finish_reason, broken, local=local),
+            *_without_sources(answer, context.request),
+            *notes,
+        ),
         attempts=answered.attempts,
         local=local,
         raw=answer,
@@ -202,6 +206,18 @@ def _notes(
             if isinstance(entry, dict)
         )
     return notes
+
+
+def _without_sources(answer: Mapping[str, Any], request: Request) -> list[Note]:
+    """An empty account, or a search that is down, answers all the same, without having searched."""
+    searches = [tool.get("web_search") for tool in request.tools if tool.get("type") == "web_search"]
+    wanted = any(isinstance(search, dict) and search.get("search_result") for search in searches)
+    if not wanted or read_sources(answer.get("web_search")):
+        return []
+    said = (
+        "the web search gave no sources: nothing may have been searched (an empty account searches nothing)"
+    )
+    return [Note("no_sources", said)]
 
 
 def content_text(content: Any) -> str:

@@ -214,7 +214,7 @@ class StreamReader:
                 endpoint=self._context.endpoint,
                 request_id=self._answered.request_id,
                 key=self._context.key,
-                model=self._context.request.model,
+                model=self._context.model,
             )
             if not any(self._text):
                 raise refused

@@ -25,8 +25,8 @@ from visionpipe.client._async.polling import poll_async
 from visionpipe.client.disk import BatchFile, lines_of
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
-from visionpipe.client.surfaces import require
-from visionpipe.errors import ReplyTimeoutError, UnreadableAnswerError, VisionPipeError
+from visionpipe.client.surfaces import require, require_model
+from visionpipe.errors import ReplyTimeoutError, UnreadableAnswerError, UnsupportedError, VisionPipeError
 from visionpipe.reply import Answered
 from visionpipe.request import Request
 from visionpipe.stages.polling import LONG, Looked
@@ -79,7 +79,7 @@ class AsyncBatches:
 
         Raises:
             MediaLimitError: one request alone is over the limit.
-            UnsupportedError: a prepared question of several requests.
+            UnsupportedError: a prepared question of several requests, or a model that is in no batch files.
             OutputError: a file cannot be written.
         """
         splitter = Splitter(limits)
@@ -100,9 +100,17 @@ class AsyncBatches:
         """One request as a line, with its size known; for a :class:`BatchFile` of your own.
 
         Raises:
-            UnsupportedError: a prepared question of several requests.
+            UnsupportedError: a prepared question of several requests, or a model that is in no batch files.
+            ParameterError: an id of fewer than 6 characters.
         """
         request = prepared.single("line of a batch file")
+        require_model(self._calls.settings, prepared.model, "batches")
+        if request.headers:
+            raise UnsupportedError(
+                "a line of a batch file has no headers of its own",
+                cure="Leave headers out.",
+                subject="headers",
+            )
         return encode_line(custom_id, request, self._calls.settings.endpoint)
 
     def read(self, paths: Iterable[Path], model: str | None = None) -> Iterator[BatchAnswer]:

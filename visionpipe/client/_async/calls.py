@@ -211,16 +211,14 @@ class AsyncCalls:
 
     def _http(self, asked: AskedChat, request_id: str, *, stream: bool) -> HttpRequest:
         body = encode_chat(asked.request, asked.endpoint, request_id=request_id, stream=stream)
-        return HttpRequest("POST", chat_path(asked.endpoint), body, timeouts=self.timeouts)
+        address, headers = chat_path(asked.endpoint), asked.request.headers
+        return HttpRequest("POST", address, body, headers, timeouts=self.timeouts)
 
     def _refusal(self, response: HttpResponse, request_id: str, asked: AskedChat | None) -> ServiceError:
         settings = self.settings
+        model = settings.model_named(asked.request.model if asked is not None else None)
         return read_error(
-            response,
-            settings.endpoint,
-            request_id=request_id,
-            key=settings.api_key,
-            model=asked.request.model if asked is not None else settings.model.id,
+            response, settings.endpoint, request_id=request_id, key=settings.api_key, model=model
         )
 
     def _context(self, request: Request, model: ModelRecord) -> ReadingContext:

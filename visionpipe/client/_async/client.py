@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, overload
 
@@ -121,11 +121,11 @@ class AsyncClient(AsyncClips):
         own = merged(preset_options(describe_preset, model), merged(self.defaults, options))
         return await self.ask(describe_preset.text(self.settings.lang), *images, **own)
 
-    async def ask(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
+    async def ask(self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
         """Ask about images and clips.
 
         Args:
-            prompt: the question or instruction.
+            prompt: the question or instruction; empty where the last of ``messages`` is it.
             images: paths, bytes, open files, Pillow images, arrays (RGB), URLs, data URIs or base64; clips
                 by path, bytes or URL; one by one or in lists.
             options: see :class:`visionpipe.client.options.CallOptions`.
@@ -135,7 +135,9 @@ class AsyncClient(AsyncClips):
         """
         return await self.send(await self.prepare(prompt, *images, **options))
 
-    async def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> AsyncStream:
+    async def stream(
+        self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]
+    ) -> AsyncStream:
         """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
         return await self._stream(await self.prepare(prompt, *images, **options))
 
@@ -168,7 +170,7 @@ class AsyncClient(AsyncClips):
     def conversation(
         self,
         *,
-        load: str | os.PathLike[str] | None = None,
+        load: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None = None,
         limits: ToolLimits | None = None,
         **options: Unpack[CallOptions],
     ) -> AsyncConversation:
@@ -176,11 +178,16 @@ class AsyncClient(AsyncClips):
         asking anybody, and so never awaited.
 
         Args:
-            load: go on with the one in this file, written by its ``save``.
+            load: go on with the one in this file, written by its ``save``, or behind messages as the platform
+                writes them, ``[{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]``.
             limits: for functions among the tools.
             options: for every turn; see :meth:`ask`.
         """
-        transcript, chosen = begin(load, merged(self.defaults, options))
+        chosen = merged(self.defaults, options)
+        if load is None or isinstance(load, str | os.PathLike):
+            transcript, chosen = begin(load, chosen)
+        else:
+            transcript, chosen = self._preparer.begun(load, chosen)
         return AsyncConversation(self._calls, self._preparer, limits or ToolLimits(), chosen, transcript)
 
     @overload
@@ -243,7 +250,9 @@ class AsyncClient(AsyncClips):
         stream = await self._stream(prepared)
         return AsyncObjectStream(stream, wanted)
 
-    async def prepare(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Prepared:
+    async def prepare(
+        self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]
+    ) -> Prepared:
         """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
         chosen = merged(self.defaults, options)
         return await in_thread_async(self._preparer.prepare, prompt, images, chosen)

@@ -65,7 +65,7 @@ class AsyncTasks:
 
         def make(request_id: str) -> HttpRequest:
             body = encode_chat(request, calls.settings.endpoint, request_id=request_id)
-            return HttpRequest("POST", SUBMIT_PATH, body, timeouts=calls.timeouts)
+            return HttpRequest("POST", SUBMIT_PATH, body, request.headers, timeouts=calls.timeouts)
 
         def read(response: HttpResponse, answered: Answered) -> AsyncTask:
             state = read_task(response.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, overload
 
@@ -119,11 +119,11 @@ class Client(Clips):
         own = merged(preset_options(describe_preset, model), merged(self.defaults, options))
         return self.ask(describe_preset.text(self.settings.lang), *images, **own)
 
-    def ask(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
+    def ask(self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]) -> Reply:
         """Ask about images and clips.
 
         Args:
-            prompt: the question or instruction.
+            prompt: the question or instruction; empty where the last of ``messages`` is it.
             images: paths, bytes, open files, Pillow images, arrays (RGB), URLs, data URIs or base64; clips
                 by path, bytes or URL; one by one or in lists.
             options: see :class:`visionpipe.client.options.CallOptions`.
@@ -133,7 +133,7 @@ class Client(Clips):
         """
         return self.send(self.prepare(prompt, *images, **options))
 
-    def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Stream:
+    def stream(self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]) -> Stream:
         """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
         return self._stream(self.prepare(prompt, *images, **options))
 
@@ -166,7 +166,7 @@ class Client(Clips):
     def conversation(
         self,
         *,
-        load: str | os.PathLike[str] | None = None,
+        load: str | os.PathLike[str] | Sequence[Mapping[str, Any]] | None = None,
         limits: ToolLimits | None = None,
         **options: Unpack[CallOptions],
     ) -> Conversation:
@@ -174,11 +174,16 @@ class Client(Clips):
         asking anybody, and so never awaited.
 
         Args:
-            load: go on with the one in this file, written by its ``save``.
+            load: go on with the one in this file, written by its ``save``, or behind messages as the platform
+                writes them, ``[{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]``.
             limits: for functions among the tools.
             options: for every turn; see :meth:`ask`.
         """
-        transcript, chosen = begin(load, merged(self.defaults, options))
+        chosen = merged(self.defaults, options)
+        if load is None or isinstance(load, str | os.PathLike):
+            transcript, chosen = begin(load, chosen)
+        else:
+            transcript, chosen = self._preparer.begun(load, chosen)
         return Conversation(self._calls, self._preparer, limits or ToolLimits(), chosen, transcript)
 
     @overload
@@ -241,7 +246,7 @@ class Client(Clips):
         stream = self._stream(prepared)
         return ObjectStream(stream, wanted)
 
-    def prepare(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Prepared:
+    def prepare(self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]) -> Prepared:
         """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
         chosen = merged(self.defaults, options)
         return in_thread(self._preparer.prepare, prompt, images, chosen)

@@ -21,7 +21,7 @@ from typing import Any
 
 from visionpipe.client import Client
 from visionpipe.client.options import CallOptions
-from visionpipe.client.surfaces import require
+from visionpipe.client.surfaces import require, require_model
 from visionpipe.errors import VisionPipeError
 from visionpipe.pipeline.answerer import Judge, Skip
 from visionpipe.pipeline.batch.store import BatchStore
@@ -207,7 +207,7 @@ class ProviderBatch:
         sleep: waits for seconds; default one that :meth:`BatchRun.stop` ends.
 
     Raises:
-        UnsupportedError: the endpoint takes no batches; the cure names one that does.
+        UnsupportedError: the endpoint or the model takes no batches; the cure names what does.
     """
 
     def __init__(
@@ -236,6 +236,7 @@ class ProviderBatch:
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         require(client.settings, "batches")
+        require_model(client.settings, client.settings.model_named((options or {}).get("model")), "batches")
         self._prompt = prompt
         self._client = client
         self._journal = Path(journal)
