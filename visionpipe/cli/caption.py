@@ -98,7 +98,8 @@ Outputs_ = Annotated[
         "--output",
         "-o",
         help="Where to: a .jsonl, .csv, .parquet, .sqlite, .html or .tar file, or sidecars with txt:, json: "
-        "or xmp: (each optionally with a folder); - writes JSON lines to standard output. Repeatable.",
+        "or xmp: (each optionally with a folder); kohya:FILE.json and imagefolder:PHOTOS/metadata.jsonl for "
+        "trainers; - writes JSON lines to standard output. Repeatable.",
     ),
 ]
 Sources_ = Annotated[
@@ -131,6 +132,8 @@ Existing_ = Annotated[
 IncludeSkipped = Annotated[
     bool, typer.Option("--include-skipped", help="Outputs hold files that were skipped, too.")
 ]
+Prefix = Annotated[str, typer.Option(help="Put before every text of txt:, kohya:, imagefolder: and .tar.")]
+Suffix = Annotated[str, typer.Option(help="Put after every such text.")]
 Concurrency = Annotated[
     int, typer.Option(help="Most requests at once; fewer where the service says so.", min=1)
 ]
@@ -181,6 +184,8 @@ def caption(
     naming: Naming = None,
     existing: Existing_ = "keep",
     include_skipped: IncludeSkipped = False,
+    prefix: Prefix = "",
+    suffix: Suffix = "",
     prune: Annotated[
         bool,
         typer.Option(
@@ -199,7 +204,7 @@ def caption(
     as_json: connection.AsJson = False,
 ) -> None:
     """Caption images by the folder. Run the same command again to go on where it ended."""
-    from visionpipe.cli.outputs import STDOUT, Locator, Outputs, default_journal, own_files
+    from visionpipe.cli.outputs import STDOUT, Locator, Outputs, default_journal, form_of, own_files
     from visionpipe.cli.progress import reporter
     from visionpipe.pipeline.batch.job import ProviderBatch
     from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
@@ -234,6 +239,7 @@ def caption(
         naming=naming,
         existing=chosen_existing(existing),
         include_skipped=include_skipped,
+        text=form_of(asked, prefix, suffix),
         schema=wanted,
     )
     outputs = Outputs(specs, journal, shape, prune=prune)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from visionpipe.pipeline.events import Event, ItemEnded, RunEnded, RunStarted
 from visionpipe.pipeline.listing import journal_files
 from visionpipe.pipeline.reading import JournalView, recorded_output
 from visionpipe.pipeline.written import WrittenFiles, WrittenRow
+from visionpipe.prompts.presets import Preset, preset_asking
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sinks.opening import (
     SIDECARS,
@@ -44,12 +46,15 @@ from visionpipe.sinks.ownership import (
     first_file,
     place_of,
 )
-from visionpipe.sinks.sidecar import SidecarNaming, SidecarSink
+from visionpipe.sinks.sidecar import SidecarNaming, SidecarSink, TextSidecarSink
 from visionpipe.sinks.sink import Sink, dump, export
+from visionpipe.sinks.training import ImageFolderSink, KohyaSink
+from visionpipe.sinks.webdataset import WebDatasetSink
 from visionpipe.sources.find import PIPE, Found, Source, is_link
 from visionpipe.sources.lists import LIST_SUFFIXES
 from visionpipe.sources.own_files import OwnFiles
 from visionpipe.sources.walking import Pattern
+from visionpipe.stages.plain_text import TextForm
 from visionpipe.store.lock import check_free
 
 
@@ -173,6 +178,7 @@ class Outputs:
         self._rebuilt: dict[str, Sink] = {}
         self._lines: dict[str, int] = {}
         self._written = 0
+        self._texts: Counter[str] = Counter()
         self._not_asked = 0
         self._lock = threading.Lock()
         self._kept = False
@@ -320,8 +326,10 @@ class Outputs:
                 if self._lines[output.spec] + self._written != sum(1 for _ in self._recorded(output)):
                     self._rebuild(output)
             elif output.kind not in (*SIDECARS, "sqlite"):
-                _, refused = export(self._recorded(output), open_sink(output.spec, self._options))
+                sink = open_sink(output.spec, self._options)
+                _, refused = export(self._recorded(output), sink)
                 self.refused += refused
+                self._texts |= tidied_by(sink)
 
     def _rebuild(self, output: _Output) -> None:
         """Write what the journal holds to a new file that takes the old one's place."""
@@ -362,11 +370,22 @@ class Outputs:
         told = []
         if self.kept:
             told.append(kept_line(self.kept))
+        if self.tidied:
+            told.append(tidied_line(self.tidied))
         if self._gone:
             photos = "1 photo is" if len(self._gone) == 1 else f"{len(self._gone)} photos are"
             end = "and left the outputs" if self._prune else "(--prune takes them out of the outputs)"
             told.append(f"gone: {photos} no longer where they were found {end}")
         return told
+
+    @property
+    def tidied(self) -> Counter[str]:
+        """What was taken off answers for their texts, by kind; an answer counts once, however many outputs
+        have it."""
+        most = self._texts
+        for sidecars in self._beside:
+            most = most | tidied_by(sidecars)
+        return most
 
     def _opened_sidecar(self, output: _Output) -> SidecarSink:
         sink = open_sink(output.spec, self._options)
@@ -383,14 +402,41 @@ def kept_line(count: int) -> str:
     )
 
 
+def tidied_by(sink: Sink) -> Counter[str]:
+    """What a sink took off answers for their texts, by kind."""
+    inner = sink.inner if isinstance(sink, OwnedSink) else sink
+    if isinstance(inner, TextSidecarSink | KohyaSink | ImageFolderSink | WebDatasetSink):
+        return inner.tidied
+    return Counter()
+
+
+def tidied_line(counts: Counter[str]) -> str:
+    """What was taken off answers for their texts, in words."""
+    named = ", ".join(f"{kind.replace('_', ' ')}: {count}" for kind, count in sorted(counts.items()))
+    return f"tidied in texts: {named}"
+
+
+def form_of(prompt: object, prefix: str = "", suffix: str = "") -> TextForm:
+    """How the answers to a prompt become text.
+
+    Args:
+        prompt: a preset, or what else is asked.
+        prefix, suffix: put before and after every text.
+    """
+    if not isinstance(prompt, Preset):
+        return TextForm(prefix, suffix)
+    return TextForm(prefix, suffix, layout=prompt.checks.markdown, field=prompt.text_field)
+
+
 @dataclass(frozen=True, slots=True)
 class Exported:
     """What came of one output: how many items were written, how many sidecars of somebody else were kept,
-    and the errors of single items."""
+    what was taken off answers for their texts, and the errors of single items."""
 
     spec: str
     written: int
     kept: int
+    tidied: Counter[str]
     refused: tuple[OutputError, ...]
 
 
@@ -411,7 +457,9 @@ def export_outputs(journal: Path, specs: Sequence[str], options: SinkOptions) ->
     try:
         view = JournalView.open(journal)
         record.job = view.last_job()
+        asked = preset_asking(view.template(record.job) or "")
         view.close()
+        options = replace(options, text=form_of(asked, options.text.prefix, options.text.suffix))
         outputs = [_Output(spec, *sink_kind(spec)) for spec in specs]
         for output in outputs:
             if output.kind not in SIDECARS:
@@ -425,7 +473,7 @@ def export_outputs(journal: Path, specs: Sequence[str], options: SinkOptions) ->
             sink = open_sink(output.spec, options)
             written, refused = export(wanted, sink)
             kept = sink.kept if isinstance(sink, SidecarSink) else 0
-            yield Exported(output.spec, written, kept, refused)
+            yield Exported(output.spec, written, kept, tidied_by(sink), refused)
     finally:
         record.close()
 

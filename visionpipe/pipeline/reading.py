@@ -392,6 +392,11 @@ class JournalView:
             if result is not None:
                 yield result
 
+    def template(self, job: str) -> str | None:
+        """The prompt of a job before an item's fields are put in; None where the job is not known."""
+        row = self.database.one("SELECT template FROM jobs WHERE job = ?", (job,))
+        return None if row is None else str(row["template"])
+
     def schema(self, job: str | None = None) -> dict[str, Any] | None:
         """The JSON Schema of a job's structured data; None where it asks for plain text.
 

@@ -147,6 +147,7 @@ class Preset:
         max_tokens: most tokens the answer itself takes, thinking not counted.
         checks: what the answer must be like.
         thinking: "off" where thinking adds nothing; None leaves the model as it is.
+        text_field: of the answer's data, the property that says it in words, for text outputs.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Preset:
     max_tokens: int | None = 1024
     checks: Checks = Checks()
     thinking: Thinking | None = "off"
+    text_field: str | None = None
 
     def text(self, language: Language = "en") -> str:
         """The prompt in one language.
@@ -242,6 +244,7 @@ tags = Preset(
     "标签用中文。",
     schema=TAGS,
     max_tokens=400,
+    text_field="tags",
 )
 
 product = Preset(
@@ -253,6 +256,7 @@ product = Preset(
     schema=PRODUCT,
     max_tokens=1024,
     checks=Checks(verbatim=True),
+    text_field="description",
 )
 
 chart = Preset(
@@ -264,6 +268,7 @@ chart = Preset(
     schema=CHART,
     max_tokens=4096,
     checks=Checks(verbatim=True),
+    text_field="summary",
 )
 
 screenshot = Preset(
@@ -275,6 +280,7 @@ screenshot = Preset(
     schema=SCREENSHOT,
     max_tokens=2048,
     checks=Checks(verbatim=True),
+    text_field="purpose",
 )
 
 PRESETS: Mapping[str, Preset] = {
@@ -296,3 +302,10 @@ def named(name: str) -> Preset:
             "no such preset", cure=f"{hint}There are: {', '.join(PRESETS)}.", subject=f"preset {name!r}"
         )
     return preset
+
+
+def preset_asking(prompt: str) -> Preset | None:
+    """The preset that asks ``prompt`` in one of its languages, None where none does."""
+    return next(
+        (preset for preset in PRESETS.values() for lang in LANGUAGES if preset.text(lang) == prompt), None
+    )

@@ -4,7 +4,7 @@ A file's suffix says its kind; ``KIND:PLACE`` says it outright, and is the way t
 place may be empty (beside the images).
 
     out.jsonl  out.csv  out.parquet  out.sqlite  out.html  shards/out.tar
-    txt:  json:  xmp:  txt:captions/  html:report.htm
+    txt:  json:  xmp:  txt:captions/  html:report.htm  kohya:meta.json  imagefolder:photos/metadata.jsonl
 
 Named before anything is opened, and all of them: the outputs themselves, their drafts, and what a
 killed run may have left beside them.
@@ -36,9 +36,11 @@ from visionpipe.sinks.parquet import ParquetSink
 from visionpipe.sinks.sidecar import JsonSidecarSink, TextSidecarSink, file_name
 from visionpipe.sinks.sink import Locate, Sink
 from visionpipe.sinks.sqlite import SqliteSink, prove_database
+from visionpipe.sinks.training import ImageFolderSink, KohyaSink
 from visionpipe.sinks.webdataset import WebDatasetSink
 from visionpipe.sinks.xmp import XmpSidecarSink
 from visionpipe.sources.own_files import OwnFiles, OwnSidecars
+from visionpipe.stages.plain_text import PLAIN, TextForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class SinkOptions:
         record: of what was written, which tells what is ours; None: nothing is remembered.
         include_skipped: tables, archives and pages hold skipped items too.
         start_over: JSONL only: a new file takes the old one's place at ``close``.
+        text: how answers become the text of sidecars, shards and trainers' metadata.
         spreadsheet: CSV only: no text can be taken for a formula; False: the exact text, for programs.
         title: HTML only: the page's heading.
         schema: CSV, Parquet and SQLite only: of the results' structured data, a JSON Schema or a pydantic
@@ -67,6 +70,7 @@ class SinkOptions:
     record: WrittenRecord | None = None
     include_skipped: bool = False
     start_over: bool = False
+    text: TextForm = PLAIN
     spreadsheet: bool = True
     title: str = "Captions"
     schema: Any = None
@@ -86,6 +90,7 @@ def _text(place: str, options: SinkOptions) -> Sink:
         locate=options.locate,
         record=options.record,
         existing=options.existing,
+        form=options.text,
     )
 
 
@@ -118,7 +123,9 @@ KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
     "parquet": lambda place, options: ParquetSink(place, schema=options.schema),
     "sqlite": lambda place, options: SqliteSink(place, schema=options.schema),
     "html": lambda place, options: HtmlSink(place, locate=options.locate, title=options.title),
-    "webdataset": lambda place, options: WebDatasetSink(place, locate=options.locate),
+    "webdataset": lambda place, options: WebDatasetSink(place, locate=options.locate, form=options.text),
+    "kohya": lambda place, options: KohyaSink(place, locate=options.locate, form=options.text),
+    "imagefolder": lambda place, options: ImageFolderSink(place, locate=options.locate, form=options.text),
     "txt": _text,
     "json": _json,
     "xmp": _xmp,

@@ -21,7 +21,7 @@ from visionpipe.errors import OutputError, ParameterError
 from visionpipe.files import FileMark, back_up, carries, mark_file, output_errors, resolve_link, set_aside
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS
-from visionpipe.sinks.sink import Sink, load, load_result
+from visionpipe.sinks.sink import Sink, load_result
 
 Existing: TypeAlias = Literal["keep", "overwrite", "append", "prepend"]
 """What to do where somebody else's file is in the way. ``keep`` it; ``overwrite`` it and leave a numbered
@@ -220,16 +220,8 @@ def _is_shard(path: Path) -> bool:
         return False
 
 
-def _is_captions_by_path(path: Path) -> bool:
-    try:
-        found = load(path.read_bytes())
-    except ValueError:
-        return False
-    # Only a record knows such a file for ours: every trainer's tools write the same.
-    return bool(found == {})
-
-
 def _never(path: Path) -> bool:
+    """Only a record knows such a file for ours: other programs write the same."""
     return False
 
 
@@ -240,7 +232,7 @@ _SIGNS: Mapping[str, Callable[[Path], bool]] = {
     "sqlite": _is_database,
     "html": _is_page,
     "webdataset": _is_shard,
-    "kohya": _is_captions_by_path,
+    "kohya": _never,
     "imagefolder": _never,
 }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
@@ -29,6 +30,7 @@ from visionpipe.sinks.ownership import (
     recorded_as_ours,
 )
 from visionpipe.sinks.sink import Locate, dump, encodable
+from visionpipe.stages.plain_text import TextForm, plain_text
 
 _FIELDS = ("{stem}", "{name}")
 
@@ -284,7 +286,10 @@ class TextSidecarSink(SidecarSink):
         pattern: the naming rule, see :class:`visionpipe.sinks.sidecar.SidecarNaming`.
         root, locate: as there.
         record, existing: as for :class:`SidecarSink`.
-        separator: what stands between somebody else's text and ours where they are joined.
+        form: of the texts.
+
+    Attributes:
+        tidied: what was taken off answers, counted by kind.
     """
 
     def __init__(
@@ -296,23 +301,40 @@ class TextSidecarSink(SidecarSink):
         locate: Locate | None = None,
         record: WrittenRecord | None = None,
         existing: Existing = "keep",
-        separator: str = " ",
+        form: TextForm | None = None,
     ) -> None:
         naming = SidecarNaming(pattern, Path(folder) if folder else None, root, locate)
         super().__init__(naming, record, existing)
-        self._separator = separator
+        self._form = form or TextForm()
+        self.tidied: Counter[str] = Counter()
 
     def content(self, result: ItemResult) -> bytes:
-        return f"{encodable(result.caption or '').strip()}\n".encode()
+        plain = plain_text(result.caption or "", result.data, self._form)
+        return f"{encodable(plain.text)}\n".encode()
+
+    def forms(self, result: ItemResult) -> Iterator[bytes]:
+        yield self.content(result)
+        yield f"{encodable(result.caption or '').strip()}\n".encode()
+
+    def write(self, result: ItemResult) -> None:
+        super().write(result)
+        if result.outcome is Outcome.DONE:
+            plain = plain_text(result.caption or "", result.data, self._form)
+            self.tidied.update(note.kind for note in plain.notes)
 
     def joined(self, around: tuple[Existing, str], data: bytes) -> bytes:
         side, theirs = around[0], around[1].strip()
         ours = data.decode().strip()
         if side == "append":
-            text = theirs if theirs.endswith(ours) else f"{theirs}{self._separator}{ours}"
+            text = theirs if theirs.endswith(ours) else f"{theirs}{_separator(ours)}{ours}"
         else:
-            text = theirs if theirs.startswith(ours) else f"{ours}{self._separator}{theirs}"
+            text = theirs if theirs.startswith(ours) else f"{ours}{_separator(ours)}{theirs}"
         return f"{text}\n".encode("utf-8", "surrogateescape")
+
+
+def _separator(text: str) -> str:
+    """What stands between somebody else's text and ours: a comma where ours is no sentence but tags."""
+    return " " if text.rstrip().endswith((".", "!", "?", "\u3002", "\uff01", "\uff1f")) else ", "
 
 
 class JsonSidecarSink(SidecarSink):

@@ -62,6 +62,17 @@ def encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def missing_image(source: str, error: OSError | None) -> OutputError:
+    """The error for an item whose image is not at hand, or, with ``error``, cannot be read."""
+    return OutputError(
+        f"its image cannot be read ({error})" if error else "its image is not at hand",
+        cure="Give the folder the images are in.",
+        subject=source,
+        code="sourcemissing_image",
+        scope="item",
+    )
+
+
 Locate: TypeAlias = Callable[[str], Path | None]
 """From a result's ``source`` to its file; None where there is none."""
 

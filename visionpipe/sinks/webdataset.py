@@ -10,15 +10,16 @@ and take their places together, at ``close``.
 from __future__ import annotations
 
 import tarfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from visionpipe.errors import OutputError
 from visionpipe.files import GrowingFile, output_errors, partial_path, resolve_link
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.sinks.sink import Locate, dump, encodable
+from visionpipe.sinks.sink import Locate, dump, encodable, missing_image
+from visionpipe.stages.plain_text import TextForm, plain_text
 
 _BLOCK = 512
 _PIECE = 1 << 20
@@ -32,8 +33,12 @@ class WebDatasetSink:
         path: ``out.tar`` makes out-000000.tar, out-000001.tar, ...; shards of that name that are there are
             replaced at ``close``, those beyond the new count deleted.
         locate: from a source to its file; None: the source is a path.
+        form: of the texts.
         max_shard_bytes: a shard is full before it passes this, but for a single larger sample.
         max_shard_samples: most samples a shard.
+
+    Attributes:
+        tidied: what was taken off answers for their texts, counted by kind.
     """
 
     keeps_previous = False
@@ -43,11 +48,14 @@ class WebDatasetSink:
         path: str | Path,
         *,
         locate: Locate | None = None,
+        form: TextForm | None = None,
         max_shard_bytes: int = 1_000_000_000,
         max_shard_samples: int = 10_000,
     ) -> None:
         self.path = Path(path)
         self._locate: Locate = locate or Path
+        self._form = form or TextForm()
+        self.tidied: Counter[str] = Counter()
         self._max_bytes = max_shard_bytes
         self._max_samples = max_shard_samples
         self._samples = 0
@@ -62,7 +70,8 @@ class WebDatasetSink:
         if result.outcome is not Outcome.DONE:
             return
         image = self._image(result.source)
-        caption = encodable(result.caption or "").encode()
+        plain = plain_text(result.caption or "", result.data, self._form)
+        caption = encodable(plain.text).encode()
         record = dump(result.to_json())
         try:
             with image.open("rb") as file:
@@ -83,9 +92,10 @@ class WebDatasetSink:
 
                 shard.add_pieces(pieces())
         except OSError as error:
-            raise _missing(result.source, error) from error
+            raise missing_image(result.source, error) from error
         self._samples += 1
         self._in_shard += 1
+        self.tidied.update(note.kind for note in plain.notes)
 
     def flush(self) -> None:
         if self._shard is not None:
@@ -118,7 +128,7 @@ class WebDatasetSink:
     def _image(self, source: str) -> Path:
         image = self._locate(source)
         if image is None:
-            raise _missing(source, None)
+            raise missing_image(source, None)
         return image
 
     def _target(self, number: int) -> Path:
@@ -172,19 +182,9 @@ def _copied(file: BinaryIO, size: int, source: str) -> Iterator[bytes]:
         try:
             piece = file.read(min(left, _PIECE))
         except OSError as error:
-            raise _missing(source, error) from error
+            raise missing_image(source, error) from error
         if not piece:
-            raise _missing(source, OSError("it grew shorter while it was read"))
+            raise missing_image(source, OSError("it grew shorter while it was read"))
         left -= len(piece)
         yield piece
     yield bytes(_padded(size) - size)
-
-
-def _missing(source: str, error: OSError | None) -> OutputError:
-    return OutputError(
-        f"its image cannot be read ({error})" if error else "its image is not at hand",
-        cure="Give the folder the images are in.",
-        subject=source,
-        code="source_missing",
-        scope="item",
-    )

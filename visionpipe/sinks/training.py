@@ -1,0 +1,125 @@
+"""What trainers read beside text sidecars: kohya's metadata, and the metadata of Hugging Face's ImageFolder.
+
+Both hold the plain text of the items that are done (:mod:`visionpipe.stages.plain_text`), are written beside
+their target and take its place when they are whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from visionpipe.errors import OutputError
+from visionpipe.files import ReplacingFile
+from visionpipe.results import ItemResult, Outcome
+from visionpipe.sinks.sink import Locate, dump, missing_image
+from visionpipe.stages.plain_text import TextForm, plain_text
+
+
+class KohyaSink:
+    """A JSON object from each image's absolute path to its ``caption``, or its ``tags`` where the answer is a
+    list of them: what kohya's trainers take as ``metadata_file`` (``--in_json``).
+
+    Args:
+        path: the file to make or replace at ``close``.
+        locate: from a source to its image; None: the source is a path.
+        form: of the texts.
+
+    Attributes:
+        tidied: what was taken off answers, counted by kind.
+    """
+
+    keeps_previous = False
+
+    def __init__(
+        self, path: str | Path, *, locate: Locate | None = None, form: TextForm | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._locate: Locate = locate or Path
+        self._form = form or TextForm()
+        self._file = ReplacingFile(self.path)
+        self._separator = b"{\n"
+        self._ended = False
+        self.tidied: Counter[str] = Counter()
+
+    def write(self, result: ItemResult) -> None:
+        if result.outcome is not Outcome.DONE:
+            return
+        image = self._locate(result.source)
+        if image is None:
+            raise missing_image(result.source, None)
+        plain = plain_text(result.caption or "", result.data, self._form)
+        is_tags = isinstance(result.data, dict) and isinstance(result.data.get("tags"), list)
+        entry = dump({"tags" if is_tags else "caption": plain.text})
+        self._file.add(self._separator + dump(str(image.absolute())) + b": " + entry)
+        self._separator = b",\n"
+        self.tidied.update(note.kind for note in plain.notes)
+
+    def flush(self) -> None:
+        self._file.sync()
+
+    def close(self) -> None:
+        if not self._ended:
+            self._file.add(b"{}\n" if self._separator == b"{\n" else b"\n}\n")
+            self._ended = True
+        self._file.finish()
+
+    def abort(self) -> None:
+        if not self._file.closed:
+            self._file.discard()
+
+
+class ImageFolderSink:
+    """``metadata.jsonl`` of an ImageFolder: a line an image with its ``file_name``, relative to the file's
+    own folder, and its ``text``. ``datasets`` reads it with ``load_dataset("imagefolder", data_dir=...)``.
+
+    Args:
+        path: the file, in the images' folder or above it; made or replaced at ``close``.
+        locate, form: as for :class:`KohyaSink`.
+
+    Attributes:
+        tidied: what was taken off answers, counted by kind.
+    """
+
+    keeps_previous = False
+
+    def __init__(
+        self, path: str | Path, *, locate: Locate | None = None, form: TextForm | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._folder = Path(os.path.realpath(self.path.parent))
+        self._locate: Locate = locate or Path
+        self._form = form or TextForm()
+        self._file = ReplacingFile(self.path)
+        self.tidied: Counter[str] = Counter()
+
+    def write(self, result: ItemResult) -> None:
+        if result.outcome is not Outcome.DONE:
+            return
+        image = self._locate(result.source)
+        if image is None:
+            raise missing_image(result.source, None)
+        place = Path(os.path.realpath(image.parent), image.name)
+        if not place.is_relative_to(self._folder):
+            raise OutputError(
+                f"it does not lie below {self.path.parent}, where an ImageFolder's images lie",
+                cure="Write metadata.jsonl into the images' folder.",
+                subject=result.source,
+                code="outside_folder",
+                scope="item",
+            )
+        plain = plain_text(result.caption or "", result.data, self._form)
+        name = place.relative_to(self._folder).as_posix()
+        self._file.add(dump({"file_name": name, "text": plain.text}) + b"\n")
+        self.tidied.update(note.kind for note in plain.notes)
+
+    def flush(self) -> None:
+        self._file.sync()
+
+    def close(self) -> None:
+        self._file.finish()
+
+    def abort(self) -> None:
+        if not self._file.closed:
+            self._file.discard()
