@@ -36,7 +36,8 @@ GATEWAY = {"VISIONPIPE_API_KEY": KEY}
 
 
 def test_real_photos_with_the_embedded_engine(tmp_path: Path) -> None:
-    done = visionpipe("caption", photos(tmp_path / "in"), "-o", "out.jsonl", "--include-skipped", folder=tmp_path)
+    command = ["caption", str(photos(tmp_path / "in")), "-o", "out.jsonl", "--include-skipped"]
+    done = visionpipe(*command, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     found = lines(tmp_path / "out.jsonl")
     assert "cat" in found["chelsea.png"]["caption"]
