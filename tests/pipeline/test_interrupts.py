@@ -19,7 +19,7 @@ from visionpipe.pipeline.channel import Channel
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import Limiter, Permit
 from visionpipe.pipeline.pipeline import Pipeline
-from visionpipe.sources.find import Source
+from visionpipe.sources.find import Source, SourceListing
 
 
 def job(answerer: Scripted, **arguments: Any) -> Pipeline:
@@ -99,17 +99,16 @@ def test_an_abort_ends_the_counting_of_what_is_left(tmp_path: Path) -> None:
     numbered(tmp_path / "in", 3)
     left: list[int] = []
 
-    class Listing(list[Source]):
-        def __iter__(self) -> Iterator[Source]:
-            for source in super().__iter__():
+    class Listing(SourceListing):
+        def found(self, *, unique: bool = True) -> Iterator[Source]:
+            for number in range(1000):
                 if run.summary is None and stopped.is_set():
                     left.append(1)
                     run.abort()
-                yield source
+                yield Source(f"{number}.jpg", str(tmp_path / "in" / "0.jpg"))
 
     stopped = threading.Event()
-    sources = Listing(Source(f"{n}.jpg", str(tmp_path / "in" / "0.jpg")) for n in range(1000))
-    run = job(Scripted()).run(sources)
+    run = job(Scripted()).run(Listing(tmp_path / "in"))
     for _ in run:
         run.stop()
         stopped.set()
