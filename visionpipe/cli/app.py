@@ -19,6 +19,7 @@ from visionpipe.cli.caption import caption
 from visionpipe.cli.check import check
 from visionpipe.cli.describe import describe
 from visionpipe.cli.export import export
+from visionpipe.cli.journal import journal
 from visionpipe.cli.models import models
 from visionpipe.cli.plain import one_line
 from visionpipe.cli.sandbox import sandbox
@@ -41,6 +42,7 @@ app.command()(describe)
 app.command()(caption)
 app.command()(check)
 app.command()(export)
+app.add_typer(journal, name="journal")
 app.command()(models)
 app.command()(sandbox)
 app.command()(video)

@@ -50,6 +50,9 @@ def export(
         )
         for done in export_outputs(journal, output, options):
             typer.echo(f"{done.spec}: {done.written} items", err=True)
+            if done.unreadable:
+                words = "results in the journal cannot be read; run the job again to ask for them"
+                typer.echo(f"{done.unreadable} {words}", err=True)
             if done.kept:
                 typer.echo(kept_line(done.kept), err=True)
             if done.tidied:

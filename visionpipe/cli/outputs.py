@@ -431,13 +431,15 @@ def form_of(prompt: object, prefix: str = "", suffix: str = "") -> TextForm:
 @dataclass(frozen=True, slots=True)
 class Exported:
     """What came of one output: how many items were written, how many sidecars of somebody else were kept,
-    what was taken off answers for their texts, and the errors of single items."""
+    what was taken off answers for their texts, the errors of single items, and how many results in the
+    journal could not be read."""
 
     spec: str
     written: int
     kept: int
     tidied: Counter[str]
     refused: tuple[OutputError, ...]
+    unreadable: int = 0
 
 
 def export_outputs(journal: Path, specs: Sequence[str], options: SinkOptions) -> Iterator[Exported]:
@@ -468,12 +470,13 @@ def export_outputs(journal: Path, specs: Sequence[str], options: SinkOptions) ->
             earlier: tuple[str, ...] | None = ()
             if output.kind not in SIDECARS:
                 earlier = record.jobs(output.kind, Path(output.place))
-            results = recorded_output(journal, earlier=earlier)
+            unreadable: list[int] = []
+            results = recorded_output(journal, earlier=earlier, on_unreadable=unreadable.append)
             wanted = (one for one in results if options.include_skipped or one.outcome is not Outcome.SKIPPED)
             sink = open_sink(output.spec, options)
             written, refused = export(wanted, sink)
             kept = sink.kept if isinstance(sink, SidecarSink) else 0
-            yield Exported(output.spec, written, kept, tidied_by(sink), refused)
+            yield Exported(output.spec, written, kept, tidied_by(sink), refused, sum(unreadable))
     finally:
         record.close()
 

@@ -50,6 +50,7 @@ class RunSummary:
             "aborted", "output", or "error".
         error: what stopped it, where that was an error.
         maybe_billed_twice: requests that were under way when an earlier run was killed.
+        unreadable: results in a damaged journal that could not be read; their items count as new.
     """
 
     seen: int = 0
@@ -70,6 +71,7 @@ class RunSummary:
     stopped: str | None = None
     error: Failure | None = None
     maybe_billed_twice: int = 0
+    unreadable: int = 0
 
     @property
     def complete(self) -> bool:
@@ -101,6 +103,7 @@ class RunSummary:
             "stopped": self.stopped,
             "error": self.error.to_json() if self.error else None,
             "maybe_billed_twice": self.maybe_billed_twice,
+            "unreadable": self.unreadable,
         }
 
     def lines(self) -> list[str]:
@@ -134,6 +137,8 @@ class RunSummary:
             lines.append(
                 f"under way when an earlier run was killed, maybe billed twice: {self.maybe_billed_twice}"
             )
+        if self.unreadable:
+            lines.append(f"could not be read in the journal, and asked again: {self.unreadable}")
         if self.error is not None:
             lines.append(f"stopped: {self.error.reason}. {self.error.cure}")
         elif self.stopped is not None:

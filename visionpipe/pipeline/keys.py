@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from visionpipe.images.sniff import HEAD_BYTES, kind_of
 from visionpipe.pipeline.channel import Closed
 
 _buffers = BufferPool(1 << 20)
+_CONTENT = re.compile(r"[0-9a-f]{64}|url:[0-9a-f]{32}")
 _LINKS = ("http://", "https://")
 
 
@@ -39,6 +41,11 @@ def is_link(location: str) -> bool:
 def content_of_link(url: str) -> str:
     """The content key of a link: its address stands for its bytes."""
     return "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def is_content(value: object) -> bool:
+    """Whether a value is a content key, and not what a damaged journal holds in its place."""
+    return isinstance(value, str) and _CONTENT.fullmatch(value) is not None
 
 
 def sha256_of(content: str | None) -> str | None:

@@ -9,7 +9,6 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 import orjson
 
 from visionpipe.errors import JournalError
-from visionpipe.pipeline.keys import Stat, sha256_of
+from visionpipe.pipeline.keys import Stat, is_content, sha256_of
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.store.database import Database, damaged, is_text
@@ -189,6 +188,16 @@ def kept_good(earlier: ItemResult, failure: Failure) -> ItemResult:
     return replace(earlier, notes=(*(n for n in earlier.notes if n.kind != note.kind), note))
 
 
+def money_of(amount: object, currency: object) -> Money | None:
+    """An amount as it was recorded; None where there is none, or none that can be read."""
+    if not isinstance(amount, str) or not isinstance(currency, str):
+        return None
+    try:
+        return _money(amount, currency)
+    except (ValueError, ArithmeticError):
+        return None
+
+
 def _money(amount: str | None, currency: str | None) -> Money | None:
     """Raises ValueError for what is no amount of money."""
     if amount is None:
@@ -259,7 +268,7 @@ class JournalView:
             "SELECT content FROM sources WHERE source = ? AND location = ? AND size = ? AND modified_ns = ?",
             (source, stored_path(location), stat.size, stat.modified_ns),
         )
-        return None if row is None or not isinstance(row["content"], str) else row["content"]
+        return row["content"] if row is not None and is_content(row["content"]) else None
 
     def location(self, source: str) -> str | None:
         """From where ``source`` was read last: a path as it was given, or below a folder as that was given;
@@ -306,10 +315,9 @@ class JournalView:
             # Of a damaged row so much counts: that it was a request.
             requests += 1
             tokens += row["tokens"] if isinstance(row["tokens"], int) else 0
-            with suppress(ValueError, TypeError, ArithmeticError):
-                money = _money(row["cost"], row["currency"])
-                if money is not None:
-                    sums[money.currency] = sums.get(money.currency, Decimal(0)) + money.amount
+            money = money_of(row["cost"], row["currency"])
+            if money is not None:
+                sums[money.currency] = sums.get(money.currency, Decimal(0)) + money.amount
         spent = tuple(Money(amount, name) for name, amount in sorted(sums.items()))
         return Spent(requests, tokens, spent, refusals)
 
@@ -472,6 +480,7 @@ def recorded_output(
     job: str | None = None,
     earlier: Sequence[str] | None = (),
     complete: bool = True,
+    on_unreadable: Callable[[int], object] | None = None,
 ) -> Iterator[ItemResult]:
     """As :func:`recorded_results`, with the good answers that an output had before where asking again failed.
 
@@ -479,6 +488,7 @@ def recorded_output(
         path: the journal.
         job: which recipe's results; default the one run last.
         earlier, complete: as for :meth:`JournalView.output`.
+        on_unreadable: as for :func:`recorded_results`.
 
     Raises:
         JournalError: there is none, it is no journal, or it cannot be read.
@@ -486,6 +496,8 @@ def recorded_output(
     view = _view(path)
     try:
         yield from view.output(view.last_job() if job is None else job, earlier, complete=complete)
+        if view.unreadable and on_unreadable is not None:
+            on_unreadable(view.unreadable)
     finally:
         view.close()
 
@@ -516,3 +528,16 @@ def _view(path: str | os.PathLike[str]) -> JournalView:
             code="missing",
         )
     return JournalView(Database(Path(path), JOURNAL, read_only=True))
+
+
+def is_readable(table: str, row: sqlite3.Row) -> bool:
+    """Whether a row of a journal's table makes sense; asked when a journal is checked or repaired."""
+    if table == "sources":
+        return is_content(row["content"])
+    if table != "results":
+        return True
+    try:
+        result_of(row)
+    except UnreadableRowError:
+        return False
+    return True

@@ -254,6 +254,7 @@ class Run:
             stopped=engine.stopped,
             error=Failure.of(error) if isinstance(error, VisionPipeError) else None,
             maybe_billed_twice=opened.maybe_billed_twice,
+            unreadable=opened.journal.unreadable,
         )
 
     def progress(self) -> Progress | None:

@@ -52,10 +52,10 @@ that the file is damaged."""
 
 _DAMAGE = ("SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS")
 
-_RAW_ERRORS = (sqlite3.Error, UnicodeError, OverflowError, MemoryError)
+RAW_ERRORS = (sqlite3.Error, UnicodeError, OverflowError, MemoryError)
 """What a damaged file makes Python's sqlite3 raise."""
 
-_text = partial(str, encoding="utf-8", errors="surrogateescape")
+read_text = partial(str, encoding="utf-8", errors="surrogateescape")
 """Reads text that is no UTF-8 too, so that one such value does not end the reading of all rows."""
 
 
@@ -188,7 +188,7 @@ class Database:
             self._check_open()
             try:
                 row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
-            except _RAW_ERRORS as error:
+            except RAW_ERRORS as error:
                 raise self._error(error) from error
             return row
 
@@ -242,7 +242,7 @@ class Database:
         except BaseException as error:
             with self._queue_lock:
                 self._pending.extendleft(reversed(group))
-            if isinstance(error, _RAW_ERRORS):
+            if isinstance(error, RAW_ERRORS):
                 raise self._error(error) from error
             raise
         self._written += len(group)
@@ -279,7 +279,7 @@ class Database:
             target, uri=bool(target), isolation_level=None, check_same_thread=False, timeout=30.0
         )
         connection.row_factory = sqlite3.Row
-        connection.text_factory = _text
+        connection.text_factory = read_text
         return connection
 
     def _prepare(self, read_only: bool) -> None:
@@ -372,7 +372,7 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except _RAW_ERRORS as error:
+        except RAW_ERRORS as error:
             raise self._error(error) from error
 
     def _error(self, error: BaseException) -> JournalError:
@@ -451,7 +451,7 @@ def name_with_log(path: Path) -> Path:
     try:
         with closing(sqlite3.connect(f"{own.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             row = connection.execute("SELECT name FROM opened").fetchone()
-    except _RAW_ERRORS:
+    except RAW_ERRORS:
         # A version without such a note, or no database at all, which is found out next.
         return path
     if row is None or not isinstance(row[0], str) or row[0] == str(own):

@@ -174,6 +174,7 @@ class BatchRun:
             stopped=stopped,
             error=Failure.of(error) if error else None,
             maybe_billed_twice=job.killed,
+            unreadable=job.journal.unreadable,
         )
 
 

@@ -22,8 +22,8 @@ import orjson
 from visionpipe.pipeline.answerer import PreparedItem
 from visionpipe.pipeline.budget import Amount
 from visionpipe.pipeline.journal import Key
-from visionpipe.pipeline.reading import dumped
-from visionpipe.store.database import Database
+from visionpipe.pipeline.reading import dumped, money_of
+from visionpipe.store.database import Database, is_text
 from visionpipe.values import Adjustment, Money
 
 
@@ -74,7 +74,9 @@ class BatchStore:
         )
         row = self._database.one("SELECT * FROM batch_files WHERE name = ?", (name,))
         assert row is not None, "it was written just now"
-        return _file(row)
+        file = _file(row)
+        assert file is not None, "it was written just now"
+        return file
 
     def add(
         self,
@@ -143,7 +145,7 @@ class BatchStore:
     def files(self) -> list[StoredFile]:
         """Every file of the job, in the order they were begun."""
         rows = self._database.all("SELECT * FROM batch_files WHERE job = ? ORDER BY file", (self._job,))
-        return [_file(row) for row in rows]
+        return [file for row in rows if (file := _file(row)) is not None]
 
     def file(self, number: int) -> StoredFile | None:
         """One file as it stands; None once it is forgotten."""
@@ -178,7 +180,7 @@ class BatchStore:
         rows = self._database.all(
             "SELECT * FROM batch_lines WHERE file = ? AND custom_id = ? ORDER BY line", (file, custom_id)
         )
-        return [_line(row) for row in rows]
+        return [line for row in rows if (line := _line(row)) is not None]
 
     def unanswered(self, file: int) -> list[str]:
         """The lines of a file that somebody still waits for, up to 500 at a time."""
@@ -205,9 +207,10 @@ class BatchStore:
             (self._job,),
         ):
             requests += 1
-            tokens += row["tokens"] or 0
-            if row["currency"] == currency and row["cost"] is not None:
-                money += Decimal(row["cost"])
+            tokens += row["tokens"] if isinstance(row["tokens"], int) else 0
+            cost = money_of(row["cost"], row["currency"])
+            if cost is not None and cost.currency == currency:
+                money += cost.amount
         return Amount(requests, tokens, money)
 
     def count(self) -> int:
@@ -219,17 +222,23 @@ class BatchStore:
         return 0 if row is None else int(row["n"])
 
 
-def _file(row: sqlite3.Row) -> StoredFile:
-    return StoredFile(
+def _file(row: sqlite3.Row) -> StoredFile | None:
+    """None for a damaged row: its lines are then asked again."""
+    file = StoredFile(
         row["file"], row["name"], row["state"], row["lines"], row["size"], row["file_id"], row["batch_id"]
     )
+    texts = (file.name, file.state, file.file_id or "", file.batch_id or "")
+    whole = all(is_text(text) for text in texts)
+    return file if whole and isinstance(file.lines, int) and isinstance(file.size, int) else None
 
 
-def _line(row: sqlite3.Row) -> StoredLine:
-    return StoredLine(
-        row["line"],
-        Key(row["source"], row["question"], row["content"]),
-        tuple(Adjustment(**change) for change in orjson.loads(row["adjustments"])),
-        row["begun"],
-        bool(row["ended"]),
-    )
+def _line(row: sqlite3.Row) -> StoredLine | None:
+    """None for a damaged row: its item is then asked about again."""
+    key = Key(row["source"], row["question"], row["content"])
+    if not (is_text(key.source) and is_text(key.question) and isinstance(row["begun"], float)):
+        return None
+    try:
+        changes = tuple(Adjustment(**change) for change in orjson.loads(row["adjustments"]))
+    except (ValueError, TypeError):
+        return None
+    return StoredLine(row["line"], key, changes, row["begun"], bool(row["ended"]))

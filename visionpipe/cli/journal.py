@@ -1,0 +1,67 @@
+"""``visionpipe journal check|repair``: a journal looked through, and what is left of a damaged one saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from visionpipe.store.repair import Kind, Report
+
+journal = typer.Typer(
+    help="Check a journal, or save what can be read of a damaged one.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+File = Annotated[Path, typer.Argument(help="The journal of a job, or of a clip's spans.")]
+
+
+@journal.command()
+def check(file: File) -> None:
+    """Look through a journal, row by row; nothing is changed."""
+    from visionpipe.store.repair import check as look_through
+
+    report = look_through(file, _kinds())
+    _show(file, report)
+    if not report.ok:
+        typer.echo(f"visionpipe journal repair {file} saves what can be read.", err=True)
+        raise typer.Exit(1)
+
+
+@journal.command()
+def repair(file: File) -> None:
+    """Save what can be read of a damaged journal; the damaged file is kept beside it."""
+    from visionpipe.store.repair import repair as save
+
+    report = save(file, _kinds())
+    _show(file, report)
+    if report.kept_as is None:
+        typer.echo("Nothing to repair; the file is as it was.", err=True)
+    else:
+        typer.echo(f"The damaged file is now {report.kept_as}.", err=True)
+        typer.echo("What could not be read is asked again by the next run.", err=True)
+
+
+def _kinds() -> list[Kind]:
+    from visionpipe.pipeline.reading import is_readable
+    from visionpipe.pipeline.tables import JOURNAL
+    from visionpipe.store.repair import Kind
+    from visionpipe.video.span_journal import SPANS
+
+    return [Kind(JOURNAL, is_readable), Kind(SPANS)]
+
+
+def _show(file: Path, report: Report) -> None:
+    typer.echo(f"{file}: {report.title}, version {report.version}")
+    for table, count in sorted(report.rows.items()):
+        bad = report.unreadable.get(table, 0)
+        typer.echo(f"{table}: {count} rows" + (f", and {bad} that make no sense" if bad else ""))
+    for table in sorted(set(report.unreadable) - set(report.rows)):
+        typer.echo(f"{table}: 0 rows, and {report.unreadable[table]} that make no sense")
+    for problem in report.problems:
+        typer.echo(f"damaged: {problem}")
+    if report.ok:
+        typer.echo("no damage found")
