@@ -670,3 +670,16 @@ def test_a_refused_schema_is_asked_for_in_words_once(loopback: Loopback, words: 
     assert ["response_format" in body for body in bodies] == [True, False, False]
     assert all('"name"' in body["messages"][-1]["content"][-1]["text"] for body in bodies)
     assert [(a.kind, a.subject) for a in found.reply.adjustments] == [("dropped", "response_format")]
+
+
+def test_azures_key_goes_in_a_header_of_its_own_and_the_version_behind_the_path(
+    face: Face, loopback: Loopback
+) -> None:
+    loopback.script(chat("A cat."))
+    base_url = f"azure+{loopback.url}/openai/deployments/eyes?api-version=2024-10-21"
+    face.ask("What?", setup={"base_url": base_url, "model": "gpt-5.4", "api_key": KEY}, max_tokens=9)
+    (seen,) = loopback.requests
+    assert seen.path == "/v1/openai/deployments/eyes/chat/completions?api-version=2024-10-21"
+    assert seen.headers["api-key"] == KEY
+    assert "authorization" not in seen.headers
+    assert seen.json()["max_completion_tokens"] == 9

@@ -112,3 +112,11 @@ def test_a_tuned_model_has_its_bases_limits(tmp_path: Path) -> None:
     found = resolved(tmp_path, {"BIGMODEL_API_KEY": "k"}, model="my-tuned", catalog=str(catalog))
     assert found.model.images is not None
     assert found.model.images.max_count == 5
+
+
+def test_a_known_model_is_asked_where_it_is_offered_and_there_is_a_key(tmp_path: Path) -> None:
+    env = {"BIGMODEL_API_KEY": "id.secret", "OPENAI_API_KEY": "sk-1", "DASHSCOPE_API_KEY": "sk-2"}
+    for model, endpoint in (("gpt-5.4", "openai"), ("qwen3-vl-plus", "dashscope"), ("glm-4.6v", "bigmodel")):
+        assert resolve_settings(model=model, environ=env, folder=tmp_path).endpoint.id == endpoint
+    with pytest.raises(ConfigurationError, match="Set DASHSCOPE_API_KEY"):
+        resolve_settings(model="qwen3-vl-plus", environ={}, folder=tmp_path)

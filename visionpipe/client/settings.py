@@ -33,6 +33,8 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     lang: Language = "en"
     embedded_by_default: bool = False
+    dialect_by_path: bool = False
+    """Whether the base URL's path alone says what is spoken there."""
 
     def model_named(self, model_id: str | None) -> ModelRecord:
         """The record of a call's own model, or the client's.
@@ -93,7 +95,7 @@ def resolve_settings(
     elif plan_only and model is not None and registry.model(model).endpoints:
         endpoint = registry.endpoint(registry.model(model).endpoints[0])
     else:
-        found = _first_with_key(registry, env)
+        found = _first_with_key(registry, env, model)
         by_default = found is None
         endpoint = registry.endpoint(found or _EMBEDDED)
     api_key = api_key or _key_for(endpoint, env)
@@ -112,7 +114,8 @@ def resolve_settings(
         # A model was asked for by name, and the embedded engine is not it.
         wanted = registry.model(model)
         if _EMBEDDED not in wanted.endpoints:
-            names = " or ".join(name for e in _keyed(registry)[:1] for name in e.key_variables)
+            homes = [registry.endpoint(name) for name in wanted.endpoints[:1]] or _keyed(registry)
+            names = " or ".join(homes[0].key_variables)
             raise ConfigurationError(
                 "no API key for it",
                 cure=f"Set {names}, or leave the model out: the embedded engine then answers.",
@@ -126,7 +129,14 @@ def resolve_settings(
         api_key=api_key,
         lang=language,
         embedded_by_default=by_default,
+        dialect_by_path=bool(base_url) and _by_path(base_url or "", endpoint),
     )
+
+
+def _by_path(given: str, endpoint: EndpointRecord) -> bool:
+    """Whether ``given``, a bare URL of a host that no record names, was taken for this endpoint's."""
+    bare = given.strip()[:8].lower().startswith(("http://", "https://"))
+    return bare and bool(endpoint.url_paths) and not belongs_to(endpoint.base_url, endpoint)
 
 
 def _check_text(**arguments: object) -> None:
@@ -145,8 +155,11 @@ def _keyed(registry: Registry) -> list[EndpointRecord]:
     return [e for e in registry.endpoints() if e.dialect == "glm" and e.key_required]
 
 
-def _first_with_key(registry: Registry, env: Mapping[str, str]) -> str | None:
-    for endpoint in _keyed(registry):
+def _first_with_key(registry: Registry, env: Mapping[str, str], model: str | None = None) -> str | None:
+    """The first endpoint whose key is there: of those that have the model, where the catalog knows it."""
+    offering = registry.model(model).endpoints if model is not None and registry.knows(model) else ()
+    homes = [e for e in registry.endpoints() if e.id in offering and not e.url_is_example]
+    for endpoint in (*homes, *_keyed(registry)):
         if any(env.get(name) for name in endpoint.key_variables):
             return endpoint.id
     return None
