@@ -125,6 +125,27 @@ def test_lines_are_short_and_nothing_is_lost(text: str) -> None:
     assert not any("\n" in line or "\r" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    "text, lines",
+    [
+        (
+            "画面中一只 rabbit 正在 wonderland 的草地上慢慢地醒来，然后 stretches",
+            ["画面中一只 rabbit 正在 wonderland 的草地上", "慢慢地醒来，然后 stretches"],
+        ),
+        ("一" * 20 + "二二，三", ["一" * 20 + "二", "二，三"]),
+        ("一" * 21 + "。二", ["一" * 20, "一。二"]),
+        ("中 " + "x" * 50, ["中", "x" * 42, "x" * 8]),
+    ],
+)
+def test_mixed_text_is_broken_at_words(text: str, lines: list[str]) -> None:
+    assert wrapped(text) == lines
+
+
+@given(st.text(alphabet="ab 中文，。x-", max_size=120))
+def test_no_character_of_mixed_text_is_lost(text: str) -> None:
+    assert "".join("".join(wrapped(text)).split()) == "".join(text.split())
+
+
 def test_no_words_no_cues() -> None:
     silent = replace(TIMELINE, spans=(TIMELINE.spans[1],))
     assert to_srt(silent) == ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.clip_maker import texture, write_clip
 from tests.video.asker import Answers
 from visionpipe.clips.load import load_video
 from visionpipe.media import Video
-from visionpipe.video.question import ask_clip, cited_numbers
+from visionpipe.video.question import ask_clip, cited_numbers, without_citations
 
 
 @pytest.fixture
@@ -54,3 +56,36 @@ def test_no_citation_is_no_evidence(clip: Video) -> None:
 )
 def test_citations(text: str, numbers: list[int]) -> None:
     assert cited_numbers(text) == numbers
+
+
+@pytest.mark.parametrize(
+    "text, left, numbers",
+    [
+        (
+            "The plate reads [1984]; jersey [10]. Code a[0]. [2]",
+            "The plate reads [1984]; jersey [10]. Code a[0].",
+            [2],
+        ),
+        ("It wakes. [2], [3]", "It wakes.", [2, 3]),
+        ("It wakes [2].", "It wakes.", [2]),
+        ("它醒了【2、3】。", "它醒了。", [2, 3]),
+        ("It wakes. [1-9]", "It wakes.", [1, 2, 3, 4]),
+        ("It wakes. [pictures 2 and 4]", "It wakes.", [2, 4]),
+        ("It says [9].", "It says [9].", []),
+        ("It says [1-99999999999].", "It says [1-99999999999].", []),
+        ("The list is a[2]", "The list is a[2]", []),
+        ("See [jersey 2]", "See [jersey 2]", []),
+        ("It [2] wakes and [3] goes.", "It [2] wakes and [3] goes.", [2, 3]),
+        ("[2]", "[2]", [2]),
+        ("", "", []),
+    ],
+)
+def test_only_citations_as_asked_for_are_taken_out(text: str, left: str, numbers: list[int]) -> None:
+    assert without_citations(text, 4) == (left, numbers)
+
+
+@given(st.text(alphabet="[]【】0123456789,-–、 a.。", max_size=80), st.integers(1, 16))
+def test_citations_name_pictures_that_were_shown(text: str, count: int) -> None:
+    left, numbers = without_citations(text, count)
+    assert all(1 <= n <= count for n in numbers)
+    assert len(left) <= len(text)

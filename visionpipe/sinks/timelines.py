@@ -14,6 +14,7 @@ import html
 import io
 import json
 import math
+import re
 import textwrap
 import unicodedata
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ from visionpipe.video.timeline import Span, Timeline
 
 _LINE = 42
 """Columns a line; the usual measure for subtitles. A Chinese character takes two."""
+_WIDE = (
+    "\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe4f\uff00-\uff60\uffe0-\uffe6"
+)
+_CLOSING = "，。、；：！？）」』》】〉”’…,.;:!?)"
+_PIECES = re.compile(rf"(?:[{_WIDE}][{_CLOSING}]*|[^\s{_WIDE}]+[{_CLOSING}]*)\s*|\s+")
+"""What a line is not broken in: a wide character, or a word, with the marks and the space after it."""
 _LOCAL = "[local analysis] "
 
 
@@ -70,15 +77,21 @@ def _marked(span: Span, first: bool) -> str:
 
 
 def wrapped(text: str) -> list[str]:
-    """Lines of at most 42 columns, broken at spaces, or anywhere in scripts that have none."""
+    """Lines of at most 42 columns: broken at spaces, in scripts that have none between any two characters,
+    but not before a closing mark, and in a word only where it is longer than a line."""
     words = _one_line(text)
     if columns(words) == len(words):
         return textwrap.wrap(words, _LINE)
     lines = [""]
-    for character in words:
-        if columns(lines[-1] + character) > _LINE:
+    for piece in _PIECES.findall(words):
+        rest = piece
+        if columns(lines[-1] + piece.rstrip()) > _LINE:
             lines.append("")
-        lines[-1] += character
+            while columns(rest.rstrip()) > _LINE:
+                fits = max(k for k in range(1, _LINE + 1) if columns(rest[:k]) <= _LINE)
+                lines[-1:] = [rest[:fits], ""]
+                rest = rest[fits:]
+        lines[-1] += rest
     return [line.strip() for line in lines if line.strip()]
 
 

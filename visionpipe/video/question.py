@@ -19,7 +19,12 @@ from visionpipe.video.options import Asker
 from visionpipe.video.wording import Language, about_clip
 
 _ON_A_SHEET = 9
-_CITED = re.compile(r"[\[【](?:[a-z]+\s*)?\s*(\d+(?:\s*[,，、;–-]\s*\d+)*)\s*[\]】]", re.IGNORECASE)
+_NUMBERS = r"\d{1,3}(?:\s*(?:[,，、;–-]|and|和)\s*\d{1,3}){0,63}"
+_NAMED = r"(?:(?:pictures?|frames?|images?|图片?|画面|帧)\s*)?"
+_CITED = re.compile(rf"(?<![A-Za-z0-9_)\]])[\[【]\s*{_NAMED}({_NUMBERS})\s*[\]】]", re.IGNORECASE)
+"""A citation in the form that the prompt asks for; an index (``a[0]``) is none, nor is a long number."""
+_AFTER = " \t\r\n.,;:。，、；："
+"""What may stand between the citations at an answer's end, and after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +115,49 @@ def clip_pictures(
 def grounded(reply: Reply, frames: Sequence[Frame]) -> ClipAnswer:
     """The answer to a prompt of :func:`visionpipe.video.wording.about_clip`: its citations taken out of the
     text, and the times of the frames it rests on among its notes (kind "rests_on")."""
-    cited = sorted({n for n in cited_numbers(reply.text) if 1 <= n <= len(frames)})
+    text, cited = without_citations(reply.text, len(frames))
     rests_on = tuple(frames[n - 1] for n in cited)
-    text = _CITED.sub("", reply.text).strip() or reply.text.strip()
     notes = reply.notes
     if rests_on:
         notes = (*notes, Note("rests_on", ", ".join(str(frame.time) for frame in rests_on)))
     return ClipAnswer(replace(reply, text=text, notes=notes), tuple(frames), rests_on)
 
 
+def without_citations(text: str, count: int) -> tuple[str, list[int]]:
+    """The text without the citations at its end, and the pictures that it rests on.
+
+    Only what stands where the prompt asks for it is taken out, and only where it names one of the ``count``
+    pictures shown. Where nothing stands at the end, citations within the text are counted and left there.
+
+    Returns:
+        The text, and the pictures' numbers from 1, ascending.
+    """
+    rest = text.rstrip()
+    cited: list[int] = []
+    while True:
+        bare = rest.rstrip(_AFTER)
+        last = next((m for m in _CITED.finditer(bare, max(0, len(bare) - 400)) if m.end() == len(bare)), None)
+        known = [n for n in _numbers(last[1]) if 1 <= n <= count] if last is not None else []
+        if last is None or not known:
+            break
+        cited += known
+        # The full stop after a citation ends the sentence before it.
+        end = rest[len(bare) :].strip()[:1]
+        before = bare[: last.start()].rstrip()
+        rest = before + end if end in (".", "。") and before[-1:].isalnum() else before
+    if not cited:
+        return text.strip(), sorted({n for n in cited_numbers(text) if 1 <= n <= count})
+    return rest or text.strip(), sorted(set(cited))
+
+
 def cited_numbers(text: str) -> list[int]:
-    """The numbers in square brackets: ``[2, 4]`` and ``[2-4]``."""
+    """The numbers in square brackets: ``[2, 4]`` and ``[2-4]``, each of three digits at most."""
+    return [number for found in _CITED.finditer(text) for number in _numbers(found[1])]
+
+
+def _numbers(group: str) -> list[int]:
     numbers: list[int] = []
-    for group in _CITED.findall(text):
-        for piece in re.split(r"\s*[,，、;]\s*", group):
-            first, _, last = re.sub(r"\s*[–-]\s*", "-", piece).partition("-")
-            numbers += range(int(first), int(last or first) + 1)
+    for piece in re.split(r"\s*(?:[,，、;]|and|和)\s*", group):
+        first, _, last = re.sub(r"\s*[–-]\s*", "-", piece).partition("-")
+        numbers += range(int(first), int(last.rpartition("-")[2] or first) + 1)
     return numbers

@@ -320,6 +320,12 @@ def watch(
         for span in tell_whole(missing, whole, ask, wanted.language, notes):
             spans[span.index] = work.finished(span)
         missing = [plan for plan in missing if plan.index not in spans]
+        if missing:
+            numbers = ", ".join(str(plan.index + 1) for plan in missing)
+            detail = (
+                f"the model's answer about the whole clip has no words for span {numbers}; asked by frames"
+            )
+            notes.append(Note("not_told", detail))
     spans.update((span.index, span) for span in work.asked(missing))
     ordered = tuple(spans[plan.index] for plan in plans)
     if work.errors and all(span.failure for span in ordered):

@@ -22,16 +22,28 @@ from visionpipe.video.spans import SpanPlan
 from visionpipe.video.timeline import Span
 from visionpipe.video.wording import Language, about_video
 
-_MOMENT = r"(?:\d{1,2}:)?\d{1,3}:\d{2}(?:[.,]\d{1,3})?|\d{1,5}(?:[.,]\d{1,3})?\s*s(?:ec(?:onds?)?)?\b"
+_MOMENT = r"(?:(?:\d{1,2}:)?\d{1,3}:\d{2}(?:[.,]\d{1,3})?|\d{1,5}(?:[.,]\d{1,3})?\s*s(?:ec(?:onds?)?)?\b)"
 _TIMED = re.compile(
     rf"^\W*(?P<first>{_MOMENT})(?:\W*(?:-|–|—|~|to|至|到|-->)\W*(?P<last>{_MOMENT}))?\W*(?P<text>\w.*)$",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(
-    r"^[\W_]*(?:scene|span|场景|片段)?\s*(?P<number>\d{1,4})\s*[.:：)）、-]\s*(?P<text>.*\w.*)$",
+_WORD = r"(?:scene|span|segment|shot|clip|part|场景|片段|镜头|段落?)"
+_NUMBER = r"(?P<number>\d{1,4}|[一二三四五六七八九十]{1,3})"
+_ASIDE = rf"(?:\s*[(（\[]\s*{_MOMENT}[^)）\]]{{0,40}}[)）\]])?"
+_LABELLED = re.compile(
+    rf"^[\W_]*(?:{_WORD}\s*#?\s*{_NUMBER}|第\s*{_NUMBER.replace('number', 'ordinal')}\s*个?\s*{_WORD})"
+    rf"{_ASIDE}[\s*_]*(?:[.:：)）、|–—-]+|$)(?P<text>.*)$",
     re.IGNORECASE,
 )
+"""A line that names a scene, with or without words after it, as "### Scene 1 (0:00-0:02): ..." does."""
+_NUMBERED = re.compile(
+    rf"^[\W_]*(?P<number>\d{{1,4}}){_ASIDE}[\s*_]*[.:：)）、|–—-]+\s*(?P<text>.*\w.*)$", re.IGNORECASE
+)
+_ONLY_TIMES = re.compile(rf"^\W*{_MOMENT}(?:\W*(?:-|–|—|~|to|至|到)?\W*{_MOMENT})?\W*$", re.IGNORECASE)
+_DIGITS = {digit: value for value, digit in enumerate("一二三四五六七八九", 1)}
 _TOLERANCE = Fraction(1)
+_SHOWN = 120
+"""Characters of what was left out that a note shows."""
 _MARKS = " \t*_#>-–—:："
 
 
@@ -45,40 +57,120 @@ class Readings:
 
 
 def read_answer(answer: str, spans: Sequence[SpanPlan], offset: Fraction = Fraction(0)) -> Readings:
-    """Sorts a model's lines to the spans they speak of.
+    """Sorts a model's words to the spans they speak of.
 
     Args:
-        answer: lines such as ``2: A rabbit wakes.`` (2 is the second of ``spans``) or
-            ``0:03-0:07 A rabbit wakes.``
+        answer: lines such as ``2: A rabbit wakes.`` (2 is the second of ``spans``), ``Scene 2 (0:03-0:07): A
+            rabbit wakes.`` or ``0:03-0:07 A rabbit wakes.``, headings with lines after them, or rows of a
+            table. Lines without a label go on with the scene before.
         spans: in order; at least one.
         offset: where the clip that the model saw begins in the spans' time, in seconds.
     """
-    texts: dict[int, list[str]] = {}
-    notes: dict[int, list[Note]] = {}
-    general: list[Note] = []
-    for line in answer.splitlines():
-        if timed := _TIMED.match(line):
-            first = _seconds(timed["first"]) + offset
-            last = _seconds(timed["last"]) + offset if timed["last"] else None
-            hit = _snapped(first, last, spans)
-            said = f"the model said {line[: timed.start('text')].strip(_MARKS)}"
-            if not hit:
-                general.append(Note("time_outside_clip", f"{said}, which is not in the clip; left out"))
-            for span in hit:
-                texts.setdefault(span.index, []).append(timed["text"].strip(_MARKS))
-                detail = f"{said}; snapped to {span.start} to {span.end}"
-                notes.setdefault(span.index, []).append(Note("time_snapped", detail))
-        elif numbered := _NUMBERED.match(line):
-            number = int(numbered["number"])
-            if 1 <= number <= len(spans):
-                texts.setdefault(spans[number - 1].index, []).append(numbered["text"].strip(_MARKS))
-            else:
-                general.append(Note("no_such_scene", f"the model spoke of a scene {number}; left out"))
-    return Readings(
-        {index: " ".join(lines) for index, lines in texts.items()},
-        {index: tuple(found) for index, found in notes.items()},
-        tuple(general),
-    )
+    return _Reader(spans, offset).read(answer)
+
+
+class _Reader:
+    """Reads one answer, line by line."""
+
+    def __init__(self, spans: Sequence[SpanPlan], offset: Fraction) -> None:
+        self._spans = spans
+        self._offset = offset
+        self._texts: dict[int, list[str]] = {}
+        self._notes: dict[int, list[Note]] = {}
+        self._general: list[Note] = []
+        self._unread: list[str] = []
+        # The spans that the lines go on about; None before the first label; none where it was left out.
+        self._current: list[SpanPlan] | None = None
+        self._open = True
+
+    def read(self, answer: str) -> Readings:
+        for line in answer.splitlines():
+            if not line.strip():
+                # After an empty line only a heading is gone on with.
+                self._open = self._current is not None and not any(
+                    any(self._texts.get(span.index, ())) for span in self._current
+                )
+            elif not (self._row(line) or self._timed(line) or self._labelled(line)):
+                self._continued(line)
+        if self._unread:
+            said = " ".join(self._unread)
+            shown = said if len(said) <= _SHOWN else f"{said[:_SHOWN]}..."
+            detail = f"what the model said of no scene is left out: {shown}"
+            self._general.append(Note("unread", detail))
+        return Readings(
+            {index: " ".join(filter(None, lines)) for index, lines in self._texts.items() if any(lines)},
+            {index: tuple(found) for index, found in self._notes.items()},
+            tuple(self._general),
+        )
+
+    def _row(self, line: str) -> bool:
+        row = line.strip()
+        if not row.startswith("|"):
+            return False
+        label, *cells = (cell.strip(_MARKS) for cell in row.strip("|").split("|"))
+        number = re.fullmatch(rf"(?:{_WORD}\s*)?(\d{{1,4}})", label, re.IGNORECASE)
+        words = [cell for cell in cells if cell and not _ONLY_TIMES.match(cell)]
+        if number is not None and words:
+            self._begin(int(number[1]), max(words, key=len))
+        return True
+
+    def _timed(self, line: str) -> bool:
+        timed = _TIMED.match(line)
+        if timed is None:
+            return False
+        first = _seconds(timed["first"]) + self._offset
+        last = _seconds(timed["last"]) + self._offset if timed["last"] else None
+        hit = _snapped(first, last, self._spans)
+        said = f"the model said {line[: timed.start('text')].strip(_MARKS)}"
+        if not hit:
+            self._general.append(Note("time_outside_clip", f"{said}, which is not in the clip; left out"))
+        for span in hit:
+            self._texts.setdefault(span.index, []).append(timed["text"].strip(_MARKS))
+            detail = f"{said}; snapped to {span.start} to {span.end}"
+            self._notes.setdefault(span.index, []).append(Note("time_snapped", detail))
+        self._current, self._open = hit, True
+        return True
+
+    def _labelled(self, line: str) -> bool:
+        labelled = _LABELLED.match(line)
+        if labelled is not None:
+            self._begin(_number(labelled["number"] or labelled["ordinal"]), labelled["text"])
+            return True
+        numbered = _NUMBERED.match(line)
+        if numbered is not None:
+            self._begin(int(numbered["number"]), numbered["text"])
+        return numbered is not None
+
+    def _begin(self, number: int, text: str) -> None:
+        if not 1 <= number <= len(self._spans):
+            note = Note("no_such_scene", f"the model spoke of a scene {number}; left out")
+            self._general.append(note)
+            self._current, self._open = [], True
+            return
+        span = self._spans[number - 1]
+        # The number says which scene it is; times that are named after it say no more.
+        timed = _TIMED.match(text)
+        words = "" if _ONLY_TIMES.match(text) else timed["text"] if timed is not None else text
+        self._texts.setdefault(span.index, []).append(words.strip(_MARKS))
+        self._current, self._open = [span], True
+
+    def _continued(self, line: str) -> None:
+        if self._current is not None and self._open:
+            for span in self._current:
+                self._texts.setdefault(span.index, []).append(line.strip(_MARKS))
+        elif self._texts or not line.rstrip(" *_").endswith((":", "：")):
+            # What leads to the first scene ("Here are the scenes:") says nothing of the clip.
+            self._unread.append(line.strip())
+
+
+def _number(written: str) -> int:
+    """The number in digits, or in Chinese up to ninety-nine; 0 for what is none."""
+    if written.isascii():
+        return int(written)
+    tens, ten, ones = written.rpartition("十")
+    if not ten:
+        return _DIGITS.get(written, 0)
+    return 10 * (_DIGITS.get(tens, 0) if tens else 1) + (_DIGITS.get(ones, 0) if ones else 0)
 
 
 def _seconds(moment: str) -> Fraction:
