@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
-import orjson
-
-from visionpipe.errors import InterruptedAnswerError, ServiceError, UnreadableAnswerError
+from visionpipe.errors import InterruptedAnswerError, ServiceError, UnreadableAnswerError, VisionPipeError
+from visionpipe.wire.damaged import UnreadableError, mended, read_json
 from visionpipe.wire.sse import SseParser
 
 
@@ -50,14 +49,17 @@ class EventReader(Generic[R]):
         self._last: dict[str, Any] = {}
         self._finished = False
         self._done = False
+        self._error: VisionPipeError | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether the service has said that this is all."""
-        return self._done
+        """Whether there is nothing more to be read: the service has said that this is all, or told an error,
+        which :meth:`finish` raises."""
+        return self._done or self._error is not None
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The texts that ``chunk`` completes."""
+        """The texts that ``chunk`` completes. An error behind some of them is kept for the next call."""
+        self._raise_kept()
         return self._said(self._events.feed(chunk))
 
     def finish(self) -> tuple[list[str], R]:
@@ -67,7 +69,9 @@ class EventReader(Generic[R]):
             UnreadableAnswerError: there was no event.
             InterruptedAnswerError: the stream ended before the answer did.
         """
+        self._raise_kept()
         texts = self._said(self._events.finish())
+        self._raise_kept()
         if not self._last and not self._finished:
             raise UnreadableAnswerError("the answer is no stream of events", cure="Check the base URL.")
         if not self._finished:
@@ -81,18 +85,27 @@ class EventReader(Generic[R]):
                 self._finished = self._done = True
                 continue
             try:
-                event = orjson.loads(payload)
-            except orjson.JSONDecodeError as cause:
-                raise InterruptedAnswerError("an event is no JSON", cure="Try again.") from cause
+                event = mended(read_json(payload)[0])
+            except UnreadableError:
+                if not payload.lstrip().startswith(b"{"):
+                    continue  # a word such as "ping"
+                self._error = InterruptedAnswerError("an event is no JSON", cure="Try again.")
+                break
             if not isinstance(event, dict):
                 continue
-            refusal = self._refusal(event)
-            if refusal is not None:
-                raise refusal
+            self._error = self._refusal(event)
+            if self._error is not None:
+                break
             said = self._read(event)
             self._last = {**self._last, **event}
             self._finished = self._finished or said.finish_reason is not None
             if said.text:
                 self._texts.append(said.text)
                 texts.append(said.text)
+        if not texts:
+            self._raise_kept()
         return texts
+
+    def _raise_kept(self) -> None:
+        if self._error is not None:
+            raise self._error
