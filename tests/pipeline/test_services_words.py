@@ -85,3 +85,20 @@ def test_content_refused_25_times_in_a_row_fails_those_items_alone(
         _, summary = finished(Pipeline("What?", client=client, concurrency=4).run(tmp_path / "in"))
         assert (summary.done, summary.failed) == (good, 25)
         assert len(loopback.requests) == 25 + good
+
+
+@pytest.mark.parametrize("word", ["error", "abort", "network_error"])
+def test_a_broken_off_answer_is_asked_again_once(tmp_path: Path, word: str) -> None:
+    make_images(tmp_path / "in", 3)
+    broken = chat("", choices=[{"finish_reason": word, "message": {"content": "A c"}}])
+    asked: list[str] = []
+
+    def twice(seen: Seen) -> Answer:
+        picture = str(seen.json()["messages"][-1]["content"][0])
+        asked.append(picture)
+        return broken if asked.count(picture) == 1 else chat("A cat.")
+
+    with serving(answer=twice) as loopback, client_of(loopback) as client:
+        results, summary = finished(Pipeline("What?", client=client, concurrency=1).run(tmp_path / "in"))
+    assert (summary.done, summary.failed, len(asked)) == (3, 0, 6)
+    assert {result.caption for result in results} == {"A cat."}

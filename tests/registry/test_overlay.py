@@ -230,3 +230,44 @@ def test_any_limits_can_be_laid_over_any_model(model_id: str, given: dict[str, i
     assert after == before.model_copy(
         update={**given, "sources": {**before.sources, **dict.fromkeys(given, "a property test")}}
     )
+
+
+PROVIDER = """
+[[endpoint]]
+id = "acme"
+title = "Acme AI"
+base_url = "https://api.acme.example/v1"
+hosts = ["api.acme.example"]
+key_variables = ["ACME_API_KEY"]
+unknown_model = "unknown-compatible"
+thinking = { on = { enable_thinking = true }, off = { enable_thinking = false } }
+
+[[model]]
+id = "acme-vision-2"
+endpoints = ["acme"]
+context_tokens = 131_072
+max_output_tokens = 8192
+thinking = { mode = "switchable" }
+images = { max_count = 20, formats = ["jpeg", "png"] }
+prices = [{ input = 0.5, output = 2, cached = 0.1, currency = "USD" }]
+"""
+
+
+def test_a_new_provider_is_an_overlay(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.toml"
+    overlay.write_text(PROVIDER)
+    registry = Registry.load([overlay])
+    endpoint = registry.endpoint("https://api.acme.example/v1")
+    assert (endpoint.id, endpoint.key_variables) == ("acme", ("ACME_API_KEY",))
+    model = registry.model("Acme-Vision-2", "acme")
+    assert model.thinking.mode == "switchable"
+    assert model.prices[0].cached is not None
+    assert model.sources["prices"] == str(overlay)
+    assert registry.model("acme-vision-9", "acme").state == "unknown"
+
+
+def test_a_catalogs_date_is_a_date(tmp_path: Path) -> None:
+    overlay = tmp_path / "mine.toml"
+    overlay.write_text('read = "today"\n')
+    with pytest.raises(ConfigurationError, match="is no date"):
+        Registry.load([overlay])

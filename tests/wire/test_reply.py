@@ -107,6 +107,33 @@ def test_usage_that_is_none_costs_nobody_knows(usage: Any) -> None:
     assert (reply.usage, reply.cost) == (None, None)
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": 1000.0, "completion_tokens": 500.0},
+        {"prompt_tokens": "1000", "completion_tokens": "500"},
+        {"prompt_tokens": 1000, "completion_tokens": 500, "prompt_tokens_details": None},
+    ],
+)
+def test_usage_as_floats_or_texts_is_read(usage: Any) -> None:
+    assert whole({"content": "A cat."}, usage=usage).usage == Usage(1000, 500)
+    data = frame("stop", usage, content="A cat.") + DONE
+    assert streamed(data)[1].usage == Usage(1000, 500)
+
+
+@pytest.mark.parametrize("count", [True, "many", -1, 1e300, float("inf"), [3], None, 2**60])
+def test_a_count_that_is_none_is_nought(count: Any) -> None:
+    reply = whole({"content": "A cat."}, usage={"prompt_tokens": count, "completion_tokens": 2})
+    assert reply.usage == Usage(0, 2)
+
+
+def test_input_from_the_cache_costs_what_the_catalog_says() -> None:
+    price = Price(input=Decimal(2), output=Decimal(6), cached=Decimal(1))
+    context = ReadingContext(Request("m", ()), ModelRecord(id="m", prices=(price,)), ENDPOINT)
+    answer = {"choices": [{"finish_reason": "stop", "message": {"content": "A cat."}}], "usage": USAGE}
+    assert read_reply(orjson.dumps(answer), context, ANSWERED).cost == Money(Decimal("0.00499"), "CNY")
+
+
 def test_pages_of_a_web_search() -> None:
     found = [{"title": "Cats", "link": "https://cats.example", "media": None}, 7]
     [source] = whole({"content": "A cat."}, web_search=found).sources

@@ -157,7 +157,7 @@ class FineTuning:
         raise UnsupportedError(
             "fine-tuned models cannot be downloaded: they stay at the service and run there only (the "
             "platform's FAQ)",
-            cure="Ask it by its id, as any other model.",
+            cure="Ask it by its id, as any other model; the FAQ is at docs.bigmodel.cn/cn/faq/api-issues.",
             subject=model,
         )
 
