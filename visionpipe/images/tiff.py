@@ -175,7 +175,7 @@ def deep_picture(data: bytes, page: TiffPage, name: str) -> tuple[Picture, Step]
     if values.dtype == np.uint8:  # what OpenCV makes of a layout that it does not know
         raise _unread(page, name)
     if values.dtype.kind == "i" and page.one(_SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED:
-        values = values.view(f"u{values.dtype.itemsize}")  # OpenCV 4 knows no unsigned type of 32 bits
+        values = values.view(f"u{values.dtype.itemsize}")
     colours = 3 if photometric == _RGB else 1
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
@@ -197,6 +197,7 @@ def deep_picture(data: bytes, page: TiffPage, name: str) -> tuple[Picture, Step]
 
 
 _log_level = threading.Lock()
+_SILENT = 0
 
 
 def _pixels(data: bytes) -> Any:
@@ -204,13 +205,14 @@ def _pixels(data: bytes) -> Any:
     import cv2
     import numpy as np
 
-    quiet = cv2.utils.logging.LOG_LEVEL_SILENT
-    with _log_level:  # OpenCV reports damaged data on standard error as well
-        before = cv2.utils.logging.setLogLevel(quiet)
+    # OpenCV 4 has it at the top, OpenCV 5 below.
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    with _log_level:  # damaged data is reported on standard error as well
+        before = set_level(_SILENT)
         try:
             values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         finally:
-            cv2.utils.logging.setLogLevel(before)
+            set_level(before)
     if values is None:
         raise OSError("the TIFF's pixels are damaged, or of a depth or compression that is not read")
     return values
@@ -241,6 +243,9 @@ def _with_directory(data: bytes, page: TiffPage, width: int, samples: int) -> by
     """The file with a directory that says of the page only how its samples lie, so that neither its
     orientation nor its white is obeyed twice."""
     order, big = page.order, page.big
+    kind_of_samples = page.one(_SAMPLE_FORMAT, _UNSIGNED)
+    if kind_of_samples == _UNSIGNED and page.bits >= 32:
+        kind_of_samples = _SIGNED  # OpenCV 4 knows no unsigned samples of 32 bits; the bits are the same
     tags: dict[int, tuple[int, ...]] = {
         _WIDTH: (width,),
         _HEIGHT: (page.height,),
@@ -248,7 +253,7 @@ def _with_directory(data: bytes, page: TiffPage, width: int, samples: int) -> by
         _PHOTOMETRIC: (_RGB if samples >= 3 else _BLACK_IS_ZERO,),
         _SAMPLES: (samples,),
         _PLANAR: (1,),
-        _SAMPLE_FORMAT: (page.one(_SAMPLE_FORMAT, _UNSIGNED),) * samples,
+        _SAMPLE_FORMAT: (kind_of_samples,) * samples,
     }
     if samples > 3:
         tags[_EXTRA] = (2,) * (samples - 3)
