@@ -83,6 +83,10 @@ class Adjustment:
         return f"{self.subject}: {self.kind}, {self.detail}"
 
 
+ABSTAINED = "abstained"
+"""The kind of note on an answer that says no more than that there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """Something worth knowing about an answer: truncated, refusal, markup removed, local analysis."""

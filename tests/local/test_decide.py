@@ -106,3 +106,28 @@ def test_kin() -> None:
     assert kin_of(Subject(TABBY, "tabby", "cat", 0.9)) == "cat"
     assert kin_of(Subject(963, "pizza", None, 0.9)) == "pizza"
     assert kin_of(Subject(ESPRESSO, "espresso", None, 0.9)) is None
+
+
+def test_a_person_is_not_said_where_an_animal_is_surer() -> None:
+    """A baboon passed for a person, and so did a rearing horse."""
+    monkey = Subject(BABOON, "baboon", "monkey", 0.9)
+    classes = Classes({BABOON: 0.9})
+    assert labels(seen("person", 0.7), subject=monkey, classes=classes) == []
+    assert labels(seen("person", 0.7), classes=Classes({BABOON: 0.3, TABBY: 0.45})) == []
+    assert labels(seen("person", 0.6), seen("horse", 0.81)) == ["horse"]
+
+
+def test_a_person_beside_an_animal_stays() -> None:
+    dog = Detection("dog", 0.9, Box(0.7, 0.5, 1.0, 1.0))
+    person = Detection("person", 0.7, Box(0.1, 0.0, 0.5, 1.0))
+    subject = Subject(200, "terrier", "dog", 0.8)
+    assert labels(person, dog, subject=subject, classes=Classes({200: 0.8})) == ["person", "dog"]
+    assert labels(seen("person", 0.8), classes=Classes({BABOON: 0.5})) == ["person"]
+    assert "person" in labels(seen("person", 0.85), seen("horse", 0.6), classes=Classes({339: 0.3}))
+
+
+def test_boxes_overlap_by_their_common_area() -> None:
+    whole, half = Box(0, 0, 1, 1), Box(0, 0, 0.5, 1)
+    assert whole.overlap(half) == 0.5
+    assert half.overlap(Box(0.5, 0, 1, 1)) == 0.0
+    assert Box(0, 0, 0, 0).overlap(Box(0, 0, 0, 0)) == 0.0

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from visionpipe.local.facts import Box, Colour, Facts, Look, Objects, Subject, TextLine
 from visionpipe.local.names import BY_LABEL, COLOURS, FAMILIES
 from visionpipe.local.networks import label
-from visionpipe.local.sentence import sentence
+from visionpipe.local.sentence import all_text, is_abstention, sentence, tags
+from visionpipe.prompts.presets import LANGUAGES
 
 shares = st.floats(0, 1)
 boxes = st.builds(Box, shares, shares, shares, shares)
@@ -170,3 +171,27 @@ def test_a_long_line_of_text_is_cut_at_a_word() -> None:
 
 def test_a_line_of_marks_alone_is_not_quoted() -> None:
     assert '"' not in sentence(facts(CAT, text=("...",)))
+
+
+@given(all_facts)
+@settings(max_examples=100)
+def test_tags_are_short_and_each_is_once(found: Facts) -> None:
+    for lang in LANGUAGES:
+        named = tags(found, lang)
+        assert len(set(named)) == len(named) <= 10
+        assert all(tag and tag == tag.strip() for tag in named)
+    assert is_abstention(found) == ("cannot name" in sentence(found, "en").partition('"')[0])
+
+
+def test_tags_come_from_labels_counts_traits_and_colours() -> None:
+    two = Objects("cat", 0.9, (WHOLE, SMALL))
+    assert tags(facts(CAT, two, Objects("couch", 0.6, (SMALL,)))) == ["two cats", "couch", "brown", "white"]
+    assert tags(facts(ESPRESSO)) == ["espresso", "brown", "white"]
+    assert tags(facts(look=DIM)) == ["dark", "blurred", "black and white"]
+    assert tags(facts(CAT, two), "zh") == ["两只猫", "棕色", "白色"]
+    assert tags(facts(text=("One", "two", "three")))[0] == "text"
+
+
+def test_all_text_is_every_line_or_the_mark_of_none() -> None:
+    assert all_text(facts(text=("One", "two"))) == "One\ntwo"
+    assert all_text(facts(text=())) == "[no text]"

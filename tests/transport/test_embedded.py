@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visionpipe.errors import BadImageError, UnreadableSourceError
-from visionpipe.local.facts import Facts, LocalAnswer, Look
+from visionpipe.local.facts import Facts, LocalAnswer, Look, Subject, TextLine
 from visionpipe.local.sentence import Language
 from visionpipe.media import FileContent, MemoryContent
+from visionpipe.prompts import presets
 from visionpipe.transport.embedded import AsyncEmbeddedSender, EmbeddedSender
 from visionpipe.transport.sender import AsyncSender, Sender
 from visionpipe.wire.http import Base64Piece, Base64Text, Body, HttpRequest, HttpResponse, encode_body
@@ -103,6 +104,7 @@ def test_the_answer_has_the_services_form() -> None:
     assert reply.pop("local") == {
         "engine": "visionpipe-local",
         "facts": [Echo().describe([b"a"], lang="en").facts[0].to_json()],
+        "abstained": "the local analysis cannot name the subject",
     }
     assert reply == {
         "request_id": "r-123456",
@@ -386,3 +388,48 @@ def test_nothing_opens_a_socket() -> None:
     assert run.returncode == 0, run.stderr
     (facts,) = json.loads(run.stdout)["local"]["facts"]
     assert facts["text"][0]["text"] == "Region-based segmentation"
+
+
+def abstained(response: HttpResponse) -> str | None:
+    found: str | None = json.loads(response.body)["local"]["abstained"]
+    return found
+
+
+class Shown:
+    """An engine that finds these facts in every image."""
+
+    def __init__(self, **found: Any) -> None:
+        fields: dict[str, Any] = {"subject": None, "objects": (), "look": LOOK, **found}
+        self._facts = Facts("0", "png", 1, 1, guesses=(), **fields)
+
+    def describe(self, images: Sequence[bytes], *, lang: Language) -> LocalAnswer:
+        return LocalAnswer("A photo.", (self._facts,) * len(images))
+
+    def answer(self, prompt: str) -> HttpResponse:
+        return EmbeddedSender(self).send(post(user(image(b"a"), text(prompt))))
+
+
+CAT = Subject(281, "tabby", "cat", 0.9)
+
+
+def test_what_is_no_answer_is_marked_as_an_abstention() -> None:
+    assert abstained(Shown(subject=CAT).answer("Describe it.")) is None
+    assert abstained(Shown().answer("Describe it.")) == "the local analysis cannot name the subject"
+    assert abstained(Shown(subject=CAT).answer("Is it big?")) == "the embedded engine answers no questions"
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_tags_are_answered_in_their_form(lang: Language) -> None:
+    prompt = f"{presets.tags.text(lang)}\n\nAnswer with one JSON document"
+    named = {"en": ["cat"], "zh": ["猫"]}[lang]
+    assert json.loads(said(Shown(subject=CAT).answer(prompt))) == {"tags": named}
+    nothing = Shown().answer(prompt)
+    assert (said(nothing), bool(abstained(nothing))) == ('{"tags": []}', True)
+
+
+def test_text_is_read_or_refused_but_never_made_up() -> None:
+    prompt = presets.ocr.text("en")
+    read = Shown(text=(TextLine("STOP", 0.9), TextLine("here", 0.9))).answer(prompt)
+    assert (said(read), abstained(read)) == ("STOP\nhere", None)
+    assert said(Shown(text=()).answer(prompt)) == "[no text]"
+    assert "rapidocr is missing" in refused(Shown(notes=("rapidocr is missing",)).answer(prompt))

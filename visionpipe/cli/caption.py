@@ -309,7 +309,8 @@ def caption(
     if error is not None and run.summary is None:
         raise error
     _account(run, outputs, specs, error, as_json=as_json)
-    if run.summary is not None and run.summary.seen == run.summary.skipped and not outputs.kept:
+    looked_at = run.summary is None or run.summary.seen > run.summary.skipped or run.summary.requests
+    if run.summary is not None and not looked_at and not run.summary.kept and not outputs.kept:
         typer.echo(f"visionpipe: {nothing_found(sources, run.summary.skips)}", err=True)
         raise typer.Exit(1)
 

@@ -19,8 +19,9 @@ import pybase64
 
 from visionpipe.errors import BadImageError
 from visionpipe.files import read_content
-from visionpipe.local.facts import LocalAnswer
-from visionpipe.local.sentence import Language
+from visionpipe.local.facts import Facts, LocalAnswer
+from visionpipe.local.sentence import NO_TEXT, Language, all_text, is_abstention, tags
+from visionpipe.prompts.presets import LANGUAGES, PRESETS
 from visionpipe.values import JSON
 from visionpipe.wire.http import Base64Text
 
@@ -32,6 +33,13 @@ _NO_ANSWERS: Mapping[Language, str] = {
     "en": "The embedded engine cannot answer questions and only describes: ",
     "zh": "内置引擎不能回答问题，只作描述：",
 }
+
+
+_PURPOSES = {PRESETS[name].text(lang): name for name in ("tags", "ocr") for lang in LANGUAGES}
+"""The prompts that ask for something else than a description."""
+
+_NO_SUBJECT = "the local analysis cannot name the subject"
+_NO_QUESTIONS = "the embedded engine answers no questions"
 
 
 class Engine(Protocol):
@@ -64,6 +72,11 @@ class Call:
     @property
     def lang(self) -> Language:
         return "zh" if re.search(f"[{_HAN}]", self.prompt) else "en"
+
+    @property
+    def purpose(self) -> str:
+        """``tags``, ``ocr``, or ``describe``, which is all that every other prompt comes to."""
+        return next((name for text, name in _PURPOSES.items() if self.prompt.startswith(text)), "describe")
 
     @property
     def is_question(self) -> bool:
@@ -156,13 +169,14 @@ def answer(call: Call, engine: Engine, *, id: str, created: int) -> Answer:
     """Let ``engine`` answer ``call``.
 
     Raises:
-        Refusal: an image cannot be used; the message gives its number and the reason.
+        Refusal: an image cannot be used; the message gives its number and the reason. Or text was asked for,
+            and none can be read here.
     """
     try:
         said = engine.describe(call.images, lang=call.lang)
     except BadImageError as error:
         raise Refusal(str(error)) from error
-    text = (_NO_ANSWERS[call.lang] if call.is_question else "") + said.text
+    text, abstained = _said(call, said)
     tokens = _tokens(text)
     cut = call.max_tokens is not None and call.max_tokens < len(tokens)
     tokens = tokens[: call.max_tokens]
@@ -178,8 +192,31 @@ def answer(call: Call, engine: Engine, *, id: str, created: int) -> Answer:
             "total_tokens": call.prompt_tokens + len(tokens),
             "prompt_tokens_details": {"cached_tokens": 0},
         },
-        local={"engine": MODEL, "facts": [facts.to_json() for facts in said.facts]},
+        local={
+            "engine": MODEL,
+            "facts": [facts.to_json() for facts in said.facts],
+            "abstained": abstained,
+        },
     )
+
+
+def _said(call: Call, found: LocalAnswer) -> tuple[str, str | None]:
+    """The answer's text, and why it is none, where the engine abstains."""
+    if call.purpose == "ocr":
+        return "\n\n".join(map(_read, found.facts)), None
+    if call.purpose == "tags":
+        named = list(dict.fromkeys(tag for facts in found.facts for tag in tags(facts, call.lang)))
+        return json.dumps({"tags": named}, ensure_ascii=False), None if named else _NO_SUBJECT
+    if call.is_question:
+        return _NO_ANSWERS[call.lang] + found.text, _NO_QUESTIONS
+    return found.text, _NO_SUBJECT if all(map(is_abstention, found.facts)) else None
+
+
+def _read(facts: Facts) -> str:
+    text = all_text(facts)
+    if facts.text is None and text == NO_TEXT:
+        raise Refusal("; ".join(facts.notes) or "text was not read")
+    return text
 
 
 def _parts(content: object) -> list[dict[str, Any]]:

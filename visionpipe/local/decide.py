@@ -34,6 +34,9 @@ BESIDE = 0.55
 """A detection beside something that is sure already."""
 
 ANIMALS = frozenset(["bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe"])
+OVERLAP = 0.5
+"""From this share of two boxes' common area on, they are about one thing."""
+
 WORN = frozenset({"tie", "backpack", "handbag"})
 
 
@@ -71,6 +74,7 @@ def objects_of(
     detections: Sequence[Detection], subject: Subject | None, found: Probabilities
 ) -> tuple[Objects, ...]:
     """The detections that can be believed beside ``subject``, grouped by label, the largest first."""
+    detections = [d for d in detections if not _is_an_animal(d, detections, found)]
     company = subject is not None or any(_stands_alone(d, found) for d in detections)
     person = any(d.label == "person" and d.score >= BESIDE for d in detections)
     believed = [
@@ -89,6 +93,18 @@ def objects_of(
         for label, group in groups.items()
     ]
     return tuple(sorted(objects, key=lambda group: -max(box.area for box in group.boxes)))
+
+
+def _is_an_animal(person: Detection, detections: Sequence[Detection], found: Probabilities) -> bool:
+    """Whether what was taken for a person is more surely an animal: a baboon, a rearing horse."""
+    if person.label != "person":
+        return False
+    animals = [d for d in detections if d.label in ANIMALS]
+    here = [d for d in animals if d.box.overlap(person.box) >= OVERLAP]
+    if any(d.score > person.score for d in here):
+        return True
+    # An animal with a box of its own, such as a dog on a lead, may be what the classifier has seen.
+    return len(here) == len(animals) and found.share(range(LAST_ANIMAL + 1)) >= person.score
 
 
 def _stands_alone(detection: Detection, found: Probabilities) -> bool:

@@ -62,6 +62,17 @@ class Box:
         """Share of the image, 0 to 1."""
         return max(0.0, self.right - self.left) * max(0.0, self.bottom - self.top)
 
+    def overlap(self, other: Box) -> float:
+        """The common area's share of both together, 0 to 1."""
+        common = Box(
+            max(self.left, other.left),
+            max(self.top, other.top),
+            min(self.right, other.right),
+            min(self.bottom, other.bottom),
+        ).area
+        both = self.area + other.area - common
+        return common / both if both else 0.0
+
     def to_json(self) -> list[JSON]:
         return [round(side, 4) for side in (self.left, self.top, self.right, self.bottom)]
 

@@ -9,8 +9,7 @@ from typing import Literal
 
 from visionpipe.local.decide import kin_of
 from visionpipe.local.facts import Facts, Objects, Subject
-from visionpipe.local.imagenet import CHINESE, ENGLISH
-from visionpipe.local.names import BY_LABEL, COLOURS, FAMILY_OF, Thing
+from visionpipe.local.names import BY_LABEL, CHINESE, COLOURS, ENGLISH, FAMILY_OF, Thing
 
 Language = Literal["en", "zh"]
 
@@ -25,6 +24,9 @@ MOST_QUOTED = 48
 LINES_OF_A_TEXT = 3
 """So many lines make a page of text; fewer are a sign or a label on something else."""
 
+NO_TEXT = "[no text]"
+"""What the purpose ``ocr`` asks for where there is none."""
+
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _DIGITS = ("零", "一", "两", "三", "四", "五", "六", "七", "八", "九", "十")
 
@@ -32,6 +34,44 @@ _DIGITS = ("零", "一", "两", "三", "四", "五", "六", "七", "八", "九",
 def sentence(facts: Facts, lang: Language = "en") -> str:
     """One sentence that says what ``facts`` holds, with its full stop."""
     return _chinese(facts) if lang == "zh" else _english(facts)
+
+
+def is_abstention(facts: Facts) -> bool:
+    """Whether :func:`sentence` says no more than that the subject cannot be named."""
+    return not main_things(facts) and not _is_text(facts)
+
+
+def tags(facts: Facts, lang: Language = "en") -> list[str]:
+    """What is sure, the most important first: things with their count, traits, colours."""
+    look = facts.look
+    zh = lang == "zh"
+    found = [_tag(thing, zh) for thing in main_things(facts)]
+    if _is_text(facts):
+        found.append("文字" if zh else "text")
+    traits = (*_traits(facts), look.grey)
+    words = ("较暗", "模糊", "黑白") if zh else ("dark", "blurred", "black and white")
+    found += [word for word, holds in zip(words, traits, strict=True) if holds]
+    found += [COLOURS[name] if zh else name for name in _colours(facts)]
+    return list(dict.fromkeys(found))
+
+
+def _tag(thing: Subject | Objects, zh: bool) -> str:
+    if isinstance(thing, Objects):
+        named = BY_LABEL[thing.label]
+        if thing.count > 1:
+            return _count_chinese(named, thing.count) if zh else _count_english(named, thing.count)
+        return named.chinese if zh else named.english
+    if thing.family is not None:
+        named = FAMILY_OF[thing.family].thing
+        return named.chinese if zh else named.english
+    if zh:
+        return _thing_chinese(thing)
+    return (ENGLISH.get(thing.index) or thing.label).removeprefix("a ").removeprefix("an ").lower()
+
+
+def all_text(facts: Facts) -> str:
+    """Every line that was read, or the mark of a picture without any."""
+    return "\n".join(line.text for line in facts.text or ()) or NO_TEXT
 
 
 def main_things(facts: Facts) -> tuple[Subject | Objects, ...]:

@@ -14,7 +14,7 @@ from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.keys import sha256_of
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sources.find import Source
-from visionpipe.values import Money, Note, Usage
+from visionpipe.values import ABSTAINED, Money, Note, Usage
 
 
 @dataclass(slots=True)
@@ -67,13 +67,15 @@ class Ended:
 
 
 def done(item: Item, answer: Answer, now: float) -> ItemResult:
-    """The result of an answered item."""
+    """The result of an answered item; one about which the engine abstains is left out, with its reason."""
     reply = answer.reply
+    abstained = next((note.detail for note in reply.notes if note.kind == ABSTAINED), None)
     return ItemResult(
         source=item.source.name,
-        outcome=Outcome.DONE,
-        caption=reply.text,
-        data=answer.data,
+        outcome=Outcome.DONE if abstained is None else Outcome.SKIPPED,
+        caption=reply.text if abstained is None else None,
+        data=answer.data if abstained is None else None,
+        reason=abstained,
         model=reply.model,
         local=reply.local,
         usage=item.usage,

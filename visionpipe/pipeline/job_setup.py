@@ -7,6 +7,7 @@ are read only where a template names them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +15,13 @@ import orjson
 
 from visionpipe.client import Client
 from visionpipe.client.options import CallOptions, merged, preset_options
-from visionpipe.errors import UnreadableSourceError, VisionPipeError
+from visionpipe.errors import (
+    ConfigurationError,
+    UnreadableSourceError,
+    UnsupportedError,
+    VisionPipeError,
+    install_command,
+)
 from visionpipe.media import LinkedImage
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Render
 from visionpipe.pipeline.budget import Caps
@@ -32,6 +39,7 @@ from visionpipe.values import JSON
 
 Prompt: TypeAlias = str | Template | Preset
 
+_ASK_A_MODEL = "Set BIGMODEL_API_KEY or ZAI_API_KEY to ask a model, or name an endpoint"
 _EXIF, _SIDECAR = "exif.", "sidecar"
 
 
@@ -188,12 +196,55 @@ class JobSetup:
         )
         close = asks.close if client is None else lambda: None
         try:
+            refuse_purpose(asked, prompt, schema)
             refuse_job(asks, asked, recipe.template, chosen, budget)
         except VisionPipeError as error:
             close()
             error.scope = "job"
             raise
         return cls(ClientAnswerer(asks, chosen, schema), recipe, language, asked.concurrency, close)
+
+
+def refuse_purpose(
+    model: ModelRecord,
+    prompt: Prompt,
+    schema: Schema[Any] | None,
+    is_installed: Callable[[str], bool] = lambda package: find_spec(package) is not None,
+) -> None:
+    """Refuses what a model that follows no prompts of the caller's own cannot do.
+
+    Args:
+        model: that will be asked.
+        prompt: what the job asks.
+        schema: of the data asked for; None for plain text.
+        is_installed: whether a package is there.
+
+    Raises:
+        UnsupportedError: the prompt, schema or preset is none that it serves.
+        ConfigurationError: the preset needs an extra that is not installed.
+    """
+    if model.purposes is None:
+        return
+    own = isinstance(prompt, Preset) and (schema is None) == (prompt.schema is None)
+    if own and schema is not None and isinstance(prompt, Preset):
+        own = schema.json_schema == Schema(prompt.schema).json_schema
+    name = prompt.name if isinstance(prompt, Preset) else ""
+    if not own or name not in model.purposes:
+        what = f"does no {name}" if own else "follows no prompt or schema of your own"
+        raise UnsupportedError(
+            f"the embedded engine {what}",
+            cure=f"{_ASK_A_MODEL}; without one there are the presets {', '.join(model.purposes)}.",
+            subject=model.id,
+            scope="job",
+        )
+    missing = [package for package in model.purposes[name] if not is_installed(package)]
+    if missing:
+        raise ConfigurationError(
+            f"{name} on this machine needs {missing[0]}, which is not installed",
+            cure=f"Install it: {install_command(name)}; or: {_ASK_A_MODEL}.",
+            subject=model.id,
+            code="missing_extra",
+        )
 
 
 def refuse_job(

@@ -138,7 +138,8 @@ class Triage:
         return found
 
     def _again(self, result: ItemResult) -> bool:
-        if self.force or result.outcome is Outcome.SKIPPED:
+        # What was asked about and abstained from would end so again.
+        if self.force or (result.outcome is Outcome.SKIPPED and not result.attempts):
             return True
         failure = result.failure
         return failure is not None and (failure.by_a_limit or (failure.retryable and self.retry_failed))

@@ -123,9 +123,10 @@ class ModelRecord(Record):
     ``matches`` are patterns of ids in lower case (``*qwen3-vl*thinking*``): an id that the catalog does not
     know otherwise takes this record's ``thinking``. ``batches``: whether it is taken in batch files where
     the endpoint has them. ``cures`` say what helps where a code of the service has a cause of its own with
-    this model. ``concurrency`` is where a limiter starts, not a limit. ``sources`` and ``doubts``
-    are keyed by field (``"images.max_bytes"``): where a figure comes from and when it was read, and what
-    speaks against it.
+    this model. ``concurrency`` is where a limiter starts, not a limit. ``purposes`` are the presets that it
+    serves where it follows no prompt of the caller's own, with the packages that each needs, which the extra
+    of its name brings; None: any prompt. ``sources`` and ``doubts`` are keyed by field
+    (``"images.max_bytes"``): where a figure comes from and when it was read, and what speaks against it.
     """
 
     id: str
@@ -154,6 +155,7 @@ class ModelRecord(Record):
     batch_queue: PositiveInt | None = None
     counts_tokens: bool = False
     cures: dict[str, str] = {}
+    purposes: dict[str, tuple[str, ...]] | None = None
     sources: dict[str, str] = {}
     doubts: dict[str, str] = {}
 

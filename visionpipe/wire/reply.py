@@ -21,7 +21,7 @@ from visionpipe.registry.estimates import estimate_cost
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.reply import Answered, Reply, Source
 from visionpipe.request import Request, ToolCall
-from visionpipe.values import Money, Note, Usage
+from visionpipe.values import ABSTAINED, Money, Note, Usage
 from visionpipe.wire.damaged import UnreadableError, mended, read_json
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import strip_markup
@@ -192,6 +192,9 @@ def _notes(
     notes = []
     if local:
         notes.append(Note("local", "local analysis by the embedded engine; nothing left this machine"))
+        own = answer.get("local")
+        if isinstance(own, Mapping) and own.get("abstained"):
+            notes.append(Note(ABSTAINED, str(own["abstained"])))
     if dialects().ending(finish_reason) == "cut":
         notes.append(Note("truncated", f"cut off by the service (finish_reason {finish_reason})"))
     if broken:
