@@ -94,9 +94,9 @@ def resolve_link(path: Path) -> Path:
     Raises:
         OutputError: it leads round in a circle, or into a folder that may not be entered.
     """
-    if not path.is_symlink():
-        return path
     with output_errors(path):
+        if not path.is_symlink():
+            return path
         try:
             return Path(os.path.realpath(path, strict=True))
         except FileNotFoundError:
