@@ -304,3 +304,22 @@ def test_photos_that_are_gone_leave_the_outputs_with_prune(job: Job) -> None:
         photo.unlink()
     unmounted = job.run(*outputs, "--prune")
     assert "gone:" not in unmounted.stderr
+
+
+def test_skipped_files_are_shown_where_they_are_asked_for(job: Job) -> None:
+    (job.photos / "notes.md").write_text("# Notes")
+    for words, shown in (([], {"a.jpg", "b.jpg"}), (["--include-skipped"], {"a.jpg", "b.jpg", "notes.md"})):
+        done = job.run("-o", "out.jsonl", "-o", "out.html", "-o", "out.csv", *words)
+        assert done.returncode == 0, done.stderr
+        assert "skipped, not an image: 1" in done.stderr
+        assert set(lines(job.folder / "out.jsonl")) == shown
+        assert len((job.folder / "out.csv").read_text().splitlines()) == 1 + len(shown)
+        assert ("notes.md" in (job.folder / "out.html").read_text()) == ("notes.md" in shown)
+
+
+def test_the_journal_of_another_job_is_no_item(job: Job) -> None:
+    job.here("caption", "in", "-o", "txt:", folder=job.folder)
+    assert (job.photos / ".visionpipe.journal").exists()
+    (job.photos / "mine.journal").write_text("a diary")
+    done = job.run("-o", "out.jsonl", "--include-skipped")
+    assert set(lines(job.folder / "out.jsonl")) == {"a.jpg", "a.txt", "b.jpg", "b.txt", "mine.journal"}, done

@@ -37,7 +37,7 @@ def test_every_result_is_an_item(tmp_path: Path) -> None:
     assert [item["path"] for item in shown] == [result.source for result in RESULTS]
     assert shown[0]["caption"] == CAT.caption
     assert shown[2]["local"] is True
-    assert shown[3]["reason"] == "ServerError: the service failed </script>"
+    assert shown[3]["reason"] == "the service failed </script>"
     assert shown[3]["cure"] == "Try again in a moment."
     assert shown[4]["reason"] == "sidecar present"
 

@@ -69,7 +69,7 @@ def test_kohyas_metadata(tmp_path: Path) -> None:
         str(folder / "a.jpg"): "sks, An orange cat sleeps.",
         str(folder / "sub/b.jpg"): "sks, cat, orange fur",
     }
-    assert sink.tidied == {"preamble_removed": 1, "markdown_removed": 1}
+    assert sink.tidied == {"preamble_removed": 1, "markdown_removed": 2, "list_joined": 1}
     export([], KohyaSink(tmp_path / "empty.json"))
     assert json.loads((tmp_path / "empty.json").read_bytes()) == {}
 

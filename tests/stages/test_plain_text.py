@@ -76,14 +76,13 @@ def test_words_without_marks_stay(answer: str) -> None:
 
 
 def test_data_is_said_in_words() -> None:
-    tags = plain_text(
-        '```json\n{"tags": ["cat", " orange  fur", "cat", ""]}\n```', {"tags": ["cat", " orange  fur", ""]}
-    )
+    tags = plain_text("{}", {"tags": ["cat", " orange  fur", "cat", ""]}, TextForm(field="tags"))
     assert (tags.text, tags.notes) == ("cat, orange fur", ())
     chart: JSON = {"kind": "bar", "summary": "It\nrises."}
     assert plain_text("{}", chart, TextForm(field="summary")).text == "It rises."
     assert plain_text("as it was", chart).text == "as it was"
-    assert plain_text("as it was", {"n": [1, 2]}).text == "as it was"
+    assert plain_text("as it was", chart, TextForm(field="nothing")).text == "as it was"
+    assert plain_text("as it was", {"n": [1, 2]}, TextForm(field="n")).text == "as it was"
 
 
 def test_prefix_and_suffix_are_put_on_as_they_are() -> None:

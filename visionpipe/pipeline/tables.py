@@ -9,6 +9,7 @@ under the same keys as before.
 
 from __future__ import annotations
 
+from visionpipe.sources.own_files import JOURNAL_MARK
 from visionpipe.store.database import Schema
 
 _FIRST = """
@@ -171,5 +172,5 @@ CREATE INDEX IF NOT EXISTS batch_lines_file ON batch_lines (file, ended);
 """
 """In journals of version 1 these tables were made when they were first needed."""
 
-JOURNAL = Schema("journal", 0x56504A4C, (_FIRST, _SECOND + WRITTEN))
+JOURNAL = Schema("journal", JOURNAL_MARK, (_FIRST, _SECOND + WRITTEN))
 """The application_id is "VPJL"."""

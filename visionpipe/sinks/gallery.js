@@ -69,7 +69,7 @@
     path.title = item.path;
     path.append(marked("bdi", "", item.path));
     const caption = marked("p", "caption", item.caption || item.reason || "");
-    if (caption.textContent.length > 420) {
+    if (caption.textContent.length > 420 || caption.textContent.split("\n").length > 7) {
       caption.classList.add("long");
       caption.title = "Click to read all";
       caption.addEventListener("click", () => caption.classList.toggle("long"));

@@ -127,7 +127,7 @@ def _item(result: ItemResult) -> dict[str, JSON]:
     caption = result.caption
     if result.data is not None and not caption:
         caption = dump(result.data).decode()
-    reason = f"{result.failure.error}: {result.failure.reason}" if result.failure else result.reason
+    reason = result.failure.reason if result.failure else result.reason
     optional = {
         "caption": caption,
         "reason": reason,

@@ -89,6 +89,23 @@ class OwnFiles:
         return is_own
 
 
+JOURNAL_MARK = 0x56504A4C
+"""The SQLite application_id of a job's journal, "VPJL"; it stands at byte 68 of the file."""
+_JOURNAL_NAME = re.compile(r"(.+\.journal)(-wal|-shm|-journal|\.lock|\.ballast|\.batch)?")
+
+
+def is_journal(folder: str, name: str) -> bool:
+    """Whether an entry of ``folder`` is a job's journal, of this job or another, or belongs to one."""
+    found = _JOURNAL_NAME.fullmatch(name) if ".journal" in name else None
+    if found is None:
+        return False
+    try:
+        with Path(folder, found.group(1)).open("rb") as file:
+            return file.read(72)[68:] == JOURNAL_MARK.to_bytes(4, "big")
+    except OSError:
+        return False  # there is no journal that it could belong to
+
+
 def is_image_name(name: str) -> bool:
     """Whether a file's name ends like an image's."""
     stem, dot, end = name.rpartition(".")

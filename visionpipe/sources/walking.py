@@ -19,7 +19,7 @@ from visionpipe.clips.load import CLIP_SUFFIXES
 from visionpipe.errors import UnreadableSourceError, VisionPipeError
 from visionpipe.files import open_regular
 from visionpipe.images.sniff import IMAGE_SUFFIXES, kind_of
-from visionpipe.sources.own_files import OwnFiles, is_image_name
+from visionpipe.sources.own_files import OwnFiles, is_image_name, is_journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def _entries(
     base = folder if folder.endswith(os.sep) else folder + os.sep
     is_own = own.in_folder(folder, images) if own else None
     for name, is_folder in met:
-        if is_own is not None and is_own(name):
+        if (is_own is not None and is_own(name)) or is_journal(folder, name):
             continue
         yield base + name, prefix + printable(name), at, siblings, is_folder
 

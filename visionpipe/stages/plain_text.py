@@ -53,8 +53,7 @@ class TextForm:
     Attributes:
         prefix, suffix: put before and after every text, exactly as they are.
         layout: keep lines and Markdown, which are part of a transcription.
-        field: of structured data, the property that says it in words; None: a list of texts where there is
-            just one, else the answer itself.
+        field: of structured data, the property that says it in words; None: the answer's own words.
     """
 
     prefix: str = ""
@@ -84,7 +83,7 @@ def plain_text(answer: str, data: JSON = None, form: TextForm = PLAIN) -> PlainT
         form: what it shall look like.
     """
     notes: list[Note] = []
-    said = _said(data, form.field)
+    said = _said(data, form.field) if form.field is not None else None
     if said is None:
         said = answer
         if not form.layout:
