@@ -86,7 +86,15 @@ def test_a_bar_in_a_cell_does_not_break_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(None, "?"), (131_072, "128K"), (200_000, "200K"), (1_000_000, "1M"), (1030, "1,030"), (512, "512")],
+    [
+        (None, "?"),
+        (131_072, "128K"),
+        (200_000, "200K"),
+        (1_000_000, "1M"),
+        (128_000, "128K"),
+        (1030, "1,030"),
+        (512, "512"),
+    ],
 )
 def test_tokens_are_said_as_people_say_them(count: int | None, text: str) -> None:
     assert tokens_text(count) == text

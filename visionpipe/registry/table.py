@@ -118,7 +118,7 @@ def tokens_text(count: int | None) -> str:
     """A number of tokens as people say it: 131072 is 128K, 200000 is 200K, 1000000 is 1M."""
     if count is None:
         return UNKNOWN
-    for unit, letter in ((1_000_000, "M"), (1024, "K"), (1000, "K")):
+    for unit, letter in ((1_000_000, "M"), (1000, "K"), (1024, "K")):
         if count >= unit and count % unit == 0:
             return f"{count // unit}{letter}"
     return f"{count:,}"
@@ -161,7 +161,7 @@ def _video(record: ModelRecord) -> str:
         "/".join(rules.containers),
         "first part" if rules.must_be_first else "",
     ]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in parts if part) or UNKNOWN
 
 
 def _prices(record: ModelRecord) -> str:
