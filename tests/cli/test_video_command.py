@@ -38,9 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_one_clip_into_files_of_every_kind(folder: Path) -> None:
     out = folder / "out"
-    wanted = [
-        a for kind in ("srt", "vtt", "html", "md", "csv", "json") for a in (f"--{kind}", out / f"x.{kind}")
-    ]
+    wanted = [a for kind in ("srt", "vtt", "html", "md", "csv", "json") for a in ("-o", out / f"x.{kind}")]
     done = run(folder / "clips" / "a.mp4", *wanted)
     assert done.exit_code == 0
     assert "0:00:01.000 - 0:00:02.000" in done.stdout
@@ -60,7 +58,7 @@ def test_one_clip_into_files_of_every_kind(folder: Path) -> None:
 
 def test_a_folder_into_a_folder_with_one_bad_clip(folder: Path) -> None:
     (folder / "clips" / "c.mp4").write_bytes(b"")
-    done = run(folder / "clips", "--srt", folder / "out", "--no-summary")
+    done = run(folder / "clips", "-o", f"srt:{folder}/out", "--no-summary")
     assert done.exit_code == 1
     assert sorted(p.name for p in (folder / "out").glob("*.srt")) == ["a.srt", "b.srt"]
     assert "c.mp4: the file is empty" in done.stderr
@@ -70,11 +68,11 @@ def test_a_folder_into_a_folder_with_one_bad_clip(folder: Path) -> None:
 def test_what_cannot_be_meant(folder: Path) -> None:
     clips = folder / "clips"
     with pytest.raises(ParameterError, match="Name a folder"):
-        run(clips, "--srt", folder / "x.srt")
+        run(clips, "-o", folder / "x.srt")
     (clips / "sub").mkdir()
     write_clip(clips / "sub" / "a.mp4", [texture(1)] * 5)
     with pytest.raises(ParameterError, match="several clips are called a"):
-        run(clips, "--srt", folder / "out")
+        run(clips, "-o", f"srt:{folder}/out")
     (folder / "empty").mkdir()
     with pytest.raises(UnreadableSourceError, match="no clip in this folder"):
         run(folder / "empty")
@@ -89,7 +87,7 @@ def test_a_question_instead_of_scenes(folder: Path) -> None:
     assert done.stdout.count("(local analysis)") == 2
     assert "2 clips: 2 done" in done.stderr
     with pytest.raises(ParameterError, match="no timeline"):
-        run(folder / "clips", "--ask", "What is it?", "--srt", folder / "out")
+        run(folder / "clips", "--ask", "What is it?", "-o", f"srt:{folder}/out")
 
 
 def test_published_clips_reach_the_service_as_links(folder: Path) -> None:

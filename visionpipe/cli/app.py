@@ -19,6 +19,7 @@ from visionpipe.cli.caption import caption
 from visionpipe.cli.check import check
 from visionpipe.cli.describe import describe
 from visionpipe.cli.export import export
+from visionpipe.cli.help import GroupedCommand
 from visionpipe.cli.journal import journal
 from visionpipe.cli.models import models
 from visionpipe.cli.plain import one_line
@@ -32,20 +33,20 @@ USAGE_CODES = ("foreign_output", "collision")
 app = typer.Typer(
     name="visionpipe",
     help="Photos and videos in, trusted text and data out.",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     # Plain help: the boxes cost a third of the time until the first line.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command()(describe)
-app.command()(caption)
-app.command()(check)
-app.command()(export)
+app.command(cls=GroupedCommand)(describe)
+app.command(cls=GroupedCommand)(caption)
+app.command(cls=GroupedCommand)(check)
+app.command(cls=GroupedCommand)(export)
 app.add_typer(journal, name="journal")
-app.command()(models)
-app.command()(sandbox)
-app.command()(video)
+app.command(cls=GroupedCommand)(models)
+app.command(cls=GroupedCommand)(sandbox)
+app.command(cls=GroupedCommand)(video)
 
 
 @app.callback(invoke_without_command=True)

@@ -162,6 +162,9 @@ def caption(
     temperature: connection.Temperature = None,
     top_p: connection.TopP = None,
     thinking: connection.Thinking = None,
+    reasoning_effort: connection.Effort = None,
+    system: connection.System = None,
+    extra: connection.Extra = None,
     max_side: connection.MaxSide = None,
     max_pixels: connection.MaxPixels = None,
     fetch: connection.Fetch = False,
@@ -200,13 +203,20 @@ def caption(
     via: Annotated[
         str, typer.Option(help="calls, or batch: the service's batch files, half the price within a day.")
     ] = "calls",
+    sample: Annotated[
+        int | None,
+        typer.Option(help="Ask about so many at random, and say what all would cost.", min=2),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="For the same --sample again.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the last lines.")] = False,
     as_json: connection.AsJson = False,
 ) -> None:
     """Caption images by the folder. Run the same command again to go on where it ended."""
     from visionpipe.cli.outputs import STDOUT, Locator, Outputs, default_journal, form_of, own_files
     from visionpipe.cli.progress import reporter
+    from visionpipe.cli.sample import drawn
     from visionpipe.pipeline.batch.job import ProviderBatch
+    from visionpipe.pipeline.events import ItemEnded
     from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
     from visionpipe.pipeline.pipeline import Pipeline
     from visionpipe.sinks.opening import SinkOptions
@@ -217,6 +227,9 @@ def caption(
         temperature=temperature,
         top_p=top_p,
         thinking=thinking,
+        reasoning_effort=reasoning_effort,
+        system=system,
+        extra=extra,
         max_side=max_side,
         max_pixels=max_pixels,
         fetch=fetch,
@@ -249,8 +262,11 @@ def caption(
         connection.make_client(model, base_url, catalog, lang) as client,
         reporter(as_json=as_json, quiet=quiet, plain=STDOUT in specs) as show,
     ):
+        costs: list[Money | None] = []
 
         def on_event(event: Event) -> None:
+            if sample is not None and isinstance(event, ItemEnded) and event.result.reason is None:
+                costs.append(event.result.cost)
             outputs.note(event, job)
             show(event)
 
@@ -303,16 +319,33 @@ def caption(
         pipeline.check(items)
         job = pipeline.job
         outputs.prove(sources, items)
-        run = pipeline.run(items)
+        chosen, total = (items, 0) if sample is None else drawn(items, sample, seed)
+        run = pipeline.run(chosen)
         show.follow(run.progress)
         error = _consume(run, outputs)
     if error is not None and run.summary is None:
         raise error
+    if sample is not None and not as_json and run.summary is not None and run.summary.complete:
+        typer.echo(_projection(costs, total), err=True)
     _account(run, outputs, specs, error, as_json=as_json)
     looked_at = run.summary is None or run.summary.seen > run.summary.skipped or run.summary.requests
     if run.summary is not None and not looked_at and not run.summary.kept and not outputs.kept:
         typer.echo(f"visionpipe: {nothing_found(sources, run.summary.skips)}", err=True)
         raise typer.Exit(1)
+
+
+def _projection(costs: Sequence[Money | None], total: int) -> str:
+    """What all would cost, in one line."""
+    from visionpipe.cli.sample import projected
+
+    currency = next((cost.currency for cost in costs if cost is not None), None)
+    found = projected([float(cost.amount) if cost is not None else 0.0 for cost in costs], total)
+    if currency is None or found is None:
+        return f"what all {total} images would cost cannot be told: no price is known, or too few were asked"
+    return (
+        f"all {total} images would cost about {found.whole:.6g} {currency} "
+        f"(95 % sure: {found.low:.6g} to {found.high:.6g})"
+    )
 
 
 def _consume(run: Run | BatchRun, outputs: Outputs) -> VisionPipeError | None:

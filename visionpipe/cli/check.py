@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.plan import PlanItem, PlanTotals
 
 
+_MOST_REFUSED = 100
+"""Lines of refused items that wait for the totals."""
+
+
 def check(
     sources: main_job.Sources_,
     output: Annotated[
@@ -43,6 +47,9 @@ def check(
     ] = "calls",
     count: Annotated[
         bool, typer.Option("--count", help="Have the service count the tokens; sends the pictures to it.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="The totals first, then only what is refused.")
     ] = False,
     as_json: connection.AsJson = False,
 ) -> None:
@@ -72,17 +79,22 @@ def check(
             near_duplicates=near_duplicates,
         )
         plan = pipeline.plan(main_job.listing(sources, column, own), count=count)
+        refused: list[str] = []
         for item in plan:
             if as_json:
                 typer.echo(orjson.dumps(item.to_json()))
-            else:
+            elif not quiet:
                 typer.echo(one_line(_line(item)))
+            elif item.fate == "refuse" and len(refused) < _MOST_REFUSED:
+                refused.append(one_line(_line(item)))
         if as_json:
             typer.echo(orjson.dumps({"totals": plan.totals.to_json()}))
         else:
             record = client.settings.model
             exact = count and can_count(client, record)
             _print_totals(plan.totals, record.id, "the service" if exact else record.tokens.source)
+            for line in refused:
+                typer.echo(line)
     if plan.totals.items == plan.totals.fates["skip"]:
         typer.echo(f"visionpipe: {nothing_found(sources, plan.totals.reasons)}", err=True)
         raise typer.Exit(1)

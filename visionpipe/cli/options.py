@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from visionpipe.cli.plain import one_line
 from visionpipe.stages.quality import KINDS, STANDARD, Action, QualityPolicy
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ Fetch = Annotated[bool, typer.Option("--fetch", help="Download linked images and
 AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Let --fetch reach private and loopback addresses.")
 ]
+System = Annotated[str | None, typer.Option(help="Instructions that stand before the question.")]
+Effort = Annotated[str | None, typer.Option(help="How much to think, where the model has such steps.")]
+Extra = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=JSON", help="A further field of the request, such as seed=7. Repeatable."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -47,7 +54,22 @@ def make_client(model: str | None, base_url: str | None, catalog: Path | None, l
     """A client from the options; keys come from the environment, never from the command line."""
     from visionpipe.client import Client
 
-    return Client(model, base_url=base_url, catalog=catalog, lang=lang)
+    client = Client(model, base_url=base_url, catalog=catalog, lang=lang)
+    _hint_at_model(client)
+    return client
+
+
+def _hint_at_model(client: Client) -> None:
+    """An id that the catalog does not know may be right; one that nearly is what it knows is rather not."""
+    settings = client.settings
+    if settings.registry.knows(settings.model.id):
+        return
+    near = settings.registry.suggest(settings.model.id)
+    if near:
+        wanted = one_line(settings.model.id)
+        typer.echo(
+            f"visionpipe: the catalog does not know {wanted}; did you mean {' or '.join(near)}?", err=True
+        )
 
 
 def planning_client(
@@ -56,7 +78,9 @@ def planning_client(
     """A client that prepares and estimates, and needs no key."""
     from visionpipe.client import Client
 
-    return Client(model, base_url=base_url, catalog=catalog, lang=lang, plan_only=True)
+    client = Client(model, base_url=base_url, catalog=catalog, lang=lang, plan_only=True)
+    _hint_at_model(client)
+    return client
 
 
 def call_options(
@@ -69,11 +93,14 @@ def call_options(
     max_pixels: int | None = None,
     fetch: bool = False,
     allow_private: bool = False,
+    system: str | None = None,
+    reasoning_effort: str | None = None,
+    extra: Sequence[str] | None = None,
 ) -> CallOptions:
     """The options that were given, and no others.
 
     Raises:
-        ParameterError: ``thinking`` is neither on nor off.
+        ParameterError: ``thinking`` is neither on nor off, or an ``extra`` is not KEY=JSON.
     """
     from visionpipe.client.options import CallOptions
     from visionpipe.errors import ParameterError
@@ -96,9 +123,33 @@ def call_options(
             raise ParameterError(f"{thinking!r} is neither", cure="Use on or off.", subject="--thinking")
     if max_side is not None:
         options["max_side"] = max_side
+    if system is not None:
+        options["system"] = system
+    if reasoning_effort is not None:
+        options["reasoning_effort"] = reasoning_effort
+    if extra:
+        options["extra"] = dict(map(_extra_field, extra))
     if max_pixels is not None:
         options["max_pixels"] = max_pixels
     return options
+
+
+def _extra_field(text: str) -> tuple[str, Any]:
+    import orjson
+
+    from visionpipe.errors import ParameterError
+
+    key, equals, value = text.partition("=")
+    try:
+        if not key or not equals:
+            raise ValueError("there is no = in it" if key else "there is no key")
+        return key, orjson.loads(value)
+    except ValueError as cause:
+        raise ParameterError(
+            f"{text!r} is not KEY=JSON ({cause})",
+            cure="Such as seed=7, or 'user=\"me\"': a text stands in double quotes.",
+            subject="--extra",
+        ) from cause
 
 
 _ACTIONS: dict[str, Action] = {name: name for name in get_args(Action)}

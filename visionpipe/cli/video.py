@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -37,17 +38,22 @@ InlineVideo = Annotated[
 ]
 Ask = Annotated[str | None, typer.Option(help="Answer this question instead of telling the scenes.")]
 
+Outputs_ = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Where to: a .srt, .vtt, .html (storyboard), .md, .csv or .json file, or for several clips a "
+        "folder with its kind before it, such as srt:subtitles/. Repeatable.",
+    ),
+]
+
 _KINDS = ("srt", "vtt", "html", "md", "csv", "json")
 
 
 def video(
     clips: Clips,
-    srt: Annotated[Path | None, typer.Option(help="SubRip subtitles: a file, or a folder.")] = None,
-    vtt: Annotated[Path | None, typer.Option(help="WebVTT subtitles: a file, or a folder.")] = None,
-    html: Annotated[Path | None, typer.Option(help="A storyboard page: a file, or a folder.")] = None,
-    md: Annotated[Path | None, typer.Option(help="A Markdown table: a file, or a folder.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="A line a span: a file, or a folder.")] = None,
-    json: Annotated[Path | None, typer.Option(help="The whole timeline: a file, or a folder.")] = None,
+    output: Outputs_ = None,
     longest: Longest = None,
     frames_per_span: FramesPerSpan = 4,
     threshold: Threshold = 18.0,
@@ -59,6 +65,7 @@ def video(
     publish: publishing.Publish = None,
     over_limit: OverLimitChoice = "refuse",
     inline_video: InlineVideo = False,
+    as_json: connection.AsJson = False,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
@@ -67,18 +74,28 @@ def video(
     temperature: connection.Temperature = None,
     top_p: connection.TopP = None,
     thinking: connection.Thinking = None,
+    reasoning_effort: connection.Effort = None,
+    system: connection.System = None,
+    extra: connection.Extra = None,
 ) -> None:
     """Tell clips scene by scene. With several clips, outputs are folders. Run again to go on."""
     from visionpipe.clips.cuts import SceneRules
     from visionpipe.errors import InputError, VisionPipeError
+    from visionpipe.sinks.timelines import to_json
     from visionpipe.video.options import WatchOptions
     from visionpipe.video.span_journal import SqliteSpanJournal
 
     found = _found(clips)
-    places = dict(zip(_KINDS, (srt, vtt, html, md, csv, json), strict=True))
+    places = _places(output or ())
     _check_places(found, places, ask)
     call = connection.call_options(
-        max_tokens=max_tokens, temperature=temperature, top_p=top_p, thinking=thinking
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        thinking=thinking,
+        reasoning_effort=reasoning_effort,
+        system=system,
+        extra=extra,
     )
     if publish is not None:
         call["publisher"] = publishing.publisher_named(publish)
@@ -110,7 +127,10 @@ def video(
                 typer.echo(f"failed: {error}", err=True)
                 failed += 1
                 continue
-            _print(timeline)
+            if as_json:
+                typer.echo(to_json(timeline).rstrip())
+            else:
+                _print(timeline)
             for kind, place in places.items():
                 if place is not None:
                     _write(kind, _target(place, kind, path, len(found)), path, timeline)
@@ -121,6 +141,30 @@ def video(
     )
     if failed:
         raise typer.Exit(1)
+
+
+def _places(outputs: Sequence[str]) -> dict[str, Path | None]:
+    """The place of each kind of output, None where it is not wanted."""
+    from visionpipe.errors import ParameterError
+
+    places: dict[str, Path | None] = dict.fromkeys(_KINDS)
+    for text in outputs:
+        kind, colon, place = text.partition(":")
+        if not colon or kind not in _KINDS:
+            kind, place = Path(text).suffix.lower().removeprefix("."), text
+        if kind not in _KINDS or not place:
+            raise ParameterError(
+                "the output's kind cannot be told",
+                cure=f"Use one of the suffixes {', '.join('.' + kind for kind in _KINDS)}, or KIND:FOLDER, "
+                "such as srt:subtitles/.",
+                subject=text or "--output",
+            )
+        if places[kind] is not None:
+            raise ParameterError(
+                f"there is a place for {kind} already", cure="Leave one of them out.", subject=text
+            )
+        places[kind] = Path(place)
+    return places
 
 
 def _found(clips: list[Path]) -> list[Path]:
@@ -165,7 +209,7 @@ def _check_places(found: list[Path], places: dict[str, Path | None], ask: str | 
             continue
         if len(found) > 1:
             raise ParameterError(
-                f"one file cannot hold {len(found)} clips", cure="Name a folder.", subject=f"--{kind} {place}"
+                f"one file cannot hold {len(found)} clips", cure="Name a folder.", subject=f"-o {place}"
             )
     stems = [path.stem for path in found]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})

@@ -1,0 +1,65 @@
+"""Writes docs/commands.md, the ``--help`` of every command, from the command line itself.
+
+python scripts/commands.py            write it
+python scripts/commands.py --check    exit with 1 where it is not what it should be
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from typer.main import get_command  # noqa: E402  after the checkout's own package
+
+from visionpipe.cli.app import app  # noqa: E402
+
+PAGE = ROOT / "docs" / "commands.md"
+WIDTH = 100
+HEAD = """# Commands
+
+What `visionpipe COMMAND --help` shows, generated from the command line itself.
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    pieces = [HEAD]
+    waiting: list[tuple[str, Any, Any]] = [("visionpipe", get_command(app), None)]
+    while waiting:
+        name, command, parent = waiting.pop(0)
+        context = command.context_class(
+            command,
+            info_name=name,
+            parent=parent,
+            terminal_width=WIDTH,
+            max_content_width=WIDTH,
+            help_option_names=["-h", "--help"],
+        )
+        path = context.command_path
+        pieces.append(f"## {path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+        inner = getattr(command, "commands", {})
+        waiting += [(inner_name, inner[inner_name], context) for inner_name in inner]
+    return "\n".join(pieces)
+
+
+def main() -> int:
+    """The script."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    written = page()
+    if not parser.parse_args().check:
+        PAGE.write_text(written, "utf-8")
+        return 0
+    fresh = PAGE.exists() and PAGE.read_text("utf-8") == written
+    if not fresh:
+        sys.stderr.write("docs/commands.md is stale: run scripts/commands.py\n")
+    return 0 if fresh else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
