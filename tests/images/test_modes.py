@@ -132,8 +132,12 @@ def encoded(format: str, mode: str) -> bytes:
 def test_files_of_every_mode_look_as_pillow_shows_them(format: str, mode: str) -> None:
     data = encoded(format, mode)
     _, pixels = as_sent(data)
-    with pillow.open(io.BytesIO(data)) as reopened:
-        by_pillow = on_white(reopened) if (format, mode) not in DEVIATIONS else None
+    by_pillow = None
+    if (format, mode) == ("TIFF", "YCbCr"):  # which Pillow before 13 writes but cannot read
+        by_pillow = on_white(drawn(mode))
+    elif (format, mode) not in DEVIATIONS:
+        with pillow.open(io.BytesIO(data)) as reopened:
+            by_pillow = on_white(reopened)
     wanted = by_pillow if by_pillow is not None else on_white(picture(*SIZE, "L"))
     assert np.abs(pixels - wanted).max() <= 1
 

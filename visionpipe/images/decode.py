@@ -28,7 +28,7 @@ from visionpipe.images.metadata import (
     xmp_orientation,
 )
 from visionpipe.images.pixels import WHITE, Colour, Step, plain, turn
-from visionpipe.images.tiff import MOST_PAGES, deep_picture, read_tiff
+from visionpipe.images.tiff import MOST_PAGES, deep_picture, full_ycc, read_tiff
 from visionpipe.media import Image
 
 if TYPE_CHECKING:
@@ -217,6 +217,10 @@ def decode_bytes(
             made, step = deep_picture(data, page, name)
             return Decoded(made, steps=(step,))
     picture = open_encoded(data, format, name)
+    whole = full_ycc(data, page) if page is not None else None
+    if whole is not None:
+        whole.info.update(picture.info)
+        return Decoded(whole)
     with decoder_errors(name):
         if at_least is not None and format == "jpeg":
             scale = jpeg_scale(picture.size, at_least)

@@ -44,8 +44,9 @@ _PHOTOMETRIC, _FILL_ORDER, _STRIP_OFFSETS, _SAMPLES, _ROWS = 262, 266, 273, 277,
 _STRIP_COUNTS, _PLANAR, _PREDICTOR = 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _EXTRA, _SAMPLE_FORMAT, _XMP, _DNG_VERSION = 338, 339, 700, 50706
+_YCC_SUBSAMPLING = 530
 _LAYOUT = (_COMPRESSION, _FILL_ORDER, _ROWS, _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT)
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _YCC = 0, 1, 2, 6
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _COLOURS = {0: "grey", 1: "grey", 2: "rgb", 3: "palette", 5: "cmyk", 6: "rgb"}
 
@@ -100,6 +101,22 @@ class TiffPage:
         premultiplied = 1 in self.tags.get(_EXTRA, ())
         unusual = self.bits > 8 or self.one(_SAMPLE_FORMAT, _UNSIGNED) == _SIGNED
         return unusual and self.one(_PHOTOMETRIC, 0) <= _RGB and self.samples <= 4 and not premultiplied
+
+
+def full_ycc(data: bytes, page: TiffPage) -> Picture | None:
+    """The pixels of a page in YCbCr that is neither compressed nor subsampled; None for any other page.
+
+    Pillow before 13 takes such a page for RGB with a fourth byte, and so for cut off.
+    """
+    from PIL import Image
+
+    layout = (page.one(_PHOTOMETRIC, 0), page.one(_COMPRESSION, 1), page.one(_PLANAR, 1), page.bits)
+    if layout != (_YCC, 1, 1, 8) or page.tags.get(_YCC_SUBSAMPLING) != (1, 1):
+        return None
+    runs = zip(page.tags.get(_STRIP_OFFSETS, ()), page.tags.get(_STRIP_COUNTS, ()), strict=False)
+    pixels = b"".join(data[offset : offset + count] for offset, count in runs)
+    length = page.width * page.height * 3
+    return Image.frombytes("YCbCr", (page.width, page.height), pixels) if len(pixels) == length else None
 
 
 def read_tiff(data: bytes) -> TiffPage | None:
