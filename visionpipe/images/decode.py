@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from visionpipe.errors import BadImageError, ConfigurationError, VisionPipeError, missing_extra
 from visionpipe.files import read_content
-from visionpipe.images.boxes import boxes_fit, heif_facts
+from visionpipe.images.boxes import HeifFacts, boxes_fit, heif_facts
 from visionpipe.images.colour import CODE_POINTS
 from visionpipe.images.headers import Header, meant
 from visionpipe.images.metadata import (
@@ -55,6 +55,12 @@ _PLUGINS = {
 }
 _GREY = frozenset(["1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"])
 _ALPHA = frozenset(["LA", "La", "PA", "RGBA", "RGBa"])
+_COLOURS = {
+    "P": "palette",
+    "PA": "palette",
+    "CMYK": "cmyk",
+    **dict.fromkeys(("RGB", "RGBA", "RGBX", "RGBa"), "rgb"),
+}
 _BITS = {"1": 1, "I": 32, "F": 32}
 
 _ANIMATED = frozenset(["gif", "png", "webp", "avif"])
@@ -125,22 +131,11 @@ def foreign_header(data: bytes, format: str, name: str) -> Header:
             bits, frames = page.bits, page.pages
             stated = _stated_by_pillow(picture)
             width, height = page.width, page.height  # where Pillow may say the upright size
-        elif format == "avif":
-            stated, bits = _heif_orientation(picture, data, format), heif_facts(data).bits
-            frames = int(getattr(picture, "n_frames", 1))
-        elif format == "heic":
-            stated, bits = _heif_orientation(picture, data, format), heif_facts(data).bits
-        colour = (
-            "grey"
-            if mode in _GREY
-            else "palette"
-            if mode in ("P", "PA")
-            else "cmyk"
-            if mode == "CMYK"
-            else "rgb"
-            if mode.startswith("RGB")
-            else "other"
-        )
+        elif format in ("avif", "heic"):
+            facts = heif_facts(data)
+            stated, bits = _heif_orientation(picture, facts, format), facts.bits
+            if format == "avif":  # a HEIC's further pictures are no frames of the first
+                frames = int(getattr(picture, "n_frames", 1))
         alpha = mode in _ALPHA or "transparency" in picture.info
     complete = format in ("avif", "heic") and boxes_fit(data)
     orientation, stray = meant(stated)
@@ -149,7 +144,7 @@ def foreign_header(data: bytes, format: str, name: str) -> Header:
         width,
         height,
         orientation,
-        colour,
+        "grey" if mode in _GREY else _COLOURS.get(mode, "other"),
         bits,
         alpha,
         max(1, frames),
@@ -164,13 +159,12 @@ def _stated_by_pillow(picture: ImageFile) -> int:
     return found if isinstance(found, int) else 1
 
 
-def _heif_orientation(picture: ImageFile, data: bytes, format: str) -> int:
+def _heif_orientation(picture: ImageFile, facts: HeifFacts, format: str) -> int:
     """The orientation left to be applied to a HEIC or AVIF picture.
 
     libheif obeys the transform boxes, and Pillow gives those of an AVIF as EXIF; only where there are none
     does the orientation in EXIF or XMP count.
     """
-    facts = heif_facts(data)
     if facts.transformed:
         return 1 if format == "heic" else _stated_by_pillow(picture)
     if facts.orientation:
