@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartParser
 
-from visionpipe.client.disk import file_content
 from visionpipe.errors import MediaLimitError, UnreadableAnswerError
+from visionpipe.files import found_file
 from visionpipe.media import MemoryContent
 from visionpipe.transport.body import iterate
 from visionpipe.wire.files import (
@@ -63,7 +63,7 @@ async def parsed(sent: bytes, media_type: str) -> tuple[dict[str, str], list[tup
 def test_a_form_byte_for_byte(tmp_path: Path) -> None:
     path = tmp_path / "lines.jsonl"
     path.write_bytes(b'{"a":1}\n')
-    body = encode_form({"purpose": "batch"}, "file", {'a "b".jsonl': file_content(path)}, boundary="XX")
+    body = encode_form({"purpose": "batch"}, "file", {'a "b".jsonl': found_file(path)}, boundary="XX")
     assert body.media_type == "multipart/form-data; boundary=XX"
     assert b"".join(iterate(body)) == (
         b'--XX\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'

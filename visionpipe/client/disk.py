@@ -6,7 +6,6 @@ and nothing is ever whole in memory.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,19 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from visionpipe.errors import OutputError, VisionPipeError
-from visionpipe.files import open_regular
-from visionpipe.media import FileContent
+from visionpipe.errors import VisionPipeError
+from visionpipe.files import output_error, output_errors
+from visionpipe.files import whole_file as whole_path
 from visionpipe.transport.body import iterate
 from visionpipe.wire.http import Body
-
-
-def file_content(path: str | os.PathLike[str]) -> FileContent:
-    """A file on disk as it is now. Raises UnreadableSourceError."""
-    name = os.fspath(path)
-    descriptor, state = open_regular(name, name)
-    os.close(descriptor)
-    return FileContent(str(Path(name).absolute()), state.st_size, state.st_mtime_ns)
 
 
 @contextmanager
@@ -37,16 +28,8 @@ def whole_file(path: str) -> Iterator[BinaryIO]:
         OutputError: it cannot be written.
     """
     target = Path(path)
-    part = target.with_name(f"{target.name}.part")
-    try:
-        try:
-            with part.open("wb") as file:
-                yield file
-            part.replace(target)
-        except OSError as error:
-            raise _unwritable("file", target, error) from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_path(target, make_folder=False) as draft, output_errors(target), draft.open("wb") as file:
+        yield file
 
 
 class BatchFile:
@@ -66,7 +49,7 @@ class BatchFile:
         try:
             self._file = path.open("wb")
         except OSError as error:
-            raise _unwritable("batch file", path, error) from error
+            raise output_error(path, error) from error
 
     def add(self, line: Body) -> None:
         """Write one line.
@@ -79,7 +62,7 @@ class BatchFile:
             for chunk in iterate(line):
                 self._file.write(chunk)
         except OSError as error:
-            raise _unwritable("batch file", self.path, error) from error
+            raise output_error(self.path, error) from error
         except VisionPipeError:
             self._take_back()
             raise
@@ -92,7 +75,7 @@ class BatchFile:
             self._file.seek(self.size)
             self._file.truncate()
         except OSError as error:
-            raise _unwritable("batch file", self.path, error) from error
+            raise output_error(self.path, error) from error
 
     def close(self) -> None:
         """Everything is on the disk when this returns."""
@@ -101,7 +84,7 @@ class BatchFile:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _unwritable("batch file", self.path, error) from error
+            raise output_error(self.path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -119,12 +102,3 @@ def lines_of(path: Path) -> Iterator[bytes]:
             stripped = line.strip()
             if stripped:
                 yield stripped
-
-
-def _unwritable(what: str, path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"the {what} cannot be written: {(error.strerror or str(error)).lower()}",
-        cure="Make space on the disk, or choose another folder; then run again.",
-        subject=str(path),
-        code="disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None,
-    )

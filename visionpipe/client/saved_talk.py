@@ -19,6 +19,7 @@ import orjson
 
 from visionpipe.client.options import CallOptions
 from visionpipe.errors import InputError, OutputError, UnreadableSourceError, UnsupportedError
+from visionpipe.files import output_errors, whole_file
 from visionpipe.media import (
     Content,
     FileContent,
@@ -55,17 +56,12 @@ def save_talk(
     """
     target = Path(path)
     data = _written(talk_json(transcript, system, embed=embed))
-    part = target.with_name(f"{target.name}.part")
     try:
-        part.write_bytes(data)
-        part.replace(target)
-    except OSError as cause:
-        part.unlink(missing_ok=True)
+        with whole_file(target, make_folder=False) as draft, output_errors(target):
+            draft.write_bytes(data)
+    except OutputError as cause:
         raise OutputError(
-            f"the conversation cannot be written: {(cause.strerror or str(cause)).lower()}",
-            cure="Make space, or choose another folder.",
-            subject=str(target),
-            scope="item",
+            cause.reason, cure=cause.cure, subject=str(target), code=cause.code, scope="item"
         ) from cause
 
 

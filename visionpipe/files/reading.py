@@ -133,6 +133,11 @@ def changed(name: str) -> UnreadableSourceError:
     )
 
 
+def is_same(content: FileContent, state: os.stat_result) -> bool:
+    """Whether a file with this state is still the one that was probed."""
+    return (state.st_size, state.st_mtime_ns) == (content.size, content.modified_ns)
+
+
 def check_unchanged(content: FileContent, name: str | None = None) -> None:
     """Make sure that the file is still the one that was probed, without reading it.
 
@@ -159,7 +164,7 @@ def _reopened(content: FileContent, name: str) -> int:
             subject=name,
             code="vanished",
         ) from error
-    if (state.st_size, state.st_mtime_ns) != (content.size, content.modified_ns):
+    if not is_same(content, state):
         os.close(descriptor)
         raise changed(name)
     return descriptor

@@ -68,17 +68,22 @@ def partial_path(path: Path) -> Path:
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
+def whole_file(target: Path, *, make_folder: bool = True) -> Iterator[Path]:
     """A path to write to, for libraries that open files themselves: afterwards ``target``, or what that leads
-    to, is there whole, or the old one is untouched. Its folder is made.
+    to, is there whole, or the old one is untouched.
+
+    Args:
+        target: the file.
+        make_folder: make its folder where there is none.
 
     Raises:
         OutputError: the folder cannot be made, or the file cannot be put in its place.
     """
     target = resolve_link(target)
     draft = partial_path(target)
-    with output_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        with output_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield draft
         with output_errors(target):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pybase64
 
 from visionpipe.errors import UnreadableSourceError
-from visionpipe.files import BufferPool
+from visionpipe.files import BufferPool, is_same
 from visionpipe.media import FileContent, MemoryContent
 from visionpipe.wire.http import Base64Piece, Body
 
@@ -125,7 +125,7 @@ def _read(file: FileIO, buffer: memoryview) -> memoryview:
 
 
 def _compare(content: FileContent, found: os.stat_result) -> None:
-    if found.st_size != content.size or found.st_mtime_ns != content.modified_ns:
+    if not is_same(content, found):
         raise _changed(content)
 
 

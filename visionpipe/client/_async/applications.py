@@ -17,11 +17,11 @@ from typing import Any, Literal, TypeVar
 
 from visionpipe.client._async.calls import AsyncCalls
 from visionpipe.client._async.stream import AsyncEventStream
-from visionpipe.client.disk import file_content
 from visionpipe.client.event_reader import EventReader
 from visionpipe.client.settings import Settings
 from visionpipe.client.surfaces import beside, require
 from visionpipe.errors import ParameterError, ServiceError
+from visionpipe.files import found_file
 from visionpipe.reply import Answered
 from visionpipe.wire.answers import read_object, segment
 from visionpipe.wire.applications import (
@@ -88,7 +88,7 @@ class AsyncApplications:
         Returns:
             One entry a file, those taken first; ``problem`` says why one was not.
         """
-        files = {Path(path).name: file_content(path) for path in paths}
+        files = {Path(path).name: found_file(path) for path in paths}
         if len(files) != len(paths) or not files:
             raise ParameterError(
                 "two files have one name" if files else "there is no file",

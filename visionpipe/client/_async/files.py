@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionpipe.client._async.calls import AsyncCalls
-from visionpipe.client.disk import file_content
 from visionpipe.client.surfaces import require
+from visionpipe.files import found_file
 from visionpipe.wire.answers import Page
 from visionpipe.wire.files import (
     FILES_PATH,
@@ -52,7 +52,7 @@ class AsyncFiles:
         """
         calls = self._calls
         require(calls.settings, "files")
-        content = file_content(path)
+        content = found_file(path)
         filename = name or Path(path).name
         check_upload(filename, content.size, purpose)
         body = encode_form({"purpose": purpose}, "file", {filename: content})

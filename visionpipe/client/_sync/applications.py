@@ -18,11 +18,11 @@ from typing import Any, Literal, TypeVar
 
 from visionpipe.client._sync.calls import Calls
 from visionpipe.client._sync.stream import EventStream
-from visionpipe.client.disk import file_content
 from visionpipe.client.event_reader import EventReader
 from visionpipe.client.settings import Settings
 from visionpipe.client.surfaces import beside, require
 from visionpipe.errors import ParameterError, ServiceError
+from visionpipe.files import found_file
 from visionpipe.reply import Answered
 from visionpipe.wire.answers import read_object, segment
 from visionpipe.wire.applications import (
@@ -89,7 +89,7 @@ class Applications:
         Returns:
             One entry a file, those taken first; ``problem`` says why one was not.
         """
-        files = {Path(path).name: file_content(path) for path in paths}
+        files = {Path(path).name: found_file(path) for path in paths}
         if len(files) != len(paths) or not files:
             raise ParameterError(
                 "two files have one name" if files else "there is no file",

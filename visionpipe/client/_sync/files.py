@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionpipe.client._sync.calls import Calls
-from visionpipe.client.disk import file_content
 from visionpipe.client.surfaces import require
+from visionpipe.files import found_file
 from visionpipe.wire.answers import Page
 from visionpipe.wire.files import (
     FILES_PATH,
@@ -53,7 +53,7 @@ class Files:
         """
         calls = self._calls
         require(calls.settings, "files")
-        content = file_content(path)
+        content = found_file(path)
         filename = name or Path(path).name
         check_upload(filename, content.size, purpose)
         body = encode_form({"purpose": purpose}, "file", {filename: content})
