@@ -99,7 +99,7 @@ Outputs_ = Annotated[
         "-o",
         help="Where to: a .jsonl, .csv, .parquet, .sqlite, .html or .tar file, or sidecars with txt:, json: "
         "or xmp: (each optionally with a folder); kohya:FILE.json and imagefolder:PHOTOS/metadata.jsonl for "
-        "trainers; - writes JSON lines to standard output. Repeatable.",
+        "trainers; failures.csv for the failures alone; - writes JSON lines to standard output. Repeatable.",
     ),
 ]
 Sources_ = Annotated[
@@ -114,7 +114,11 @@ PromptText = Annotated[
 ]
 _PRESET = "caption"
 PresetName = Annotated[
-    str, typer.Option(help="caption, alt_text, ocr, tags, product, chart, screenshot or describe.")
+    str,
+    typer.Option(
+        help="caption, alt_text, ocr, tags, product, chart, screenshot, describe, or one of your own from "
+        "visionpipe.toml."
+    ),
 ]
 JournalPath = Annotated[Path | None, typer.Option(help="The job's journal; default beside the output.")]
 Naming = Annotated[
@@ -404,11 +408,12 @@ def chosen_prompt(prompt: str | None, preset: str) -> Any:
     Raises:
         ParameterError: no such preset, a malformed or blank template, or both a prompt and a preset.
     """
+    from visionpipe.client.settings import own_presets
     from visionpipe.prompts.presets import named
     from visionpipe.prompts.template import Template
 
     if prompt is None:
-        return named(preset)
+        return named(preset, own_presets())
     if not prompt.strip():
         raise ParameterError("it is blank", cure="Write a question, or leave it out.", subject="--prompt")
     if preset != _PRESET:

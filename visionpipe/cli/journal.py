@@ -1,22 +1,56 @@
-"""``visionpipe journal check|repair``: a journal looked through, and what is left of a damaged one saved."""
+"""``visionpipe journal status|check|repair``: what a job's journal holds, whether it is whole, and what is
+left of a damaged one saved."""
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from visionpipe.cli.plain import one_line
+
 if TYPE_CHECKING:
     from visionpipe.store.repair import Kind, Report
 
 journal = typer.Typer(
-    help="Check a journal, or save what can be read of a damaged one.",
+    help="Show what a journal holds, check it, or save what can be read of a damaged one.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
+_SHOWN = 100
+"""Characters of a prompt that are shown."""
+
 File = Annotated[Path, typer.Argument(help="The journal of a job, or of a clip's spans.")]
+
+
+@journal.command()
+def status(file: File) -> None:
+    """Show how far a job is and what it has cost, also while it is running."""
+    from visionpipe.errors import JournalError
+    from visionpipe.pipeline.reading import JournalView
+
+    if not file.exists():
+        raise JournalError(
+            "there is no such journal",
+            cure="Give the .journal file beside a job's first output.",
+            subject=str(file),
+            code="missing",
+        )
+    with closing(JournalView.open(file)) as view:
+        for job, model, prompt, counts in view.jobs():
+            ends = (
+                ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing yet"
+            )
+            typer.echo(f"{model}: {ends}")
+            typer.echo(f"  prompt: {one_line(prompt)[:_SHOWN]}")
+            spent = view.spent(job=job)
+            money = ", ".join(map(str, spent.money)) or "cost not known"
+            typer.echo(f"  requests: {spent.requests}, tokens: {spent.tokens}, {money}")
+        run, ending = view.last_run()
+        typer.echo(f"runs: {run}; the latest: {ending or 'under way, or killed'}")
 
 
 @journal.command()

@@ -6,19 +6,22 @@ belongs to, and without any key the embedded engine answers.
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from visionpipe.errors import ConfigurationError, ParameterError
-from visionpipe.prompts.presets import LANGUAGES, Language
+from visionpipe.prompts.presets import LANGUAGES, Checks, Language, Preset
 from visionpipe.registry.lookup import Registry, belongs_to
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 
-_KNOWN_KEYS = ("base_url", "model", "api_key", "catalog", "lang")
+_KNOWN_KEYS = ("base_url", "model", "api_key", "catalog", "lang", "preset")
 _EMBEDDED = "embedded"
 _GATEWAY_KEY = "VISIONPIPE_API_KEY"
 
@@ -139,6 +142,61 @@ def _by_path(given: str, endpoint: EndpointRecord) -> bool:
     return bare and bool(endpoint.url_paths) and not belongs_to(endpoint.base_url, endpoint)
 
 
+class _OwnPreset(BaseModel):
+    """A table ``[preset.NAME]`` of the configuration file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    prompt: str = Field(min_length=1)
+    prompt_zh: str | None = None
+    schema_file: str | None = Field(default=None, alias="schema")
+    max_tokens: int | None = Field(default=1024, ge=1)
+    max_characters: int | None = Field(default=None, ge=20)
+    one_line: bool = False
+    markdown: bool = False
+    verbatim: bool = False
+    thinking: Literal["on", "off"] | None = "off"
+
+
+def own_presets(folder: Path | None = None) -> dict[str, Preset]:
+    """The presets in ``visionpipe.toml`` (or ``[tool.visionpipe]``), by name: tables ``[preset.NAME]`` with
+    ``prompt`` and, where wanted, ``prompt_zh``, ``schema`` (a file, relative to this one), ``max_tokens``,
+    ``max_characters``, ``one_line``, ``markdown``, ``verbatim`` and ``thinking``.
+
+    Args:
+        folder: where the file is looked for; default the current one.
+
+    Raises:
+        ConfigurationError: a table with an unknown key or a value that cannot be; the message names it.
+    """
+    home = Path.cwd() if folder is None else folder
+    tables: Any = _read_file(home).get("preset", {})
+    found = {}
+    for name, table in tables.items() if isinstance(tables, dict) else [("preset", tables)]:
+        try:
+            read = _OwnPreset.model_validate(table)
+            path = None if read.schema_file is None else home / read.schema_file
+            schema = None if path is None else json.loads(path.read_text("utf-8"))
+        except (ValueError, OSError) as cause:
+            reason = cause.errors()[0] if isinstance(cause, ValidationError) else None
+            where = "" if reason is None else f"{'.'.join(map(str, reason['loc']))}: "
+            raise ConfigurationError(
+                f"{where}{cause if reason is None else reason['msg']}",
+                cure=f"Mend [preset.{name}] in visionpipe.toml.",
+                subject=f"preset {name}",
+            ) from cause
+        found[name] = Preset(
+            name=name,
+            prompt_en=read.prompt,
+            prompt_zh=read.prompt_zh or read.prompt,
+            schema=schema,
+            max_tokens=read.max_tokens,
+            checks=Checks(read.max_characters, read.one_line, read.markdown, read.verbatim),
+            thinking=read.thinking,
+        )
+    return found
+
+
 def _check_text(**arguments: object) -> None:
     for name, value in arguments.items():
         if value is not None and not isinstance(value, str):
@@ -195,6 +253,8 @@ def _read_file(folder: Path) -> dict[str, Any]:
                 subject=str(path),
             )
         for key, value in found.items():
+            if key == "preset":
+                continue
             if not isinstance(value, str):
                 raise ConfigurationError(
                     f"{key} is {value!r}, not a text", cure="Write it in quotes.", subject=str(path)

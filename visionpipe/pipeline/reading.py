@@ -321,6 +321,22 @@ class JournalView:
         spent = tuple(Money(amount, name) for name, amount in sorted(sums.items()))
         return Spent(requests, tokens, spent, refusals)
 
+    def jobs(self) -> Iterator[tuple[str, str, str, dict[str, int]]]:
+        """Each job, the one run last at the end: its key, model, prompt, and its items by outcome."""
+        for row in self.database.all("SELECT job, model, template FROM jobs ORDER BY last_run", ()):
+            counts = {
+                found["outcome"]: found["n"]
+                for found in self.database.all(
+                    "SELECT outcome, count(*) AS n FROM results WHERE job = ? GROUP BY outcome", (row["job"],)
+                )
+            }
+            yield row["job"], row["model"], row["template"], counts
+
+    def last_run(self) -> tuple[int, str | None]:
+        """The number of the latest run (0: none yet) and how it ended; None: under way, or killed."""
+        row = self.database.one("SELECT run, ending FROM runs ORDER BY run DESC LIMIT 1")
+        return (0, None) if row is None else (row["run"], row["ending"])
+
     def recorded_count(self, job: str) -> int:
         """How many items of a job have come to an end."""
         row = self.database.one("SELECT count(*) AS n FROM results WHERE job = ?", (job,))

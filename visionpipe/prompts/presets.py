@@ -288,18 +288,23 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-def named(name: str) -> Preset:
+def named(name: str, own: Mapping[str, Preset] | None = None) -> Preset:
     """The preset of that name; ``alt-text`` is as good as ``alt_text``.
+
+    Args:
+        name: of a preset.
+        own: further presets by name, which come first.
 
     Raises:
         ParameterError: there is none; the message names the nearest and all there are.
     """
-    preset = PRESETS.get(name.strip().lower().replace("-", "_"))
+    known = {**PRESETS, **(own or {})}
+    preset = known.get(name) or known.get(name.strip().lower().replace("-", "_"))
     if preset is None:
-        near = get_close_matches(name, PRESETS, n=1)
+        near = get_close_matches(name, known, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise ParameterError(
-            "no such preset", cure=f"{hint}There are: {', '.join(PRESETS)}.", subject=f"preset {name!r}"
+            "no such preset", cure=f"{hint}There are: {', '.join(known)}.", subject=f"preset {name!r}"
         )
     return preset
 

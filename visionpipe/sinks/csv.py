@@ -69,6 +69,30 @@ class CsvSink:
             self._file.discard()
 
 
+class FailuresSink(CsvSink):
+    """Writes one row a failure: what failed, why, what to do, and whether it may pass by itself.
+
+    Args:
+        path, spreadsheet: as for :class:`CsvSink`.
+    """
+
+    HEADER = ("path", "error", "code", "reason", "cure", "retryable")
+
+    def __init__(self, path: str | Path, *, spreadsheet: bool = True) -> None:
+        self.path = Path(path)
+        self._spreadsheet = spreadsheet
+        self._file = ReplacingFile(self.path)
+        self._file.add(_line(self.HEADER))
+
+    def write(self, result: ItemResult) -> None:
+        failure = result.failure
+        if failure is None:
+            return
+        texts = (result.source, failure.error, failure.code, failure.reason, failure.cure)
+        row = tuple(map(plain_cell, texts)) if self._spreadsheet else texts
+        self._file.add(_line((*row, failure.retryable)))
+
+
 def _line(values: tuple[Value, ...]) -> bytes:
     text = io.StringIO()
     cells = [("true" if value else "false") if isinstance(value, bool) else value for value in values]

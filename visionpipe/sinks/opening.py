@@ -21,7 +21,7 @@ from typing import Any
 
 from visionpipe.errors import ParameterError
 from visionpipe.files import partial_path, prove_folder, refuse_store
-from visionpipe.sinks.csv import CsvSink
+from visionpipe.sinks.csv import CsvSink, FailuresSink
 from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.jsonl import JsonlSink
 from visionpipe.sinks.ownership import (
@@ -120,6 +120,7 @@ def _xmp(place: str, options: SinkOptions) -> Sink:
 KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
     "jsonl": lambda place, options: JsonlSink(place, start_over=options.start_over),
     "csv": lambda place, options: CsvSink(place, spreadsheet=options.spreadsheet, schema=options.schema),
+    "failures": lambda place, options: FailuresSink(place, spreadsheet=options.spreadsheet),
     "parquet": lambda place, options: ParquetSink(place, schema=options.schema),
     "sqlite": lambda place, options: SqliteSink(place, schema=options.schema),
     "html": lambda place, options: HtmlSink(place, locate=options.locate, title=options.title),
@@ -130,6 +131,9 @@ KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
     "json": _json,
     "xmp": _xmp,
 }
+FAILURES = "failures.csv"
+"""The file's name that stands for a list of the failures alone."""
+
 SIDECARS = ("txt", "json", "xmp")
 SUFFIXES = {
     ".jsonl": "jsonl",
@@ -159,6 +163,8 @@ def sink_kind(spec: str | Path) -> tuple[str, str]:
         refuse_store(place, output=True)
         return kind, place
     refuse_store(text, output=True)
+    if Path(text).name == FAILURES:
+        return "failures", text
     suffix = Path(text).suffix.lower()
     if suffix in SUFFIXES:
         return SUFFIXES[suffix], text
