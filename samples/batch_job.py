@@ -11,6 +11,6 @@ import visionpipe as vp
 folder, journal = sys.argv[1:]
 
 with vp.Client() as client:
-    job = vp.ProviderBatch(vp.presets.alt_text, client=client, journal=journal)
+    job = vp.Pipeline(vp.presets.alt_text, client=client, journal=journal, via="batch")
     for result in job.run(folder):
         print(f"{result.source}: {result.caption or result.failure or result.reason}")

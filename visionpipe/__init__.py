@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.answerer import Judgement as Judgement
     from visionpipe.pipeline.answerer import PreparedItem as PreparedItem
     from visionpipe.pipeline.budget import Caps as Caps
+    from visionpipe.pipeline.events import BatchEvent as BatchEvent
     from visionpipe.pipeline.events import ItemEnded as ItemEnded
     from visionpipe.pipeline.events import LevelChanged as LevelChanged
     from visionpipe.pipeline.events import Progress as Progress
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.events import RunSummary as RunSummary
     from visionpipe.pipeline.events import ServiceBack as ServiceBack
     from visionpipe.pipeline.events import ServiceLost as ServiceLost
+    from visionpipe.pipeline.job_setup import BatchOptions as BatchOptions
     from visionpipe.pipeline.limiter import Limiter as Limiter
     from visionpipe.pipeline.limiter import LimiterState as LimiterState
     from visionpipe.pipeline.limiter import Permit as Permit
@@ -231,8 +233,10 @@ _NAMES = {
     "visionpipe.pipeline.answerer": "Answer Answerer Judgement PreparedItem",
     "visionpipe.pipeline.budget": "Caps",
     "visionpipe.pipeline.events": (
-        "ItemEnded LevelChanged Progress RunEnded RunStarted RunStopping RunSummary ServiceBack ServiceLost "
+        "BatchEvent ItemEnded LevelChanged Progress RunEnded RunStarted RunStopping RunSummary ServiceBack "
+        "ServiceLost "
     ),
+    "visionpipe.pipeline.job_setup": "BatchOptions",
     "visionpipe.pipeline.limiter": "Limiter LimiterState Permit",
     "visionpipe.pipeline.pipeline": "Pipeline",
     "visionpipe.pipeline.plan": "Plan PlanItem PlanTotals",

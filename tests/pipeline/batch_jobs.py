@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from visionpipe.client import Client
-from visionpipe.pipeline.batch.job import ProviderBatch
+from visionpipe.pipeline.job_setup import BatchOptions, Prompt
+from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.results import ItemResult
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle
@@ -31,9 +33,14 @@ def client_for(service: SandboxHandle, **more: Any) -> Client:
     return Client(MODEL, base_url=f"bigmodel+{service.base_url}", api_key=service.key, **more)
 
 
-def job(client: Client, tmp_path: Path, **more: Any) -> ProviderBatch:
-    more.setdefault("sleep", lambda seconds: None)
-    return ProviderBatch("What is it?", client=client, journal=tmp_path / "job.journal", **more)
+OF_BATCHES = {field.name for field in fields(BatchOptions)}
+
+
+def job(client: Client, tmp_path: Path, prompt: Prompt = "What is it?", **more: Any) -> Pipeline:
+    """A job through batch files; ``more`` are arguments of the pipeline and of its BatchOptions."""
+    batch = {"sleep": lambda seconds: None, **{name: more.pop(name) for name in OF_BATCHES & set(more)}}
+    more.setdefault("journal", tmp_path / "job.journal")
+    return Pipeline(prompt, client=client, via="batch", batch=BatchOptions(**batch), **more)
 
 
 def ends(results: list[ItemResult]) -> dict[str, str]:

@@ -11,12 +11,11 @@ import pytest
 from tests.pipeline.batch_jobs import MODEL, client_for, ends, job, lines_at
 from visionpipe.client import Client
 from visionpipe.errors import AccountError, ServerError, UnsupportedError
-from visionpipe.pipeline.batch.job import BatchRun, ProviderBatch
-from visionpipe.pipeline.batch.work import BatchEvent
 from visionpipe.pipeline.budget import Caps
-from visionpipe.pipeline.events import Event, ItemEnded, RunEnded, RunStarted
+from visionpipe.pipeline.events import BatchEvent, Event, ItemEnded, RunEnded, RunStarted
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
+from visionpipe.pipeline.run import Run
 from visionpipe.prompts import presets
 from visionpipe.results import Outcome
 from visionpipe.sources.find import Found, SkippedSource, Source
@@ -219,7 +218,7 @@ def test_events_tell_of_items_and_of_the_run(service: SandboxHandle, photos: Pat
 
 def test_a_stopped_run_is_gone_on_with(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:
     with client_for(service) as client:
-        run: BatchRun = job(client, tmp_path, on_step=lambda event: run.stop()).run(photos)
+        run: Run = job(client, tmp_path, on_step=lambda event: run.stop()).run(photos)
         assert list(run) == []
         assert run.summary is not None
         assert run.summary.stopped == "stopped"
@@ -235,7 +234,7 @@ def test_a_stopped_run_is_gone_on_with(service: SandboxHandle, photos: Path, tmp
 
 def test_a_preset_is_the_same_job_either_way(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:
     with client_for(service) as client:
-        one = ProviderBatch(presets.tags, client=client, journal=tmp_path / "a.journal")
+        one = job(client, tmp_path, presets.tags, journal=tmp_path / "a.journal")
         other = Pipeline(presets.tags, client=client, journal=tmp_path / "a.journal")
         assert one.job == other.job
 

@@ -103,15 +103,17 @@ def test_an_upload_among_many_is_found_again(service: SandboxHandle, photos: Pat
 CHILD = """
 import sys
 from visionpipe.client import Client
-from visionpipe.pipeline.batch.job import ProviderBatch
+from visionpipe.pipeline.job_setup import BatchOptions
+from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.stages.polling import PollPolicy
 
 url, key, journal, photos = sys.argv[1:]
 with Client("glm-4v-plus-0111", base_url=url, api_key=key) as client:
-    run = ProviderBatch(
-        "What is it?", client=client, journal=journal, policy=PollPolicy(first_wait=0.02, longest_wait=0.02),
+    batch = BatchOptions(
+        policy=PollPolicy(first_wait=0.02, longest_wait=0.02),
         on_step=lambda event: print(event.state, event.lines, flush=True),
-    ).run(photos)
+    )
+    run = Pipeline("What is it?", client=client, journal=journal, via="batch", batch=batch).run(photos)
     for result in run:
         print("result", result.source, flush=True)
 print("end", run.summary.done, run.summary.kept, flush=True)

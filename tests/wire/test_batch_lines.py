@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from visionpipe.errors import MediaLimitError, UnreadableAnswerError
 from visionpipe.media import Image, MemoryContent, Text
 from visionpipe.registry.lookup import Registry
+from visionpipe.registry.service_limits import BATCH_LINES
 from visionpipe.request import Message, Parameters, Request
 from visionpipe.transport.body import iterate
 from visionpipe.wire.batches import (
     MOST_BYTES,
-    MOST_LINES,
     BatchLimits,
     BatchStatus,
     Splitter,
@@ -78,9 +78,9 @@ def test_every_line_has_a_place_within_the_limits(
 
 
 def test_the_services_limits() -> None:
-    assert (MOST_LINES, MOST_BYTES) == (50_000, 100_000_000)
+    assert (BATCH_LINES, MOST_BYTES) == (50_000, 100_000_000)
     splitter = Splitter()
-    assert [splitter.place("m", 10) for _ in range(MOST_LINES + 1)][-2:] == [0, 1]
+    assert [splitter.place("m", 10) for _ in range(BATCH_LINES + 1)][-2:] == [0, 1]
     assert [Splitter().place("m", MOST_BYTES)] == [0]
     with pytest.raises(MediaLimitError, match="100,000,000"):
         splitter.place("m", MOST_BYTES + 1)

@@ -20,10 +20,8 @@ from visionpipe.errors import OutputError, ParameterError, VisionPipeError
 
 if TYPE_CHECKING:
     from visionpipe.cli.outputs import Outputs
-    from visionpipe.pipeline.batch.job import BatchRun
-    from visionpipe.pipeline.batch.work import BatchEvent
     from visionpipe.pipeline.budget import Caps
-    from visionpipe.pipeline.events import Event
+    from visionpipe.pipeline.events import BatchEvent, Event
     from visionpipe.pipeline.run import Run
     from visionpipe.sources.find import SourceListing
     from visionpipe.sources.own_files import OwnFiles
@@ -219,8 +217,8 @@ def caption(
     from visionpipe.cli.outputs import STDOUT, Locator, Outputs, default_journal, form_of, own_files
     from visionpipe.cli.progress import reporter
     from visionpipe.cli.sample import drawn
-    from visionpipe.pipeline.batch.job import ProviderBatch
     from visionpipe.pipeline.events import ItemEnded
+    from visionpipe.pipeline.job_setup import BatchOptions
     from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
     from visionpipe.pipeline.pipeline import Pipeline
     from visionpipe.sinks.opening import SinkOptions
@@ -274,51 +272,37 @@ def caption(
             outputs.note(event, job)
             show(event)
 
-        pipeline: Pipeline | ProviderBatch
-        calls_only = {
-            "near_duplicates": near_duplicates,
-            "item_seconds": item_seconds,
-            "job_seconds": job_seconds,
-            "outage_seconds": outage_seconds,
-            "rpm": rpm,
-            "tpm": tpm,
-        }
-        if in_batches(via, **calls_only):
-            pipeline = ProviderBatch(
-                asked,
-                client=client,
-                options=options,
-                schema=wanted,
-                journal=journal,
-                budget=caps(budget, budget_tokens, budget_requests),
-                quality=policy,
-                skip=outputs.skip,
-                retry_failed=retry_failed,
-                force=force,
-                on_event=on_event,
-                on_step=step_teller(silent=quiet or as_json),
-            )
-        else:
-            pipeline = Pipeline(
-                asked,
-                client=client,
-                options=options,
-                schema=wanted,
-                journal=journal,
-                concurrency=concurrency,
-                rpm=rpm,
-                tpm=tpm,
-                budget=caps(budget, budget_tokens, budget_requests),
-                quality=policy,
-                near_duplicates=near_duplicates,
-                skip=outputs.skip,
-                retry_failed=retry_failed,
-                force=force,
-                item_seconds=item_seconds,
-                job_seconds=job_seconds,
-                outage_seconds=LONGEST_OUTAGE_S if outage_seconds is None else outage_seconds,
-                on_event=on_event,
-            )
+        batch = in_batches(
+            via,
+            near_duplicates=near_duplicates,
+            item_seconds=item_seconds,
+            job_seconds=job_seconds,
+            outage_seconds=outage_seconds,
+            rpm=rpm,
+            tpm=tpm,
+        )
+        pipeline = Pipeline(
+            asked,
+            client=client,
+            options=options,
+            schema=wanted,
+            journal=journal,
+            concurrency=concurrency,
+            rpm=rpm,
+            tpm=tpm,
+            budget=caps(budget, budget_tokens, budget_requests),
+            quality=policy,
+            near_duplicates=near_duplicates,
+            skip=outputs.skip,
+            retry_failed=retry_failed,
+            force=force,
+            item_seconds=item_seconds,
+            job_seconds=job_seconds,
+            outage_seconds=LONGEST_OUTAGE_S if outage_seconds is None else outage_seconds,
+            on_event=on_event,
+            via="batch" if batch else "calls",
+            batch=BatchOptions(on_step=step_teller(silent=quiet or as_json)) if batch else None,
+        )
         items = listing(sources, column, own_files(specs, sources, journal, naming))
         pipeline.check(items)
         job = pipeline.job
@@ -352,7 +336,7 @@ def _projection(costs: Sequence[Money | None], total: int) -> str:
     )
 
 
-def _consume(run: Run | BatchRun, outputs: Outputs) -> VisionPipeError | None:
+def _consume(run: Run, outputs: Outputs) -> VisionPipeError | None:
     problem: VisionPipeError | None = None
     with draining(run):
         try:
@@ -375,7 +359,7 @@ def _consume(run: Run | BatchRun, outputs: Outputs) -> VisionPipeError | None:
 
 
 def _account(
-    run: Run | BatchRun, outputs: Outputs, specs: list[str], error: VisionPipeError | None, *, as_json: bool
+    run: Run, outputs: Outputs, specs: list[str], error: VisionPipeError | None, *, as_json: bool
 ) -> None:
     summary = run.summary
     if summary is None:

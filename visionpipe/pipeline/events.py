@@ -293,6 +293,20 @@ class RunStopping:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchEvent:
+    """A file has come a step further: written, uploaded, created, a service's word, collected, or lost.
+
+    ``lines`` are in the file, ``trouble`` is what a question after it met and will be asked again.
+    """
+
+    file: str
+    state: str
+    lines: int
+    batch_id: str | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Nothing more comes."""
 

@@ -6,10 +6,13 @@ are read only where a template names them.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
@@ -26,6 +29,7 @@ from visionpipe.media import LinkedImage
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Render
 from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
+from visionpipe.pipeline.events import BatchEvent
 from visionpipe.pipeline.keys import Recipe, is_link
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.prompts.template import Template, item_fields
@@ -34,8 +38,12 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.sources.find import Source
 from visionpipe.stages.check import check_kinds
 from visionpipe.stages.extraction import Schema
+from visionpipe.stages.polling import LONG, PollPolicy
 from visionpipe.stages.quality import QualityPolicy, assess, decide
 from visionpipe.values import JSON
+
+if TYPE_CHECKING:
+    from visionpipe.wire.batches import BatchLimits
 
 Prompt: TypeAlias = str | Template | Preset
 
@@ -135,8 +143,36 @@ def judge_of_job(
     return judge_by(policy, preset, preset_lang if preset is not None else lang)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """How a job goes through the service's batch files.
+
+    Attributes:
+        folder: for files on their way; default beside the journal. At most one batch file and its results
+            lie there at a time.
+        limits: of a batch file; default 50,000 lines (fewer where the model's queue is shorter) and 100 MB.
+        wait: False hands everything in and leaves; a later run collects.
+        policy: how long to wait between two questions after a batch.
+        on_step: told how far each file has come.
+        clock: seconds since 1970.
+        sleep: waits for seconds; default one that :meth:`visionpipe.Run.stop` ends.
+    """
+
+    folder: str | os.PathLike[str] | None = None
+    limits: BatchLimits | None = None
+    wait: bool = True
+    policy: PollPolicy = LONG
+    on_step: Callable[[BatchEvent], object] | None = None
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], object] | None = None
+
+    def folder_for(self, journal: str | os.PathLike[str]) -> Path:
+        """The folder, for a job with this journal."""
+        return Path(self.folder if self.folder is not None else f"{os.fspath(journal)}.batch")
+
+
 class JobSetup:
-    """Who answers, under which recipe."""
+    """Who answers, under which recipe; ``client`` is None where an answerer was given."""
 
     def __init__(
         self,
@@ -145,8 +181,10 @@ class JobSetup:
         lang: Language,
         concurrency: int,
         close: Callable[[], None],
+        client: Client | None = None,
     ) -> None:
         self.answerer = answerer
+        self.client = client
         self.recipe = recipe
         self.lang: Language = lang
         self.concurrency = concurrency
@@ -202,7 +240,7 @@ class JobSetup:
             close()
             error.scope = "job"
             raise
-        return cls(ClientAnswerer(asks, chosen, schema), recipe, language, asked.concurrency, close)
+        return cls(ClientAnswerer(asks, chosen, schema), recipe, language, asked.concurrency, close, asks)
 
 
 def refuse_purpose(

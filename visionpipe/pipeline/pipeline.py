@@ -4,15 +4,16 @@
         print(result.source, result.caption)
 
 Everything a run needs is given here once; the same arguments on the same journal go on with the
-same job.
+same job, in calls or through the service's batch files, whichever it was before.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 from visionpipe.client import Client
 from visionpipe.client.options import CallOptions
@@ -23,7 +24,7 @@ from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.context import RunContext
 from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event
-from visionpipe.pipeline.job_setup import JobSetup, Prompt, renderer
+from visionpipe.pipeline.job_setup import BatchOptions, JobSetup, Prompt, renderer
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.listing import Listing, Sources
@@ -32,14 +33,18 @@ from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
 from visionpipe.pipeline.pace import AheadCount
 from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
 from visionpipe.pipeline.reading import JournalView
-from visionpipe.pipeline.run import Opened, Run
+from visionpipe.pipeline.run import CallRun, Opened, Run
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.pipeline.triage import Triage
 from visionpipe.prompts.presets import Language
 from visionpipe.results import ItemResult
+from visionpipe.sources.find import Found
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.quality import STANDARD, QualityPolicy
 from visionpipe.store.database import Database
+
+if TYPE_CHECKING:
+    from visionpipe.pipeline.batch.work import BatchJob
 
 # Repairs leave the interpreter free, and a slow disk leaves the processor free.
 _PREPARERS = 4
@@ -81,6 +86,14 @@ class Pipeline:
         lang: the language of a preset's prompt and of its answers; default the client's.
         on_event: told what happens, in the thread or on the event loop that takes the results.
         clock: monotonic seconds.
+        via: "calls", or "batch" for the service's batch files: half the price, and answers within a day. It
+            needs a journal. Nobody is asked again within a batch; the limits of calls (concurrency, rates,
+            seconds) do not apply, and near duplicates are not looked for.
+        batch: more about batch files, with ``via="batch"``.
+
+    Raises:
+        ParameterError: arguments that do not go together, or out of range.
+        UnsupportedError: ``via="batch"``, and the client's endpoint or model takes no batches.
     """
 
     def __init__(
@@ -112,7 +125,23 @@ class Pipeline:
         lang: Language | None = None,
         on_event: Callable[[Event], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        via: Literal["calls", "batch"] = "calls",
+        batch: BatchOptions | None = None,
     ) -> None:
+        _check_way(
+            via,
+            batch,
+            journal,
+            answerer=answerer,
+            rpm=rpm,
+            tpm=tpm,
+            limiter=limiter,
+            near_duplicates=near_duplicates,
+            item_seconds=item_seconds,
+            job_seconds=job_seconds,
+            preparers=preparers,
+            outage_seconds=None if outage_seconds == LONGEST_OUTAGE_S else outage_seconds,
+        )
         _check_positive(concurrency=concurrency, preparers=preparers, rpm=rpm, tpm=tpm)
         _check_positive(item_seconds=item_seconds, job_seconds=job_seconds, outage_seconds=outage_seconds)
         if answerer is not None and (client is not None or model is None):
@@ -122,6 +151,11 @@ class Pipeline:
                 subject="answerer",
                 scope="job",
             )
+        if via == "batch" and client is not None:
+            from visionpipe.pipeline.batch.job import check_batches
+
+            check_batches(client, (options or {}).get("model"))
+        self._batch = (batch or BatchOptions()) if via == "batch" else None
         self._prompt = prompt
         self._client = client
         self._model = model
@@ -167,14 +201,14 @@ class Pipeline:
         Raises:
             VisionPipeError: a source that is not there, or one of scope "job".
         """
-        Sources(sources, self._journal).checked(self._prompt)
+        self._sources(sources).checked(self._prompt)
         self._setup().close()
 
     def run(self, sources: Listing, *, hand_out_kept: bool = True) -> Run:
         """A pass over ``sources``: iterate it with ``for`` or ``async for``.
 
         Every item comes out once, and its result is in the journal by then. Nothing is opened before the
-        first result is asked for.
+        first result is asked for. Through batch files, results come as each batch ends.
 
         Args:
             sources: a folder, glob, file, URL, list of these, or items found already. The journal and what
@@ -184,8 +218,10 @@ class Pipeline:
         Raises (when iterated):
             VisionPipeError: of scope "job", what stopped the run; items' own errors are in their results.
         """
-        given = Sources(sources, self._journal)
-        return Run(
+        given = self._sources(sources)
+        if self._batch is not None:
+            return self._batch_run(given, self._batch, hand_out_kept)
+        return CallRun(
             lambda: self._open(given),
             self._on_event,
             self._clock,
@@ -207,7 +243,7 @@ class Pipeline:
             OutputError: two items would write to one sidecar.
             VisionPipeError: of scope "job", what would stop the run.
         """
-        listing = Sources(sources, self._journal)
+        listing = self._sources(sources)
         found = listing.checked(self._prompt)
         if self._sidecar is not None:
             listing.refuse_collisions(self._sidecar)
@@ -234,34 +270,63 @@ class Pipeline:
             close,
         )
 
+    def _sources(self, given: Listing) -> Sources:
+        if self._batch is None or self._journal is None:
+            return Sources(given, self._journal)
+        return Sources(given, self._journal, self._batch.folder_for(self._journal))
+
     def _open(self, sources: Sources) -> Opened:
-        # What is not there is found before a journal is made for it.
+        listing = self._checked(sources)
+        with self._begun() as (setup, journal, killed, ends):
+            context = self._run_context(setup, journal)
+            ahead = None
+            if sources.repeatable:
+                recorded = journal.recorded_count(setup.recipe.job)
+                ahead = AheadCount(sources.to_count, recorded, journal.knows)
+            return Opened(Engine(listing, context), context, journal, ahead, killed, ends.pop_all().close)
+
+    def _batch_run(self, sources: Sources, batch: BatchOptions, hand_out_kept: bool) -> Run:
+        from visionpipe.pipeline.batch.job import BatchRun, batch_job
+
+        def open_job(sleep: Callable[[float], object]) -> BatchJob:
+            listing = self._checked(sources)
+            assert self._journal is not None, "checked when the pipeline was made"
+            with self._begun() as (setup, journal, killed, ends):
+                job = batch_job(
+                    setup,
+                    journal,
+                    killed,
+                    listing,
+                    batch=batch,
+                    folder=batch.folder_for(self._journal),
+                    triage=self._triage_of(setup, journal, journal.run),
+                    judge=self._judge_of(setup),
+                    schema=self._schema,
+                    caps=self._caps,
+                    sleep=sleep,
+                )
+                ends.pop_all()
+                return job
+
+        return BatchRun(open_job, self._on_event, batch.on_step, batch.clock, hand_out_kept=hand_out_kept)
+
+    def _checked(self, sources: Sources) -> Iterator[Found]:
+        """What is not there is found before a journal is made for it."""
         listing = sources.checked(self._prompt)
         if self._sidecar is not None:
             sources.refuse_collisions(self._sidecar)
-        setup = self._setup()
-        try:
+        return listing
+
+    @contextmanager
+    def _begun(self) -> Iterator[tuple[JobSetup, Journal, int, ExitStack]]:
+        """The setup and the journal of a run, how many requests were found under way, and what closes both:
+        at the end of the block, unless it was taken over."""
+        with ExitStack() as ends:
+            setup = self._setup()
+            ends.callback(setup.close)
             journal = Journal(self._journal)
-        except BaseException:
-            setup.close()
-            raise
-        try:
-            killed = journal.begin(setup.recipe)
-            context = self._run_context(setup, journal)
-        except BaseException:
-            journal.close()
-            setup.close()
-            raise
-
-        def close() -> None:
-            journal.close()
-            setup.close()
-
-        ahead = None
-        if sources.repeatable:
-            recorded = journal.recorded_count(setup.recipe.job)
-            ahead = AheadCount(sources.to_count, recorded, journal.knows)
-        return Opened(Engine(listing, context), context, journal, ahead, killed, close)
+            ends.callback(journal.close)
+            yield setup, journal, journal.begin(setup.recipe), ends
 
     def _run_context(self, setup: JobSetup, journal: Journal) -> RunContext:
         limiter = self._limiter or Limiter(
@@ -276,7 +341,7 @@ class Pipeline:
             triage=self._triage_of(setup, journal, journal.run),
             limiter=limiter,
             budget=budget,
-            judge=self._judge or self._quality_judge(setup),
+            judge=self._judge_of(setup),
             resemblance=self._near.over(journal.database) if self._near is not None else None,
             workers=self._concurrency,
             preparers=self._preparers,
@@ -297,7 +362,9 @@ class Pipeline:
             force=self._force,
         )
 
-    def _quality_judge(self, setup: JobSetup) -> Judge | None:
+    def _judge_of(self, setup: JobSetup) -> Judge | None:
+        if self._judge is not None:
+            return self._judge
         # Here, because a job that takes answers as they come has no use for it.
         from visionpipe.pipeline.job_setup import judge_of_job
 
@@ -309,6 +376,29 @@ class Pipeline:
         return JobSetup.of_client(
             self._prompt, self._client, self._model, self._options, self._schema, self._lang, self._caps
         )
+
+
+def _check_way(
+    via: str, batch: BatchOptions | None, journal: str | os.PathLike[str] | None, **of_calls: object
+) -> None:
+    """Holds arguments to the way that is asked by.
+
+    Args:
+        of_calls: arguments without a meaning in batch files; None where they were not given.
+    """
+    reason, cure, subject = "", "", ""
+    meaningless = [name for name, value in of_calls.items() if value is not None]
+    if via not in ("calls", "batch"):
+        reason, cure, subject = f"{via!r} is no way to ask", "Use calls or batch.", "via"
+    elif via == "calls" and batch is not None:
+        reason, cure, subject = "it is about batch files only", 'Leave it out, or give via="batch".', "batch"
+    elif via == "batch" and journal is None:
+        reason, cure, subject = "batch files need a journal to go on with", "Name a file.", "journal"
+    elif via == "batch" and meaningless:
+        cure = 'Leave it out, or give via="calls".'
+        reason, subject = "a batch file knows no such option", meaningless[0]
+    if reason:
+        raise ParameterError(reason, cure=cure, subject=subject, scope="job")
 
 
 def _check_positive(**values: float | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,12 +45,40 @@ class Opened:
     close: Callable[[], None]
 
 
-class Run:
+class Run(ABC):
     """One pass over a listing; iterate it once, with ``for`` or with ``async for``.
 
     Attributes:
         summary: counts of the run; None until it has ended.
     """
+
+    summary: RunSummary | None = None
+
+    @abstractmethod
+    def stop(self, reason: str = "stopped") -> None:
+        """Begins nothing new; results under way still come. From any thread, and from a signal handler.
+
+        Args:
+            reason: what the summary's ``stopped`` will say.
+        """
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Ends the run at once; what is under way is left to itself, and asked again another time."""
+
+    @abstractmethod
+    def progress(self) -> Progress | None:
+        """How far it is, from any thread and at any moment; None before it has begun."""
+
+    @abstractmethod
+    def __iter__(self) -> Generator[ItemResult, None, None]: ...
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncGenerator[ItemResult, None]: ...
+
+
+class CallRun(Run):
+    """A run whose items are asked about in calls, many at once."""
 
     def __init__(
         self,
@@ -68,20 +97,15 @@ class Run:
         self._begun = 0.0
         self._pace = Pace()
         self._stop_wanted = False
-        self.summary: RunSummary | None = None
 
     def stop(self, reason: str = "stopped") -> None:
-        """Begins nothing new; results under way still come. From any thread, and from a signal handler.
-
-        Args:
-            reason: what the summary's ``stopped`` will say.
-        """
+        """As :meth:`Run.stop`."""
         self._stop_wanted = True
         if self._opened is not None:
             self._opened.engine.stop(reason)
 
     def abort(self) -> None:
-        """Ends the run at once; requests under way are left to themselves, and asked again another time."""
+        """As :meth:`Run.abort`."""
         self._stop_wanted = True
         if self._opened is not None:
             self._opened.engine.abort()
@@ -141,11 +165,11 @@ class Run:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            await _ended(opening)
+            await ended(opening)
             if opening.exception() is None:
                 opened = opening.result()
                 opened.engine.abort()
-                await _ended(asyncio.ensure_future(asyncio.to_thread(self._close, opened)))
+                await ended(asyncio.ensure_future(asyncio.to_thread(self._close, opened)))
             raise
 
     async def _leave_async(self, opened: Opened) -> None:
@@ -155,7 +179,7 @@ class Run:
             await asyncio.shield(leaving)
         except asyncio.CancelledError:
             opened.engine.abort()
-            await _ended(leaving)
+            await ended(leaving)
             raise
 
     def _begin(self) -> Opened:
@@ -258,7 +282,7 @@ class Run:
         )
 
     def progress(self) -> Progress | None:
-        """How far it is, from any thread and at any moment; None before it has begun."""
+        """As :meth:`Run.progress`."""
         return None if self._opened is None else self._progress(self._opened)
 
     def _progress(self, opened: Opened) -> Progress:
@@ -283,7 +307,7 @@ class Run:
             self._on_event(event)
 
 
-async def _ended(task: asyncio.Future[Any]) -> None:
+async def ended(task: asyncio.Future[Any]) -> None:
     """Waits for the end of a task, whatever it is, and however often the waiting is cancelled."""
     while not task.done():
         with suppress(asyncio.CancelledError):

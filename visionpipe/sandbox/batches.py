@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from visionpipe.registry.service_limits import BATCH_LINES, BATCH_METADATA
 from visionpipe.sandbox import files
 from visionpipe.sandbox.call import read_call, read_object
 from visionpipe.sandbox.chat import whole
@@ -26,7 +27,6 @@ from visionpipe.sandbox.service import Service
 from visionpipe.sandbox.store import page
 
 ENDPOINT = "/v4/chat/completions"
-MOST_LINES = 50_000
 RESULT = "batch_result"
 
 
@@ -46,8 +46,8 @@ def validate(data: bytes) -> tuple[list[dict[str, Any]], int]:
         reason = _problem(line, seen, models)
         if reason:
             problems.append({"code": "1210", "line": number, "message": reason, "param": None})
-    if not count or count > MOST_LINES:
-        reason = f"the file has {count} lines; 1 to {MOST_LINES} are taken"
+    if not count or count > BATCH_LINES:
+        reason = f"the file has {count} lines; 1 to {BATCH_LINES} are taken"
         problems.append({"code": "1210", "line": None, "message": reason, "param": None})
     if len(models) > 1:
         reason = f"one file asks one model, not {', '.join(sorted(models))}"
@@ -128,7 +128,6 @@ def finish(service: Service, batch: dict[str, Any]) -> None:
 KIND = "batch"
 STATES = ("validating", "in_progress", "finalizing", "completed")
 FINAL = frozenset({"completed", "failed", "expired", "cancelled"})
-MOST_METADATA = 16
 
 
 async def create(exchange: Exchange) -> Reply:
@@ -141,8 +140,8 @@ async def create(exchange: Exchange) -> Reply:
     if body["endpoint"] != ENDPOINT:
         raise Refusal("1214", f"endpoint must be {ENDPOINT}")
     metadata = body.get("metadata")
-    if metadata is not None and (not isinstance(metadata, dict) or len(metadata) > MOST_METADATA):
-        raise Refusal("1214", f"metadata has at most {MOST_METADATA} keys")
+    if metadata is not None and (not isinstance(metadata, dict) or len(metadata) > BATCH_METADATA):
+        raise Refusal("1214", f"metadata has at most {BATCH_METADATA} keys")
     input_file = files.find(service, body["input_file_id"])
     if input_file["purpose"] != "batch":
         raise Refusal("1214", "the input file's purpose must be batch")

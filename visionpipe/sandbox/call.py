@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from visionpipe.registry.records import ModelRecord
+from visionpipe.registry.service_limits import REQUEST_ID_LENGTHS, USER_ID_LENGTHS
 from visionpipe.sandbox.conversation import Conversation, Reader
 from visionpipe.sandbox.models import ModelList
 from visionpipe.sandbox.options import Options
@@ -24,10 +25,6 @@ from visionpipe.sandbox.received import MediaForms
 from visionpipe.sandbox.replies import Dialect, Refusal
 from visionpipe.sandbox.tokens import media_tokens
 from visionpipe.sandbox.tools import Tools, read_tools
-
-ID_LENGTHS = range(6, 129)
-REQUEST_ID_LENGTHS = range(6, 65)
-"""Characters of ``user_id`` and ``request_id``; docs.bigmodel.cn chat completion, 2026."""
 
 MOST_STOP_TEXTS = 4
 
@@ -52,7 +49,7 @@ def read_parameters(body: Mapping[str, Any], record: ModelRecord, dialect: Diale
     _number(body, "temperature", 0.0, 2.0 if openai else sampling.temperature_max)
     _number(body, "top_p", 0.0, sampling.top_p_max)
     _boolean(body, "do_sample")
-    _text(body, "user_id", ID_LENGTHS)
+    _text(body, "user_id", USER_ID_LENGTHS)
     stream = _boolean(body, "stream") or False
     options = body.get("stream_options")
     return Parameters(

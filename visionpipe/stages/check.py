@@ -22,6 +22,7 @@ from visionpipe.errors import (
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Part, Video
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import EndpointRecord, ImageRules, ModelRecord, VideoRules
+from visionpipe.registry.service_limits import USER_ID_LENGTHS, in_words
 from visionpipe.request import Parameters, Request
 from visionpipe.stages.estimate import Estimate
 from visionpipe.values import Adjustment
@@ -85,10 +86,10 @@ def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
             cure="Use the argument of that name; for stream, client.stream(...).",
             subject="extra",
         )
-    if parameters.user_id is not None and not 6 <= len(parameters.user_id) <= 128:
+    if parameters.user_id is not None and len(parameters.user_id) not in USER_ID_LENGTHS:
         raise ParameterError(
             f"user_id has {len(parameters.user_id)} characters",
-            cure="Use 6 to 128 characters.",
+            cure=f"Use {in_words(USER_ID_LENGTHS)} characters.",
             subject="user_id",
         )
 

@@ -22,6 +22,7 @@ import orjson
 
 from visionpipe.errors import MediaLimitError, ParameterError, VisionPipeError
 from visionpipe.registry.records import EndpointRecord
+from visionpipe.registry.service_limits import BATCH_ID_LENGTH, BATCH_LINES, BATCH_METADATA
 from visionpipe.reply import Reply
 from visionpipe.request import Request
 from visionpipe.wire.answers import (
@@ -41,8 +42,6 @@ from visionpipe.wire.files import LARGEST
 from visionpipe.wire.http import Body, encode_body
 
 LINE_URL = "/v4/chat/completions"
-SHORTEST_ID = 6
-MOST_LINES = 50_000
 MOST_BYTES = LARGEST["batch"]
 
 
@@ -58,9 +57,9 @@ def encode_line(identity: str, request: Request, endpoint: EndpointRecord) -> Bo
     Raises:
         ParameterError: an id that the service would refuse.
     """
-    if len(identity) < SHORTEST_ID:
+    if len(identity) < BATCH_ID_LENGTH:
         raise ParameterError(
-            f"{identity!r} has fewer than {SHORTEST_ID} characters",
+            f"{identity!r} has fewer than {BATCH_ID_LENGTH} characters",
             cure="Give each line a longer id.",
             subject="custom_id",
         )
@@ -78,7 +77,7 @@ def encode_line(identity: str, request: Request, endpoint: EndpointRecord) -> Bo
 class BatchLimits:
     """The most that one file may hold."""
 
-    lines: int = MOST_LINES
+    lines: int = BATCH_LINES
     size: int = MOST_BYTES
 
 
@@ -161,7 +160,6 @@ def read_line(line: bytes) -> ResultLine:
 
 
 BATCHES_PATH = "/batches"
-MOST_METADATA = 16
 
 
 class BatchStatus(StrEnum):
@@ -236,9 +234,9 @@ def encode_batch(input_file_id: str, metadata: Mapping[str, str] | None, *, dele
         "auto_delete_input_file": delete_input,
     }
     if metadata:
-        if len(metadata) > MOST_METADATA:
+        if len(metadata) > BATCH_METADATA:
             raise ParameterError(
-                f"{len(metadata)} keys, and a batch keeps {MOST_METADATA}",
+                f"{len(metadata)} keys, and a batch keeps {BATCH_METADATA}",
                 cure="Give fewer.",
                 subject="metadata",
             )

@@ -5,8 +5,8 @@
     client.batches.wait(batch)
     for answer in client.batches.read(client.batches.download(batch.id, "work/")): ...
 
-A folder of images is better given to :class:`visionpipe.ProviderBatch`, which keeps a journal and goes on
-after a break.
+A folder of images is better given to :class:`visionpipe.Pipeline` with ``via="batch"``, which keeps a journal
+and goes on after a break.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from visionpipe.pipeline.asking import not_good_enough
 from visionpipe.pipeline.batch.store import BatchStore, StoredFile, StoredLine
 from visionpipe.pipeline.batch.transfer import BatchTransfer
 from visionpipe.pipeline.budget import Budget
+from visionpipe.pipeline.events import BatchEvent
 from visionpipe.pipeline.items import Ended, Item, done, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Journal, Key, Sent
 from visionpipe.pipeline.triage import LISTED_TWICE, NO_QUESTION, Fresh, Kept, Refused, Skipped, Triage
@@ -127,20 +128,6 @@ def _sent(
         return Sent(seconds, request_id, failed_with, billable=False)
     tokens = reply.usage.total_tokens if reply.usage else None
     return Sent(seconds, reply.request_id or None, failed_with, True, tokens, reply.cost)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchEvent:
-    """A file has come a step further: written, uploaded, created, a service's word, collected, or lost.
-
-    ``lines`` are in the file, ``trouble`` is what a question after it met and will be asked again.
-    """
-
-    file: str
-    state: str
-    lines: int
-    batch_id: str | None = None
-    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
