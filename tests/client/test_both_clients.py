@@ -219,7 +219,7 @@ async def files(client: Any, folder: Path) -> Any:
 
 
 async def batches(client: Any, folder: Path) -> Any:
-    prepared = await now(client.prepare("What is it?", PHOTO))
+    prepared = await now(client.prepare("What is it?", PHOTO, model="glm-4v-plus-0111"))
     line = client.batches.line("item-1", prepared)
     paths = client.batches.write([("item-1", prepared)], folder / "in")
     made = await now(client.batches.create("f1", {"job": "mine"}))

@@ -190,10 +190,20 @@ def test_older_images_become_text_for_a_model_of_one_image(begin: Room, sandbox:
     assert len([p for m in talk.messages for p in m.parts if not isinstance(p, Text)]) == 2
 
 
-def test_thirty_turns_on_16k_stay_within_the_context(begin: Room, sandbox: SandboxHandle) -> None:
-    # 16,384 of context less 1,024 of output; the sandbox answers 1261 to a token more.
+@pytest.fixture
+def on_16k(tmp_path: Path) -> str:
+    """A catalog in which glm-4v-flash has 16,384 tokens of context, of which 1,024 are for the answer."""
+    catalog = tmp_path / "catalog.toml"
+    catalog.write_text('[[model]]\nid = "glm-4v-flash"\ncontext_tokens = 16_384\n')
+    return str(catalog)
+
+
+def test_thirty_turns_on_16k_stay_within_the_context(
+    begin: Room, sandbox: SandboxHandle, on_16k: str
+) -> None:
     paragraph = "Tell me more about the roof, the pond, the trees and whoever is standing at the gate. " * 40
-    talk = begin(sandbox_setup(sandbox, model="glm-4v-flash"), system="You are a guide.")
+    setup = sandbox_setup(sandbox, model="glm-4v-flash", catalog=on_16k)
+    talk = begin(setup, system="You are a guide.")
     replies = [talk.ask("What is it?", CHINA)]
     replies += [talk.ask(f"Turn {turn}. {paragraph}") for turn in range(2, 31)]
     assert len(replies) == 30
@@ -209,9 +219,11 @@ def test_thirty_turns_on_16k_stay_within_the_context(begin: Room, sandbox: Sandb
     assert len(talk.messages) == 60
 
 
-def test_the_system_text_and_the_newest_turn_are_never_trimmed(begin: Room, loopback: Loopback) -> None:
+def test_the_system_text_and_the_newest_turn_are_never_trimmed(
+    begin: Room, loopback: Loopback, on_16k: str
+) -> None:
     loopback.script(answer=lambda seen: chat("Yes. " * 10))
-    setup = setup_for(loopback, model="glm-4v-flash")
+    setup = setup_for(loopback, model="glm-4v-flash", catalog=on_16k)
     talk = begin(setup, system="Be brief.")
     for _ in range(3):
         talk.ask("word " * 8000)

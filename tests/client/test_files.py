@@ -128,7 +128,8 @@ def test_a_batch_from_files_to_answers(call: Calling, sandbox: SandboxHandle, tm
 
 
 def test_a_batch_is_split(tmp_path: Path, sandbox: SandboxHandle) -> None:
-    paths = write_batch(sandbox_setup(sandbox), tmp_path, 7, limits=BatchLimits(3, 100_000), name="day")
+    setup = sandbox_setup(sandbox, model="glm-4v-plus-0111")
+    paths = write_batch(setup, tmp_path, 7, limits=BatchLimits(3, 100_000), name="day")
     assert [path.name for path in paths] == ["day-0001.jsonl", "day-0002.jsonl", "day-0003.jsonl"]
     ids = [[orjson.loads(line)["custom_id"] for line in lines_of(path)] for path in paths]
     assert [len(part) for part in ids] == [3, 3, 1]
@@ -136,7 +137,7 @@ def test_a_batch_is_split(tmp_path: Path, sandbox: SandboxHandle) -> None:
 
 
 def test_a_batch_is_cancelled(call: Calling, sandbox: SandboxHandle, tmp_path: Path) -> None:
-    setup = sandbox_setup(sandbox)
+    setup = sandbox_setup(sandbox, model="glm-4v-plus-0111")
     file = call(setup, "files.upload", write_batch(setup, tmp_path, 2)[0])
     batch = call(setup, "batches.create", file.id)
     assert call(setup, "batches.cancel", batch.id).status is BatchStatus.CANCELLING

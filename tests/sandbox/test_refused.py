@@ -101,7 +101,7 @@ REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("tool turn without its id", "1214", messages(USER, {"role": "tool", "content": "1"})),
     ("no url", "1213", chat({"type": "image_url", "image_url": {}}, text())),
     ("url is no object", "1214", chat({"type": "image_url", "image_url": "https://e.com/a.png"}, text())),
-    ("a prompt over the context", "1261", chat(text("word " * 20_000), model="glm-4v-flash")),
+    ("a prompt over the context", "1261", chat(text("word " * 80_000), model="glm-4.5v")),
 ]
 
 

@@ -12,7 +12,8 @@ from visionpipe.stages.estimate import Calibration
 from visionpipe.stages.history import Transcript, Turn, exchanges, fit_history, trim
 
 REGISTRY = Registry.load()
-FLASH = REGISTRY.model("glm-4v-flash")  # 16,384 of context, 1,024 of output, one image
+FLASH = REGISTRY.model("glm-4v-flash").model_copy(update={"context_tokens": 16_384})
+# 16,384 of context, 1,024 of output, one image
 FIVE = REGISTRY.model("glm-4v-plus-0111")
 TOOLS = REGISTRY.model("glm-4.6v")
 PICTURE = Image("cat.png", MemoryContent(b"\x89PNG"), "png", 56, 56)
