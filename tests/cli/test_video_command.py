@@ -12,8 +12,9 @@ from typer.testing import CliRunner, Result
 
 from tests.cli.commands import KEYS
 from tests.clip_maker import texture, write_clip
+from tests.loopback import Answer, serving
 from visionpipe.cli.video import video
-from visionpipe.errors import BadVideoError, ParameterError, UnreadableSourceError
+from visionpipe.errors import BadVideoError, FetchError, ParameterError, UnreadableSourceError
 from visionpipe.testing.sandbox import running_sandbox
 from visionpipe.video.timeline import Timeline
 
@@ -101,3 +102,59 @@ def test_published_clips_reach_the_service_as_links(folder: Path) -> None:
     assert links == ["https://clips.example/x/a.mp4", "https://clips.example/x/b.mp4"]
     with pytest.raises(ParameterError, match="no place to publish at"):
         run(clips, "--publish", "https://clips.example/x")
+
+
+def test_links_file_urls_and_folders_are_taken_together(folder: Path) -> None:
+    data = (folder / "clips" / "a.mp4").read_bytes()
+    out = folder / "out"
+    with serving(Answer(body=data)) as server:
+        link = f"{server.url}/v/linked%20clip.mp4?token=secret"
+        local = (folder / "clips" / "a.mp4").as_uri()
+        done = run(
+            link,
+            local,
+            "--allow-private",
+            "-o",
+            f"srt:{out}",
+            "-o",
+            f"json:{out}",
+            "-o",
+            f"html:{out}",
+            "--no-summary",
+        )
+        assert [seen.method for seen in server.requests] == ["GET"]
+    assert done.exit_code == 0
+    assert sorted(p.name for p in out.glob("*.srt")) == ["a.srt", "linked clip.srt"]
+    told = json.loads((out / "linked clip.json").read_text("utf-8"))
+    assert told["clip"].endswith("/v/linked%20clip.mp4")
+    assert "secret" not in done.stdout + done.stderr + json.dumps(told)
+    assert (out / "linked clip.html").read_text("utf-8").count("<img ") == 2
+    assert (out / "linked clip.srt").read_text("utf-8") == (out / "a.srt").read_text("utf-8")
+
+
+def test_a_link_or_a_source_that_fails_costs_only_itself(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    with serving(Answer(404)) as server:
+        gone = f"{server.url}/gone.mp4"
+        refused = "http://127.0.0.1:9/private.mp4"
+        sources = (gone, refused, folder / "empty", "s3://bucket/a.mp4", folder / "no.mp4")
+        done = run(*sources, folder / "clips" / "a.mp4", "--allow-private", "-o", f"srt:{folder / 'out'}")
+    assert done.exit_code == 1
+    assert [p.name for p in (folder / "out").glob("*.srt")] == ["a.srt"]
+    assert done.stderr.count("failed: ") == 5
+    assert "6 clips: 1 done, 5 failed" in done.stderr
+
+
+def test_a_private_address_is_refused_unless_it_is_allowed(folder: Path) -> None:
+    with serving(Answer(body=(folder / "clips" / "a.mp4").read_bytes())) as server:
+        with pytest.raises(FetchError) as refused:
+            run(f"{server.url}/a.mp4")
+        assert server.requests == []
+    assert refused.value.code == "refused_address"
+
+
+def test_a_track_is_chosen() -> None:
+    clip = Path(__file__).parents[1] / "clips" / "cases" / "thumbtrack.mp4"
+    first = run(clip, "--track", "0", "--no-summary")
+    assert "0:00:00.000 - 0:00:00.039" in first.stdout
+    assert "0:00:06.000" in run(clip, "--no-summary").stdout

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 import typer
 
@@ -15,10 +18,11 @@ from visionpipe.cli import options as publishing
 if TYPE_CHECKING:
     from visionpipe.client import Client
     from visionpipe.client.options import CallOptions
+    from visionpipe.errors import VisionPipeError
     from visionpipe.media import Video
     from visionpipe.video.timeline import Timeline
 
-Clips = Annotated[list[Path], typer.Argument(help="Clips, or folders of them.")]
+Clips = Annotated[list[str], typer.Argument(help="Clips, folders of them, or links to clips.")]
 Longest = Annotated[
     float | None, typer.Option(help="Longest span in seconds; longer scenes are parted.", min=0.1)
 ]
@@ -48,6 +52,17 @@ Outputs_ = Annotated[
     ),
 ]
 
+Track = Annotated[
+    int | None,
+    typer.Option(help="Which of a clip's picture tracks, from 0; default the one that players show.", min=0),
+]
+AllowPrivate = Annotated[
+    bool, typer.Option("--allow-private", help="Let links reach private and loopback addresses.")
+]
+
+_LARGEST_LINKED = 2 * 1024**3
+_LONGEST_FETCH_S = 1800.0
+
 _KINDS = ("srt", "vtt", "html", "md", "csv", "json")
 
 
@@ -66,6 +81,8 @@ def video(
     over_limit: OverLimitChoice = "refuse",
     inline_video: InlineVideo = False,
     as_json: connection.AsJson = False,
+    track: Track = None,
+    allow_private: AllowPrivate = False,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
@@ -78,14 +95,17 @@ def video(
     system: connection.System = None,
     extra: connection.Extra = None,
 ) -> None:
-    """Tell clips scene by scene. With several clips, outputs are folders. Run again to go on."""
+    """Tell clips scene by scene. With several clips, outputs are folders. Run again to go on.
+
+    A clip that fails costs only itself.
+    """
     from visionpipe.clips.cuts import SceneRules
     from visionpipe.errors import InputError, VisionPipeError
     from visionpipe.sinks.timelines import to_json
     from visionpipe.video.options import WatchOptions
     from visionpipe.video.span_journal import SqliteSpanJournal
 
-    found = _found(clips)
+    found, unfound = _found(clips)
     places = _places(output or ())
     _check_places(found, places, ask)
     call = connection.call_options(
@@ -102,7 +122,9 @@ def video(
     if inline_video:
         call["inline_video"] = True
     kept_at = journal or _default_journal(places)
-    failed = 0
+    failed = len(unfound)
+    for error in unfound:
+        typer.echo(f"failed: {error}", err=True)
     with ExitStack() as stack:
         client = stack.enter_context(connection.make_client(model, base_url, catalog, lang))
         kept = stack.enter_context(SqliteSpanJournal(_made(kept_at))) if kept_at else None
@@ -114,12 +136,21 @@ def video(
             summary=summary,
             concurrency=concurrency,
         )
-        for path in found:
+        downloads = Path(stack.enter_context(TemporaryDirectory(prefix="visionpipe-")))
+        for given in found:
             try:
+                clip = _local(given, downloads, track, allow_private)
                 if ask is not None:
-                    _answer(client, ask, path, call)
+                    _answer(client, ask, given, clip, call)
                     continue
-                timeline = client.watch(path, wanted, over_limit=over_limit, journal=kept, **call)
+                timeline = client.watch(clip, wanted, over_limit=over_limit, journal=kept, **call)
+                if as_json:
+                    typer.echo(to_json(timeline).rstrip())
+                else:
+                    _print(timeline)
+                for kind, place in places.items():
+                    if place is not None:
+                        _write(kind, _target(place, kind, given, len(found)), clip, timeline)
             except VisionPipeError as error:
                 # One bad clip is no reason to leave the others; what would fail them all is.
                 if error.scope == "job" or (len(found) == 1 and isinstance(error, InputError)):
@@ -127,18 +158,10 @@ def video(
                 typer.echo(f"failed: {error}", err=True)
                 failed += 1
                 continue
-            if as_json:
-                typer.echo(to_json(timeline).rstrip())
-            else:
-                _print(timeline)
-            for kind, place in places.items():
-                if place is not None:
-                    _write(kind, _target(place, kind, path, len(found)), path, timeline)
             failed += bool(timeline.failed)
-    plural = "" if len(found) == 1 else "s"
-    typer.echo(
-        f"{len(found)} clip{plural}: {len(found) - failed} done, {failed} failed or incomplete", err=True
-    )
+    total = len(found) + len(unfound)
+    plural = "" if total == 1 else "s"
+    typer.echo(f"{total} clip{plural}: {total - failed} done, {failed} failed or incomplete", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -167,35 +190,83 @@ def _places(outputs: Sequence[str]) -> dict[str, Path | None]:
     return places
 
 
-def _found(clips: list[Path]) -> list[Path]:
+def _found(given: list[str]) -> tuple[list[str], list[VisionPipeError]]:
+    """Paths and links of the clips, and what is wrong with those sources that have none."""
     from visionpipe.clips.load import find_clips
-    from visionpipe.errors import UnreadableSourceError
+    from visionpipe.errors import UnreadableSourceError, VisionPipeError
+    from visionpipe.files import refuse_store
+    from visionpipe.images.load import path_of_file_url
 
-    found: list[Path] = []
-    for path in clips:
-        if not path.is_dir():
-            found.append(path)
-        elif inside := find_clips(path):
-            found += inside
-        else:
-            raise UnreadableSourceError(
-                "there is no clip in this folder",
-                cure="Name a folder with clips, or a clip.",
-                subject=str(path),
-            )
-    return found
+    found: list[str] = []
+    unfound: list[VisionPipeError] = []
+    for source in given:
+        if _is_link(source):
+            found.append(source)
+            continue
+        try:
+            refuse_store(source)
+            path = Path(path_of_file_url(source) if source[:5].lower() == "file:" else source)
+            inside = [str(clip) for clip in find_clips(path)] if path.is_dir() else [str(path)]
+            if not inside:
+                raise UnreadableSourceError(
+                    "there is no clip in this folder",
+                    cure="Name a folder with clips, or a clip.",
+                    subject=str(path),
+                )
+        except VisionPipeError as error:
+            if len(given) == 1:
+                raise
+            unfound.append(error)
+            continue
+        found += inside
+    return found, unfound
 
 
-def _answer(client: Client, question: str, path: Path, call: CallOptions) -> None:
-    answer = client.ask_clip(question, path, **call)
+def _is_link(source: str) -> bool:
+    return source[:8].lower().startswith(("http://", "https://"))
+
+
+def _local(given: str, downloads: Path, track: int | None, allow_private: bool) -> str | Video:
+    """The clip where it lies on this machine; a linked one is downloaded first."""
+    from visionpipe.clips.load import load_video
+    from visionpipe.media import Video
+
+    if not _is_link(given) and track is None:
+        return given
+    path = Path(given)
+    if _is_link(given):
+        from visionpipe.transport.fetch import fetch_file
+
+        path = downloads / f"{len(list(downloads.iterdir()))}-{_name(given)}"
+        fetch_file(
+            given,
+            path,
+            max_bytes=_LARGEST_LINKED,
+            timeout_s=_LONGEST_FETCH_S,
+            allow_private=allow_private,
+        )
+    loaded = load_video(path, track=track)
+    assert isinstance(loaded, Video), "a path is never a link"
+    return replace(loaded, name=given.partition("?")[0].partition("#")[0] if _is_link(given) else loaded.name)
+
+
+def _name(given: str) -> str:
+    """The clip's file name; of a link, that of its path."""
+    if not _is_link(given):
+        return Path(given).name
+    return PurePosixPath(unquote(urlsplit(given).path)).name[-100:].replace("\0", "") or "clip"
+
+
+def _answer(client: Client, question: str, given: str, clip: str | Video, call: CallOptions) -> None:
+    answer = client.ask_clip(question, clip, **call)
     mark = " (local analysis)" if answer.reply.local else ""
-    typer.echo(f"{path}{mark}")
+    typer.echo(f"{given}{mark}")
     typer.echo(f"  {answer.reply.text}")
     if answer.rests_on:
         typer.echo(f"  rests on: {', '.join(str(frame.time) for frame in answer.rests_on)}")
 
 
-def _check_places(found: list[Path], places: dict[str, Path | None], ask: str | None) -> None:
+def _check_places(found: list[str], places: dict[str, Path | None], ask: str | None) -> None:
     from visionpipe.errors import ParameterError
 
     if ask is not None and any(places.values()):
@@ -211,7 +282,7 @@ def _check_places(found: list[Path], places: dict[str, Path | None], ask: str | 
             raise ParameterError(
                 f"one file cannot hold {len(found)} clips", cure="Name a folder.", subject=f"-o {place}"
             )
-    stems = [path.stem for path in found]
+    stems = [Path(_name(given)).stem for given in found]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1})
     if twice and any(places.values()):
         raise ParameterError(
@@ -225,8 +296,8 @@ def _is_file(place: Path, kind: str) -> bool:
     return place.suffix.lower() == f".{kind}"
 
 
-def _target(place: Path, kind: str, clip: Path, clips: int) -> Path:
-    return place if clips == 1 and _is_file(place, kind) else place / f"{clip.stem}.{kind}"
+def _target(place: Path, kind: str, given: str, clips: int) -> Path:
+    return place if clips == 1 and _is_file(place, kind) else place / f"{Path(_name(given)).stem}.{kind}"
 
 
 def _default_journal(places: dict[str, Path | None]) -> Path | None:
@@ -239,17 +310,11 @@ def _default_journal(places: dict[str, Path | None]) -> Path | None:
 
 
 def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    from visionpipe.files import output_errors
+
+    with output_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _loaded(path: Path) -> Video:
-    from visionpipe.clips.load import load_video
-    from visionpipe.media import Video
-
-    video = load_video(path)
-    assert isinstance(video, Video), "a path is never a link"
-    return video
 
 
 def _print(timeline: Timeline) -> None:
@@ -262,11 +327,12 @@ def _print(timeline: Timeline) -> None:
         typer.echo(f"  {timeline.summary}")
 
 
-def _write(kind: str, target: Path, clip: Path, timeline: Timeline) -> None:
+def _write(kind: str, target: Path, clip: str | Video, timeline: Timeline) -> None:
     from visionpipe.files import replace_file
     from visionpipe.sinks import timelines as subtitles
     from visionpipe.sinks import timelines as timeline_text
     from visionpipe.sinks.storyboard import to_storyboard
+    from visionpipe.video.for_client import loaded_clip
     from visionpipe.video.watch import make_thumbnails
 
     writers = {
@@ -277,7 +343,7 @@ def _write(kind: str, target: Path, clip: Path, timeline: Timeline) -> None:
         "json": timeline_text.to_json,
     }
     if kind == "html":
-        text = to_storyboard(timeline, make_thumbnails(_loaded(clip), timeline))
+        text = to_storyboard(timeline, make_thumbnails(loaded_clip(clip), timeline))
     else:
         text = writers[kind](timeline)
     replace_file(_made(target), text.encode())

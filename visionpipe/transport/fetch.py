@@ -15,11 +15,13 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import httpx
 
 from visionpipe.errors import FetchError
+from visionpipe.files import whole_file
 from visionpipe.sources.addresses import FetchedFile, Resolver, check_url, resolve, vet
 from visionpipe.transport.direct_sync import Dial, SocketTransport
 from visionpipe.transport.redaction import redact
@@ -68,6 +70,33 @@ def fetch_bytes(
     return _followed(
         "GET", url, timeout_s, way, lambda response, shown, here: _read(response, shown, here, max_bytes)
     )
+
+
+def fetch_file(
+    url: str,
+    target: Path,
+    *,
+    max_bytes: int,
+    timeout_s: float,
+    allow_private: bool = False,
+    resolver: Resolver = resolve,
+    ssl_context: ssl.SSLContext | None = None,
+    dial: Dial = socket.create_connection,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Writes the file at ``url`` to ``target``, piece by piece; nothing is left of it where it fails.
+
+    Args and errors are those of :func:`fetch_bytes`.
+    """
+    way = _Way(allow_private, resolver, ssl_context, dial, clock)
+    with whole_file(target) as draft, draft.open("wb") as file:
+        _followed(
+            "GET",
+            url,
+            timeout_s,
+            way,
+            lambda response, shown, _: _take(response, shown, max_bytes, file.write),
+        )
 
 
 def content_length(
@@ -187,6 +216,13 @@ def _ask(method: str, url: httpx.URL, shown: str, deadline: float, way: _Way) ->
 
 
 def _read(response: httpx.Response, shown: str, url: httpx.URL, max_bytes: int) -> FetchedFile:
+    parts: list[bytes] = []
+    _take(response, shown, max_bytes, parts.append)
+    return FetchedFile(b"".join(parts), str(url), response.headers.get("content-type", ""))
+
+
+def _take(response: httpx.Response, shown: str, max_bytes: int, take: Callable[[bytes], object]) -> None:
+    """Gives the answer's bytes to ``take`` as they come."""
     status = response.status_code
     if status != 200:
         raise FetchError(
@@ -201,17 +237,15 @@ def _read(response: httpx.Response, shown: str, url: httpx.URL, max_bytes: int) 
     stated = response.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > max_bytes:
         raise _too_large(shown, max_bytes)
-    parts: list[bytes] = []
     size = 0
     try:
         for part in response.iter_raw():
             size += len(part)
             if size > max_bytes:
                 raise _too_large(shown, max_bytes)
-            parts.append(part)
+            take(part)
     except httpx.HTTPError as error:
         raise _failed(shown, error) from error
-    return FetchedFile(b"".join(parts), str(url), response.headers.get("content-type", ""))
 
 
 @functools.cache
