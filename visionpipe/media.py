@@ -103,6 +103,11 @@ the order of display (AVI with reordered pictures); with steps back or jumps, to
 joined); or not at all, counted at the stated rate (a raw stream)."""
 
 
+OverLimit: TypeAlias = Literal["refuse", "split", "transcode", "frames"]
+"""What is done with a clip that the model does not take as it is: an error with the cures; parts cut at key
+frames; a smaller re-encoding; or its frames instead of itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Video:
     """One clip whose bytes are at hand. ``width`` and ``height`` are pixels as shown (rotation applied);

@@ -91,7 +91,7 @@ def test_a_model_without_video_is_not_sent_any(clip: Path, model: str) -> None:
         pytest.raises(UnsupportedError, match="takes no video") as caught,
     ):
         client.prepare("What happens?", clip)
-    assert "video='frames'" in caught.value.cure
+    assert "over_limit='frames'" in caught.value.cure
     assert caught.value.subject == str(clip)
 
 
@@ -109,7 +109,7 @@ def test_the_clip_is_the_first_part_whatever_was_given_first(sandbox: SandboxHan
 def test_a_file_needs_a_way_to_the_service(clip: Path) -> None:
     with planning(TAKES_VIDEO) as client, pytest.raises(UnsupportedError, match="by its link") as caught:
         client.prepare("What happens?", clip)
-    for way in ("publisher", "video='frames'", "client.watch", "inline_video=True"):
+    for way in ("publisher", "over_limit='frames'", "client.watch", "inline_video=True"):
         assert way in caught.value.cure
 
 
@@ -145,7 +145,7 @@ def test_what_is_neither_image_nor_clip_stays_an_error(tmp_path: Path) -> None:
 def test_frames_stand_in_for_a_clip_and_the_answer_says_which_it_rests_on(clip: Path) -> None:
     with running_sandbox(answers="script") as sandbox, client_of(sandbox) as client:
         sandbox.set_scenario({"answer": [{"text": "In the second half. [3, 4]"}]})
-        prepared = client.prepare("When does it change?", clip, video="frames")
+        prepared = client.prepare("When does it change?", clip, over_limit="frames")
         assert [part.format for part in prepared.media if isinstance(part, Image)] == ["jpeg"] * 4
         times = [str(frame.time) for frame in prepared.frames]
         reply = client.send(prepared)
@@ -159,15 +159,15 @@ def test_frames_stand_in_for_a_clip_and_the_answer_says_which_it_rests_on(clip: 
 
 def test_a_model_of_one_image_gets_one_sheet(clip: Path) -> None:
     with planning(NO_VIDEO) as client:
-        prepared = client.prepare("What?", clip, video="frames")
+        prepared = client.prepare("What?", clip, over_limit="frames")
     assert (len(prepared.media), len(prepared.frames)) == (1, 4)
     assert {a.kind for a in prepared.adjustments} >= {"sampled", "contact_sheet"}
 
 
 def test_the_embedded_engine_gets_one_frame(clip: Path) -> None:
     with Client(base_url="embedded") as client:
-        assert len(client.prepare("What?", clip, video="frames").media) == 1
-        assert client.ask("What?", clip, video="frames").local
+        assert len(client.prepare("What?", clip, over_limit="frames").media) == 1
+        assert client.ask("What?", clip, over_limit="frames").local
 
 
 def test_a_clip_in_another_container_is_moved_to_one_that_the_model_takes(tmp_path: Path) -> None:
@@ -187,13 +187,13 @@ def test_seconds_over_the_models_are_refused_and_shown_by_frames(tmp_path: Path)
     with planning(SMALL_VIDEOS) as client:
         with pytest.raises(MediaLimitError, match="may last 30 s"):
             client.prepare("What?", clip, inline_video=True)
-        assert len(client.prepare("What?", clip, inline_video=True, video="frames").frames) == 5
+        assert len(client.prepare("What?", clip, inline_video=True, over_limit="frames").frames) == 5
 
 
 def test_a_clip_that_is_too_large_is_made_smaller_where_that_is_allowed(tmp_path: Path) -> None:
     clip = padded(write_clip(tmp_path / "clip.mp4", [texture(n) for n in range(10)]), 20 * 1024**2)
     with planning(SMALL_VIDEOS) as client:
-        prepared = client.prepare("What?", clip, inline_video=True, video="transcode")
+        prepared = client.prepare("What?", clip, inline_video=True, over_limit="transcode")
         [video] = prepared.media
         assert isinstance(video, Video)
         assert video.size < 20 * 1024**2
@@ -222,7 +222,7 @@ def test_a_link_cannot_be_shown_by_frames() -> None:
         planning(NO_VIDEO) as client,
         pytest.raises(UnsupportedError, match="frames cannot be made of a link"),
     ):
-        client.prepare("What?", LinkedVideo("https://clips.example/a"), video="frames")
+        client.prepare("What?", LinkedVideo("https://clips.example/a"), over_limit="frames")
 
 
 def test_what_a_store_was_given_the_service_fetches_whole(clip: Path, s3_store: S3Store) -> None:
@@ -265,14 +265,14 @@ def test_watching_and_asking_with_both_clients(sandbox: SandboxHandle, clip: Pat
             return (
                 await client.watch(clip),
                 await client.ask_clip("What?", clip),
-                await client.ask("What?", clip, video="frames"),
+                await client.ask("What?", clip, over_limit="frames"),
             )
 
     with client_of(sandbox) as client:
         plain = (
             client.watch(clip),
             client.ask_clip("What?", clip),
-            client.ask("What?", clip, video="frames"),
+            client.ask("What?", clip, over_limit="frames"),
         )
     timeline, answer, reply = asyncio.run(awaited())
     assert plain[0].spans == timeline.spans

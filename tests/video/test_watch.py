@@ -273,7 +273,7 @@ def test_a_video_model_is_asked_once_and_its_gaps_by_frames(clip: Video) -> None
     ]
     assert covers(timeline)
     assert [n.kind for n in timeline.spans[2].notes] == ["time_snapped"]
-    assert [n.kind for n in timeline.notes] == ["time_outside_clip"]
+    assert [n.kind for n in timeline.notes] == ["time_outside_clip", "not_told"]
     assert asker.calls[0][1] == (LinkedVideo("https://example.org/clip.mp4"),)
     assert "2: 0:00:01.000 - 0:00:02.000" in asker.calls[0][0]
     assert isinstance(asker.calls[1][1][0], Image)

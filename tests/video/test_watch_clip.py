@@ -10,12 +10,13 @@ import pytest
 from tests.clip_maker import texture, write_clip
 from visionpipe.client import Client
 from visionpipe.clips.load import load_video
-from visionpipe.errors import MediaLimitError, UnsupportedError
+from visionpipe.errors import MediaLimitError, ParameterError, UnsupportedError
 from visionpipe.media import Video
 from visionpipe.registry.records import VideoRules
 from visionpipe.sources.publish import FolderPublisher
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
-from visionpipe.video.for_client import parts_within
+from visionpipe.video.for_client import options_for, parts_within
+from visionpipe.video.options import WatchOptions
 
 SMALL = """
 [[model]]
@@ -123,3 +124,44 @@ def test_every_span_is_told_of_once(clip: Path) -> None:
     with running_sandbox() as sandbox, client_of(sandbox) as client:
         timeline = client.watch(clip, on_span=lambda span: seen.append(span.index))
     assert sorted(seen) == list(range(len(timeline.spans)))
+
+
+def test_what_is_wished_for_holds_and_more_than_the_model_takes_is_an_error() -> None:
+    with Client("glm-4.6v", plan_only=True) as client:
+        wished = WatchOptions(max_images=3, token_budget=1000, tokens_per_image=7)
+        made = options_for(client.settings, wished)
+        assert (made.max_images, made.token_budget, made.tokens_per_image) == (3, 1000, 7)
+        open_ = options_for(client.settings)
+        assert open_.tokens_per_image is not None
+        assert open_.token_budget is not None
+        with pytest.raises(ParameterError, match="wished for") as refused:
+            options_for(client.settings, WatchOptions(token_budget=open_.token_budget + 1))
+        assert refused.value.subject == "token_budget"
+    with (
+        Client("glm-4v-flash", plan_only=True) as one,
+        pytest.raises(ParameterError, match="takes 1 pictures"),
+    ):
+        options_for(one.settings, WatchOptions(max_images=2))
+    with pytest.raises(ParameterError):
+        WatchOptions(max_images=0)
+
+
+def test_what_no_copy_can_hold_is_re_encoded_where_that_is_allowed(tmp_path: Path) -> None:
+    raw = load_video(Path(__file__).parents[1] / "clips" / "cases" / "raw.h264")
+    assert isinstance(raw, Video)
+    rules = VideoRules(below_bytes=10**6)
+    with pytest.raises(UnsupportedError):
+        parts_within(raw, rules, "refuse", tmp_path)
+    assert parts_within(raw, rules, "frames", tmp_path) == ()
+    [made] = parts_within(raw, rules, "transcode", tmp_path)
+    assert (made.container, made.frame_count) == ("mp4", raw.frame_count)
+
+
+def test_a_question_takes_a_clip_in_one_piece(clip: Path, tmp_path: Path) -> None:
+    limit = clip.stat().st_size // 3 + 400_000
+    catalog = tmp_path / "own.toml"
+    catalog.write_text(SMALL.format(limit=limit))
+    with running_sandbox(lenient=True, overlay=catalog) as sandbox, client_of(sandbox, catalog) as client:
+        with pytest.raises(ParameterError, match=r"client\.watch"):
+            client.ask("What?", clip, inline_video=True, over_limit="split")
+        assert sandbox.stats()["requests"] == 0

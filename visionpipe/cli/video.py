@@ -121,6 +121,7 @@ def video(
         call["publisher"] = publishing.publisher_named(publish)
     if inline_video:
         call["inline_video"] = True
+    call["over_limit"] = over_limit
     kept_at = journal or _default_journal(places)
     failed = len(unfound)
     for error in unfound:
@@ -143,7 +144,7 @@ def video(
                 if ask is not None:
                     _answer(client, ask, given, clip, call)
                     continue
-                timeline = client.watch(clip, wanted, over_limit=over_limit, journal=kept, **call)
+                timeline = client.watch(clip, wanted, journal=kept, **call)
                 if as_json:
                     typer.echo(to_json(timeline).rstrip())
                 else:

@@ -19,7 +19,7 @@ from visionpipe.client.settings import Settings
 if TYPE_CHECKING:
     from visionpipe.clips.sampling import Sampling
     from visionpipe.reply import Reply
-    from visionpipe.video.options import ClipSource, OverLimit, WatchOptions
+    from visionpipe.video.options import ClipSource, WatchOptions
     from visionpipe.video.question import ClipAnswer
     from visionpipe.video.span_journal import SpanJournal
     from visionpipe.video.timeline import Span, Timeline
@@ -39,7 +39,6 @@ class Clips:
         clip: ClipSource,
         how: WatchOptions | None = None,
         *,
-        over_limit: OverLimit = "refuse",
         journal: SpanJournal | str | os.PathLike[str] | None = None,
         on_span: Callable[[Span], None] | None = None,
         **options: Unpack[CallOptions],
@@ -52,11 +51,10 @@ class Clips:
         Args:
             clip: a path, a whole clip's bytes, or a loaded clip.
             how: scenes, spans, frames and summary.
-            over_limit: of a clip shown whole: "refuse" (default), "split", "transcode" or "frames".
             journal: keeps finished spans, so that a second run goes on where the first one ended; a path,
                 or a journal.
             on_span: told of every span as it is finished.
-            options: of every request; see :meth:`ask`.
+            options: of every request; see :meth:`ask`. ``over_limit`` holds for a clip shown whole.
 
         Returns:
             Spans from 0 to the clip's duration, without gap or overlap, and a summary.
@@ -67,9 +65,7 @@ class Clips:
         from visionpipe.video.for_client import watch_clip
 
         call = merged(self.defaults, options)
-        return watch_clip(
-            self, clip, how, over_limit=over_limit, journal=journal, on_span=on_span, call=dict(call)
-        )
+        return watch_clip(self, clip, how, journal=journal, on_span=on_span, call=dict(call))
 
     def ask_clip(
         self,
@@ -108,7 +104,6 @@ class AsyncClips:
         clip: ClipSource,
         how: WatchOptions | None = None,
         *,
-        over_limit: OverLimit = "refuse",
         journal: SpanJournal | str | os.PathLike[str] | None = None,
         on_span: Callable[[Span], None] | None = None,
         **options: Unpack[CallOptions],
@@ -118,9 +113,7 @@ class AsyncClips:
 
         call = dict(merged(self.defaults, options))
         return await self._in_thread(
-            lambda asking: watch_clip(
-                asking, clip, how, over_limit=over_limit, journal=journal, on_span=on_span, call=call
-            )
+            lambda asking: watch_clip(asking, clip, how, journal=journal, on_span=on_span, call=call)
         )
 
     async def ask_clip(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 from visionpipe.errors import ParameterError
+from visionpipe.media import OverLimit
 from visionpipe.prompts.presets import Preset
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Parameters, Thinking
@@ -26,7 +27,6 @@ MediaSources: TypeAlias = "MediaSource | Sequence[MediaSource]"
 
 OnTooMany = Literal["error", "split", "contact_sheet"]
 Detail = Literal["low", "high", "auto"]
-OnVideo = Literal["refuse", "frames", "transcode"]
 
 
 class CallOptions(TypedDict, total=False):
@@ -48,8 +48,9 @@ class CallOptions(TypedDict, total=False):
         in_memory_bytes: image files up to this size are read once and kept; larger ones stay on disk until
             they are sent. Default 1 MiB.
         allow_private: let ``fetch`` and ``probe_links`` reach private and loopback addresses.
-        video: what is done with a clip that the model does not take as it is: "refuse" (default, with the
-            cures), send "frames" of it, or "transcode" one that is too large.
+        over_limit: what is done with a clip that the model does not take as it is: "refuse" (default, with
+            the cures), send "frames" of it, "transcode" one that is too large, or "split" it (``watch`` only,
+            which asks of several parts).
         publisher: puts clips, and images of models that want links, where the service can fetch them
             (:mod:`visionpipe.sources.publish`); done last, when all else has been checked.
         inline_video: send clips as base64 even where the model's record does not promise that it works.
@@ -84,7 +85,7 @@ class CallOptions(TypedDict, total=False):
     fetch: bool
     in_memory_bytes: int
     allow_private: bool
-    video: OnVideo
+    over_limit: OverLimit
     publisher: Publisher
     inline_video: bool
     probe_links: bool
@@ -98,7 +99,7 @@ class CallOptions(TypedDict, total=False):
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "on_too_many": get_args(OnTooMany),
-    "video": get_args(OnVideo),
+    "over_limit": get_args(OverLimit),
     "detail": get_args(Detail),
 }
 _OWN_HEADERS = frozenset(

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from visionpipe.errors import (
     BadImageError,
     CapabilityError,
-    MediaLimitError,
+    ParameterError,
     UnsupportedError,
 )
 from visionpipe.media import FileContent, Frame, Image, LinkedImage, LinkedVideo, Media, Part, Video
@@ -100,7 +100,7 @@ class VideoParts:
             return None
         if model.video is None:
             _refuse_without_frames(problem.subject or "video", model, options)
-        strict = model.video is not None and options.get("video", "refuse") == "refuse"
+        strict = model.video is not None and options.get("over_limit", "refuse") == "refuse"
         loaded = load_video(found, below_bytes=model.video.below_bytes if strict and model.video else None)
         return loaded if isinstance(loaded, Video) else None
 
@@ -113,20 +113,28 @@ class VideoParts:
             clip: the clip or the link to one.
             images: how many images are asked about beside it.
             model: whose limits hold.
-            options: ``video`` says what may be done where the model does not take the clip as it is.
+            options: ``over_limit`` says what may be done where the model does not take the clip as it is.
 
         Raises:
             UnsupportedError, MediaLimitError: it cannot be sent, with the cures.
         """
         if isinstance(clip, LinkedVideo):
             return Shown((self._checked_link(clip, model, options),))
-        way = options.get("video", "refuse")
+        way = options.get("over_limit", "refuse")
         try:
-            return Shown((self._whole(clip, model, options),))
+            parts = self._whole(clip, model, options)
         except CapabilityError:
             if way != "frames":
                 raise
-        return self._frames(clip, images, model, options)
+            parts = ()
+        if len(parts) > 1:
+            raise ParameterError(
+                f"a question takes a clip in one piece, and within the limits it is {len(parts)} parts",
+                cure="Watch it (client.watch), which asks of each part, or give over_limit='transcode' or "
+                "'frames'.",
+                subject="over_limit",
+            )
+        return Shown(parts) if parts else self._frames(clip, images, model, options)
 
     def delivered(self, request: Request, model: ModelRecord, options: CallOptions) -> Request:
         """The checked request with its clips, and images of models that want links, published; unchanged
@@ -148,32 +156,16 @@ class VideoParts:
         messages = (*request.messages[:-1], replace(last, parts=tuple(parts)))
         return replace(request, messages=messages, adjustments=(*request.adjustments, *notes))
 
-    def _whole(self, clip: Video, model: ModelRecord, options: CallOptions) -> Video:
-        from visionpipe.stages.check import check_video
+    def _whole(self, clip: Video, model: ModelRecord, options: CallOptions) -> tuple[Video, ...]:
+        """The clip as files that the model takes; none where frames of it shall be sent."""
+        from visionpipe.video.for_client import parts_within
 
         rules = model.video
         if rules is None:
             raise _no_video(clip.name, model)
         _check_way(clip, rules, model, options)
-        try:
-            check_video(clip, rules)
-        except UnsupportedError as problem:
-            if problem.code != "video_container" or not options.get("repair", True):
-                raise
-            from visionpipe.clips.split import remux_video
-
-            clip = remux_video(clip, self._folder())
-            check_video(clip, rules)
-        except MediaLimitError as problem:
-            wanted = options.get("video", "refuse") == "transcode" and problem.code == "video_bytes"
-            if not wanted or rules.below_bytes is None:
-                raise
-            from visionpipe.clips.transcode import transcode_video
-
-            target = self._folder() / f"{Path(clip.name).stem}.mp4"
-            clip = transcode_video(clip, target, below_bytes=rules.below_bytes)
-            check_video(clip, rules)
-        return clip
+        way = options.get("over_limit", "refuse")
+        return parts_within(clip, rules, way, self._folder(), remux=options.get("repair", True))
 
     def _checked_link(self, link: LinkedVideo, model: ModelRecord, options: CallOptions) -> LinkedVideo:
         from visionpipe.stages.check import check_video
@@ -181,7 +173,7 @@ class VideoParts:
         if model.video is None:
             raise UnsupportedError(
                 f"{model.id} takes no video, and frames cannot be made of a link",
-                cure="Download the clip and ask with video='frames', or choose a model that takes video "
+                cure="Download the clip and ask with over_limit='frames', or choose a model that takes video "
                 "(`visionpipe models`).",
                 subject=link.name,
                 code="no_video",
@@ -245,22 +237,23 @@ def _check_way(clip: Video, rules: VideoRules, model: ModelRecord, options: Call
     if options.get("publisher") is None and not rules.inline and not options.get("inline_video", False):
         raise UnsupportedError(
             f"{model.id} takes a video by its link, and this one is a file",
-            cure="Publish it (publisher=...), send frames of it (video='frames'), watch it (client.watch), "
-            "or send it as base64 all the same (inline_video=True), which no documentation promises.",
+            cure="Publish it (publisher=...), send frames of it (over_limit='frames'), watch it "
+            "(client.watch), or send it as base64 all the same (inline_video=True), which no documentation "
+            "promises.",
             subject=clip.name,
             code="video_link",
         )
 
 
 def _refuse_without_frames(name: str, model: ModelRecord, options: CallOptions) -> None:
-    if options.get("video", "refuse") != "frames":
+    if options.get("over_limit", "refuse") != "frames":
         raise _no_video(name, model)
 
 
 def _no_video(name: str, model: ModelRecord) -> UnsupportedError:
     return UnsupportedError(
         f"{model.id} takes no video",
-        cure="Send frames of it (video='frames'), watch it (client.watch), or choose a model that takes "
+        cure="Send frames of it (over_limit='frames'), watch it (client.watch), or choose a model that takes "
         "video (`visionpipe models`).",
         subject=name,
         code="no_video",

@@ -17,13 +17,13 @@ from visionpipe.clips.load import load_video
 from visionpipe.clips.sampling import Sampling
 from visionpipe.clips.split import remux_video, split_video
 from visionpipe.clips.transcode import transcode_video
-from visionpipe.errors import MediaLimitError, UnsupportedError
-from visionpipe.media import Media, Video
+from visionpipe.errors import MediaLimitError, ParameterError, UnsupportedError
+from visionpipe.media import Media, OverLimit, Video
 from visionpipe.registry.estimates import image_tokens
 from visionpipe.registry.records import VideoRules
 from visionpipe.reply import Reply
 from visionpipe.stages.check import check_video
-from visionpipe.video.options import Asker, ClipSource, OverLimit, WatchOptions, WholeClip
+from visionpipe.video.options import Asker, ClipSource, WatchOptions, WholeClip
 from visionpipe.video.question import ClipAnswer, ask_clip
 from visionpipe.video.span_journal import SpanJournal, SqliteSpanJournal
 from visionpipe.video.timeline import Span, Timeline
@@ -63,25 +63,42 @@ def options_for(settings: Settings, wanted: WatchOptions | None = None) -> Watch
 
     Args:
         settings: the client's.
-        wanted: the caller's wishes; limits of the model are set in it, whatever it says of them.
+        wanted: the caller's wishes, which hold; what they leave open is the model's.
+
+    Raises:
+        ParameterError: more pictures or tokens are wished for in one request than the model takes.
     """
     base = wanted or WatchOptions(language=settings.lang)
     model, local = settings.model, settings.endpoint.local
-    most = model.images.max_count if model.images is not None else 1
+    most = 1 if local else model.images.max_count if model.images is not None else 1
     context = model.context_tokens
     output = model.default_output_tokens or 0
-    budget = context - output if context is not None and context > output else None
+    room = context - output if context is not None and context > output else None
+    _within_model("max_images", base.max_images, most, "pictures", model.id)
+    _within_model("token_budget", base.token_budget, room, "tokens", model.id)
+    most = base.max_images if base.max_images is not None else most
+    budget = base.token_budget if base.token_budget is not None else room
+    estimate = image_tokens(base.max_side, base.max_side, model.tokens)
     return replace(
         base,
-        max_images=1 if local else most,
+        max_images=most,
         sheets=base.sheets or (not local and most is not None and most <= FEW_IMAGES),
-        tokens_per_image=image_tokens(base.max_side, base.max_side, model.tokens),
+        tokens_per_image=base.tokens_per_image if base.tokens_per_image is not None else estimate,
         token_budget=budget,
         # A Chinese character may be a token of its own, so a budget in characters errs on the safe side.
         summary_characters=min(base.summary_characters, max(500, (budget or 10**9) // _SUMMARY_SHARE)),
         concurrency=min(base.concurrency, model.concurrency, _MOST_AT_ONCE),
         identity="|".join((settings.endpoint.id, model.id, base.identity)),
     )
+
+
+def _within_model(name: str, wanted: int | None, most: int | None, what: str, model: str) -> None:
+    if wanted is not None and most is not None and wanted > most:
+        raise ParameterError(
+            f"{model} takes {most} {what} in one request, and {wanted} are wished for",
+            cure=f"Give {most} or fewer, or leave it out.",
+            subject=name,
+        )
 
 
 def watch_with(
@@ -116,7 +133,6 @@ def watch_clip(
     clip: ClipSource,
     wanted: WatchOptions | None = None,
     *,
-    over_limit: OverLimit = "refuse",
     journal: SpanJournal | str | os.PathLike[str] | None = None,
     on_span: Callable[[Span], None] | None = None,
     call: Mapping[str, Any] | None = None,
@@ -128,16 +144,17 @@ def watch_clip(
         client: who answers.
         clip: a path, a whole clip's bytes, or a loaded clip.
         wanted: the caller's wishes.
-        over_limit: what to do with a clip shown whole that is over the model's limit.
         journal: keeps finished spans; a path: in an SQLite file there.
         on_span: told of every span as it is finished.
-        call: options of every request.
+        call: options of every request, of which ``over_limit`` says what is done with a clip that shall be
+            shown whole and is over the model's limit.
 
     Raises:
         MediaLimitError: the clip is over the limit, and ``over_limit`` is "refuse".
         VisionPipeError: as ``watch``.
     """
     given = dict(call or {})
+    over_limit: OverLimit = given.pop("over_limit", "refuse")
     settings = client.settings
     settings = replace(settings, model=settings.model_named(given.get("model")))
     base = wanted or WatchOptions(language=settings.lang)
@@ -160,7 +177,9 @@ def watch_clip(
         return watch(video, asker_of(client, given), options, whole=whole, journal=journal, on_span=on_span)
 
 
-def parts_within(video: Video, rules: VideoRules, over_limit: OverLimit, folder: Path) -> tuple[Video, ...]:
+def parts_within(
+    video: Video, rules: VideoRules, over_limit: OverLimit, folder: Path, *, remux: bool = True
+) -> tuple[Video, ...]:
     """The clip as files that the model takes; none where it shall be shown by frames.
 
     Args:
@@ -168,29 +187,43 @@ def parts_within(video: Video, rules: VideoRules, over_limit: OverLimit, folder:
         rules: the model's.
         over_limit: "refuse", "split", "transcode" or "frames".
         folder: where new files are written.
+        remux: whether it may be moved into another container, which shows the same pictures.
 
     Raises:
         MediaLimitError, UnsupportedError: it cannot be brought within the limits that way.
     """
     try:
         check_video(video, rules)
+        return (video,)
+    except UnsupportedError as problem:
+        if problem.code != "video_container" or not remux:
+            raise
+        try:
+            # The new file may be over a limit, which the original was not asked for yet.
+            return parts_within(remux_video(video, folder), rules, over_limit, folder, remux=False)
+        except UnsupportedError:
+            if over_limit == "frames":
+                return ()
+            if over_limit != "transcode":
+                raise
+            return (_transcoded(video, rules, folder),)
     except MediaLimitError as problem:
         if over_limit == "frames":
             return ()
         if over_limit == "split":
             limit = rules.below_bytes or video.size + 1
             return split_video(video, folder, below_bytes=limit, max_seconds=rules.max_seconds)
-        if over_limit == "refuse" or problem.code != "video_bytes" or rules.below_bytes is None:
+        if over_limit == "refuse" or problem.code != "video_bytes":
             raise
-        made = transcode_video(video, folder / "transcoded.mp4", below_bytes=rules.below_bytes)
-        check_video(made, rules)
-        return (made,)
-    except UnsupportedError:
-        # Another container, which the model does not name.
-        moved = remux_video(video, folder)
-        check_video(moved, rules)
-        return (moved,)
-    return (video,)
+    return (_transcoded(video, rules, folder),)
+
+
+def _transcoded(video: Video, rules: VideoRules, folder: Path) -> Video:
+    """The clip re-encoded to what the model takes."""
+    target = folder / "transcoded" / f"{Path(video.name).stem}.mp4"
+    made = transcode_video(video, target, below_bytes=rules.below_bytes or 2 * video.size)
+    check_video(made, rules)
+    return made
 
 
 def ask_clip_with(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from visionpipe.clips.cuts import SceneRules
 from visionpipe.errors import ParameterError
@@ -16,10 +16,6 @@ from visionpipe.video.wording import Language
 ClipSource: TypeAlias = str | os.PathLike[str] | bytes | Video
 """A path, a whole clip's bytes, or a loaded clip."""
 
-OverLimit: TypeAlias = Literal["refuse", "split", "transcode", "frames"]
-"""What is done with a clip over the model's limit: an error with the cures; parts cut at key frames; a
-smaller re-encoding; or its frames instead of itself."""
-
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
@@ -29,10 +25,11 @@ class WatchOptions:
         longest: longer scenes are parted into spans of at most so many seconds; None: an eighth of the
             clip, 2 s at least and 15 at most.
         scenes: what counts as a cut.
-        max_images: pictures the model takes in one request; None: any number.
+        max_images: pictures that one request may hold; None: as many as the model takes.
         frames_per_span: at most so many; short spans have fewer.
         frames_per_second: the density within a span.
-        tokens_per_image, token_budget: estimates, where known; fewer frames where they would not fit.
+        tokens_per_image, token_budget: what a picture costs and what all of a request may, in tokens; fewer
+            frames where they would not fit. None: estimated from the model's record, where it says.
         sheets: lay a span's frames on one labelled sheet where the model takes fewer than there are.
         max_side: frames are made smaller to this, in pixels.
         language: of the prompts.
@@ -47,7 +44,7 @@ class WatchOptions:
 
     longest: float | None = None
     scenes: SceneRules = field(default_factory=SceneRules)
-    max_images: int | None = 1
+    max_images: int | None = None
     frames_per_span: int = 4
     frames_per_second: float = 0.5
     tokens_per_image: int | None = None
@@ -61,11 +58,11 @@ class WatchOptions:
     identity: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("frames_per_span", "concurrency", "max_side", "summary_characters"):
-            if getattr(self, name) < 1:
-                raise ParameterError(
-                    f"{getattr(self, name)} is under 1", cure="Give 1 or more.", subject=name
-                )
+        counts = ("frames_per_span", "concurrency", "max_side", "summary_characters")
+        for name in (*counts, "max_images", "tokens_per_image", "token_budget"):
+            given = getattr(self, name)
+            if given is not None and given < 1:
+                raise ParameterError(f"{given} is under 1", cure="Give 1 or more.", subject=name)
 
 
 @dataclass(frozen=True, slots=True)
