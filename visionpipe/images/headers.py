@@ -106,10 +106,11 @@ def read_jpeg(window: Window) -> Header:
             ordinary = ordinary and code in _ORDINARY_FRAMES
             sequential = code in _SEQUENTIAL_FRAMES
         elif code == 0xE1 and not stated:
-            if window.peek(offset + 4, 6) == b"Exif\0\0":
+            begins = window.peek(offset + 4, len(_XMP))
+            if begins.startswith(b"Exif\0\0"):
                 stated = read_orientation(window, offset + 10, offset + 2 + length)
-            elif not xmp and window.peek(offset + 4, len(_XMP)) == _XMP:
-                xmp = offset
+            elif begins == _XMP:
+                xmp = xmp or offset
         elif code == 0xE2 and window.peek(offset + 4, len(_ICC)) == _ICC:
             wide = is_wider_than_p3(window.peek(offset + 18, min(length - 16, PROFILE_BYTES)))
         offset += 2 + length
