@@ -306,7 +306,7 @@ class JournalView:
         requests, tokens, refusals, sums = 0, 0, 0, dict[str, Decimal]()
         for row in self.database.all(
             "SELECT billable, refused, tokens, cost, currency FROM attempts "
-            "WHERE (?1 IS NULL OR job = ?1) AND (?2 IS NULL OR run = ?2)",
+            "WHERE job = ifnull(?, job) AND run = ifnull(?, run)",
             (job, run),
         ):
             refusals += row["refused"] == 1
@@ -373,8 +373,8 @@ class JournalView:
         if result.outcome is not Outcome.FAILED or result.failure is None:
             return result
         row = self.database.one(
-            "SELECT results.* FROM results JOIN jobs USING (job) WHERE source = ?1 AND outcome = 'done' "
-            "AND (?2 IS NULL OR content = ?2) AND jobs.schema IS (SELECT schema FROM jobs WHERE job = ?3) "
+            "SELECT results.* FROM results JOIN jobs USING (job) WHERE source = ? AND outcome = 'done' "
+            "AND content IS ifnull(?, content) AND jobs.schema IS (SELECT schema FROM jobs WHERE job = ?) "
             "ORDER BY recorded DESC LIMIT 1",
             (result.source, result.sha256, self.last_job() if job is None else job),
         )
