@@ -151,6 +151,7 @@ if TYPE_CHECKING:
     from visionpipe.stages.extraction import Extraction as Extraction
     from visionpipe.stages.extraction import Schema as Schema
     from visionpipe.stages.function_tool import FunctionTool as FunctionTool
+    from visionpipe.stages.plain_text import TextForm as TextForm
     from visionpipe.stages.polling import PollPolicy as PollPolicy
     from visionpipe.stages.quality import QualityPolicy as QualityPolicy
     from visionpipe.stages.retry import RetryPolicy as RetryPolicy
@@ -257,6 +258,7 @@ _NAMES = {
     "visionpipe.stages.estimate": "Estimate",
     "visionpipe.stages.extraction": "Extraction Schema",
     "visionpipe.stages.function_tool": "FunctionTool",
+    "visionpipe.stages.plain_text": "TextForm",
     "visionpipe.stages.polling": "PollPolicy",
     "visionpipe.stages.quality": "QualityPolicy",
     "visionpipe.stages.retry": "RetryPolicy",
