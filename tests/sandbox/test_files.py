@@ -16,8 +16,12 @@ BATCHES = "/api/paas/v4/batches"
 ENDPOINT = "/v4/chat/completions"
 
 
-def line(custom_id: str, body: Any = None, **changes: Any) -> bytes:
-    row = {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": body or chat()}
+MODEL = "glm-4v-plus-0111"
+
+
+def line(custom_id: str, body: Any = None, *, model: str = MODEL, **changes: Any) -> bytes:
+    asked = {**(body or chat()), "model": model}
+    row = {"custom_id": custom_id, "method": "POST", "url": ENDPOINT, "body": asked}
     return orjson.dumps({**row, **changes})
 
 
@@ -111,10 +115,11 @@ def test_the_input_may_be_kept_and_lines_meet_faults(sandbox: SandboxHandle) -> 
         [],
         [b"no json"],
         [b"[]"],
-        [line("same"), line("same")],
-        [line("a", url="/v1/chat/completions")],
-        [line("a", method="GET")],
-        [line("a"), line("b", chat(model="glm-4.5v"))],
+        [line("request-1"), line("request-1")],
+        [line("short")],
+        [line("request-a", url="/v1/chat/completions")],
+        [line("request-a", method="GET")],
+        [line("request-a"), line("request-b", model="glm-4v-plus")],
     ],
 )
 def test_a_file_that_is_no_batch_fails(sandbox: SandboxHandle, lines: list[bytes]) -> None:
@@ -135,8 +140,8 @@ def test_a_batch_is_cancelled_until_it_has_ended(sandbox: SandboxHandle) -> None
 
 
 def test_refused_batches(sandbox: SandboxHandle) -> None:
-    file = upload(sandbox, "in.jsonl", "batch", line("a")).json
-    tuning = upload(sandbox, "in.jsonl", "fine-tune", line("a")).json
+    file = upload(sandbox, "in.jsonl", "batch", line("request-a")).json
+    tuning = upload(sandbox, "in.jsonl", "fine-tune", line("request-a")).json
     good = {"input_file_id": file["id"], "endpoint": ENDPOINT}
     for change, code in (
         ({"endpoint": "/v1/chat/completions"}, "1214"),

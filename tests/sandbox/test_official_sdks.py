@@ -17,6 +17,7 @@ from tests.sandbox.calls import JPEG, PNG, chat
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 
 MODEL = "glm-4.6v"
+BATCHED = "glm-4v-plus-0111"
 WEATHER = {
     "type": "function",
     "function": {
@@ -88,7 +89,12 @@ def test_zai_submits_a_task_and_takes_its_result(glm: Any) -> None:
 
 def test_zai_uploads_a_file_and_runs_a_batch(glm: Any) -> None:
     lines = [
-        {"custom_id": f"request-{n}", "method": "POST", "url": "/v4/chat/completions", "body": chat()}
+        {
+            "custom_id": f"request-{n}",
+            "method": "POST",
+            "url": "/v4/chat/completions",
+            "body": chat(model=BATCHED),
+        }
         for n in range(3)
     ]
     data = b"\n".join(orjson.dumps(line) for line in lines)

@@ -17,9 +17,9 @@ from visionpipe.sandbox.scenario import Scenario, parse_scenario, read_scenario
 PATH = "/api/paas/v4/chat/completions"
 
 
-def struck(document: str, requests: int) -> list[str | None]:
-    strikes = FaultPlan(parse_scenario(document))
-    return [strikes.strike(PATH, "glm-4.6v", False).kind for _ in range(requests)]
+def planned(document: str, requests: int) -> list[str | None]:
+    plan = FaultPlan(parse_scenario(document))
+    return [plan.next(PATH, "glm-4.6v", False).kind for _ in range(requests)]
 
 
 def rule(words: str) -> str:
@@ -50,46 +50,46 @@ def test_the_example_in_the_docstring_is_a_scenario() -> None:
         ("stream = false", "hhhhhhhh"),
     ],
 )
-def test_when_a_rule_strikes(words: str, hits: str) -> None:
-    assert struck(rule(words), 8) == [None if hit == "." else "hold" for hit in hits]
+def test_when_a_rule_applies(words: str, hits: str) -> None:
+    assert planned(rule(words), 8) == [None if hit == "." else "hold" for hit in hits]
 
 
 @given(st.integers(0, 99), st.floats(0.05, 0.95))
 def test_the_same_seed_meets_the_same_faults(seed: int, rate: float) -> None:
     document = f"seed = {seed}\n" + rule(f"rate = {rate}")
-    assert struck(document, 60) == struck(document, 60)
+    assert planned(document, 60) == planned(document, 60)
 
 
 def test_another_seed_meets_others_at_about_the_same_rate() -> None:
-    runs = [struck(f"seed = {seed}\n" + rule("rate = 0.3"), 500) for seed in range(3)]
+    runs = [planned(f"seed = {seed}\n" + rule("rate = 0.3"), 500) for seed in range(3)]
     assert runs[0] != runs[1] != runs[2]
     assert all(100 < sum(hit is not None for hit in run) < 200 for run in runs)
 
 
 def test_a_rule_draws_apart_from_the_others() -> None:
-    alone = struck(rule("rate = 0.4"), 50)
-    with_another = struck(rule("rate = 0.4") + rule("rate = 0.9\nmodel = 'none'"), 50)
+    alone = planned(rule("rate = 0.4"), 50)
+    with_another = planned(rule("rate = 0.4") + rule("rate = 0.9\nmodel = 'none'"), 50)
     assert alone == with_another
 
 
 def test_latencies_add_up_and_come_with_a_fault() -> None:
-    strikes = FaultPlan(
+    plan = FaultPlan(
         parse_scenario(
             "[[rule]]\nfault = { kind = 'latency', seconds = 0.25 }\n"
             "[[rule]]\nfault = { kind = 'latency', low = 0.5, high = 0.5 }\n"
             "[[rule]]\nfault = { kind = 'error', code = '1302' }\n" + rule("")
         )
     )
-    strike = strikes.strike(PATH, None, None)
-    assert strike.delay == 0.75 and strike.kind == "error:1302"
+    planned = plan.next(PATH, None, None)
+    assert planned.delay == 0.75 and planned.kind == "error:1302"
 
 
 @given(st.sampled_from(["median = 0.2, sigma = 0.3", "mean = 0.2", "low = 0.1, high = 0.3"]))
 def test_latency_distributions_are_seeded_and_positive(words: str) -> None:
     document = f"[[rule]]\nfault = {{ kind = 'latency', {words} }}\n"
     runs = [
-        [strikes.strike(PATH, None, None).delay for _ in range(200)]
-        for strikes in (FaultPlan(parse_scenario(document)), FaultPlan(parse_scenario(document)))
+        [plan.next(PATH, None, None).delay for _ in range(200)]
+        for plan in (FaultPlan(parse_scenario(document)), FaultPlan(parse_scenario(document)))
     ]
     assert runs[0] == runs[1] and len(set(runs[0])) == 200
     assert min(runs[0]) > 0 and 0.1 < sum(runs[0]) / 200 < 0.4

@@ -34,7 +34,7 @@ def open_socket(sandbox: SandboxHandle) -> socket.socket:
 
 def head(sandbox: SandboxHandle, length: int | str, path: str = CHAT) -> bytes:
     return (
-        f"POST {path} HTTP/1.1\r\nHost: sandbox\r\nAuthorization: Bearer {sandbox.key}\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {sandbox.key}\r\n"
         f"Content-Length: {length}\r\n\r\n"
     ).encode()
 

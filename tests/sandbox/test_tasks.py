@@ -43,7 +43,7 @@ def test_refused_tasks(sandbox: SandboxHandle) -> None:
     without = next(r.id for r in Registry.load().models() if not r.tasks and r.state != "generic")
     assert send(sandbox, SUBMIT, chat(text(), model=without)).code == "1212"
     assert send(sandbox, SUBMIT, chat(text(""))).code == "1214"
-    assert send(sandbox, "/api/paas/v4/async-result/none").code == "1214"
+    assert send(sandbox, "/api/paas/v4/async-result/none").code == "1233"
 
 
 def test_a_task_survives_a_restart(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ Where each rule of the protocol lives:
     call.py            the model and the context               1211 1212 1261
     limits.py          requests in flight, ids used before     1302 1231
     answers.py         what the model says; wording.py, the texts made here
-    chat.py            whole and streamed answers; openai_face.py, the same in OpenAI's form
+    chat.py            whole and streamed answers; openai_dialect.py, the same in OpenAI's form
     tasks.py, files.py, batches.py, tuning.py, tokenizer.py, agents.py, applications.py
-    scenario.py        the file of faults; strikes.py decides when, damage.py and delivery.py carry them out
-    app.py             the routes; course.py, what happens to every request on its way
+    scenario.py        the file of faults; fault_plan.py: when, damage.py, shapes.py, delivery.py: how
+    app.py             the routes, and what happens to every request on its way
     server.py          sockets and threads
 
 A fact about a model comes from the registry's records, the same ones that the client reads.

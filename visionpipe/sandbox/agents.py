@@ -29,11 +29,11 @@ async def invoke(exchange: Exchange) -> Reply:
         raise Refusal("1213", "agent_id")
     if not isinstance(agent, str) or not agent:
         raise Refusal("1214", "agent_id must be text")
-    call = read_call(_as_chat(body, service.shelf.default), service.shelf, Dialect.GLM, service.options)
+    call = read_call(_as_chat(body, service.models.default), service.models, Dialect.GLM, service.options)
     exchange.note(call)
     exchange.record.model = agent
     await exchange.admit(agent, call.parameters.stream, limited=True)
-    answer = alter(await service.answerer.answer(call), exchange.strike.fault)
+    answer = alter(await service.answerer.answer(call), exchange.planned.fault)
     given = body.get("conversation_id")
     head = {
         "id": service.new_id(),
@@ -46,7 +46,7 @@ async def invoke(exchange: Exchange) -> Reply:
             "id": f"async_{service.new_id()}",
             "created": service.clock(),
             "polls": 0,
-            "failed": isinstance(exchange.strike.fault, TaskFault),
+            "failed": isinstance(exchange.planned.fault, TaskFault),
             "result": document,
         }
         service.store.put(KIND, task)

@@ -23,7 +23,7 @@ from visionpipe.sandbox.received import Received
 from visionpipe.sandbox.replies import Refusal
 from visionpipe.sandbox.scenario import ScriptedAnswer
 from visionpipe.sandbox.tokens import text_tokens
-from visionpipe.sandbox.tools import function_call, search_results
+from visionpipe.sandbox.tools import example, function_call, search_results
 
 if TYPE_CHECKING:
     from visionpipe.local.engine import LocalEngine
@@ -139,10 +139,12 @@ class Answerer:
             return Answer(scripted.text, scripted.reasoning or reasoning, "tool_calls", self._asked(scripted))
         if scripted is not None:
             return _bounded(scripted.text, scripted.reasoning or reasoning, call)
-        if call.tools.functions and conversation.tool_result is None:
-            wanted = function_call(call.tools, conversation.prompt, self._calls)
+        if call.tools.must or (call.tools.functions and conversation.tool_result is None):
+            wanted = function_call(call.tools, conversation.prompt, self._calls, conversation.called)
             return Answer("", reasoning, "tool_calls", (wanted,))
-        if conversation.tool_result is not None:
+        if call.parameters.json_schema is not None:
+            text = orjson.dumps(example(call.parameters.json_schema)).decode()
+        elif conversation.tool_result is not None:
             text = f"The function returned: {conversation.tool_result}"
         elif self._mode == "script":
             text = NOTHING_SCRIPTED

@@ -15,13 +15,15 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from visionpipe.sandbox import agents, applications, batches, chat, control, files, tasks, tokenizer, tuning
-from visionpipe.sandbox import openai as openai_face
+from visionpipe.sandbox import openai as openai_dialect
 from visionpipe.sandbox.connection import BreakOff, ClientGone, Connection
 from visionpipe.sandbox.delivery import deliver
 from visionpipe.sandbox.exchange import Exchange
+from visionpipe.sandbox.guard import Guard
 from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body, status_of
-from visionpipe.sandbox.scenario import ResetFault, SlowReaderFault
+from visionpipe.sandbox.scenario import ErrorFault, ResetFault, ShapeFault, SlowReaderFault
 from visionpipe.sandbox.service import Service
+from visionpipe.sandbox.shapes import shaped_error
 
 Work: TypeAlias = Callable[[Exchange], Awaitable[Reply]]
 
@@ -61,7 +63,7 @@ class Endpoint:
             service=self._service,
             connection=connection,
             record=self._service.log.begin(scope["method"], scope["path"]),
-            strikes=self._service.strikes,
+            fault_plan=self._service.fault_plan,
             dialect=self._dialect,
             path_values=scope.get("path_params", {}),
             query=dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"))),
@@ -69,7 +71,7 @@ class Endpoint:
         record = exchange.record
         break_off = False
         try:
-            await deliver(connection, await self._answer(exchange), exchange.strike.fault)
+            await deliver(connection, await self._answer(exchange), exchange.planned.fault)
         except BreakOff:
             break_off = True
         except ClientGone:
@@ -90,7 +92,13 @@ class Endpoint:
         except Refusal as refusal:
             record.code = refusal.code
             status = status_of(refusal, self._dialect)
-            return JsonReply(error_body(refusal, self._dialect), status, refusal.headers)
+            body = error_body(refusal, self._dialect)
+            fault = exchange.planned.fault
+            form = fault.shape if isinstance(fault, ErrorFault) else None
+            form = fault.form if isinstance(fault, ShapeFault) else form
+            if form is not None:
+                body = shaped_error(body, status, form)
+            return JsonReply(body, status, refusal.headers)
         except (ClientGone, BreakOff):
             raise
         except Exception:
@@ -104,13 +112,13 @@ class Endpoint:
         work = self._works.get(exchange.record.method, self._otherwise)
         exchange.record.key = service.keys.identify(connection.headers)
         pace: float | None = None
-        strike = exchange.strikes.early(exchange.record.path)
-        if strike.fault is not None:
-            exchange.record.fault = strike.kind
-        if isinstance(strike.fault, ResetFault):
+        planned = exchange.fault_plan.early(exchange.record.path)
+        if planned.fault is not None:
+            exchange.record.fault = planned.kind
+        if isinstance(planned.fault, ResetFault):
             raise BreakOff
-        if isinstance(strike.fault, SlowReaderFault):
-            pace = strike.fault.bytes_per_second
+        if isinstance(planned.fault, SlowReaderFault):
+            pace = planned.fault.bytes_per_second
         exchange.body = await connection.read(service.options.max_body_bytes, pace)
         return await work(exchange)
 
@@ -124,6 +132,7 @@ ADDRESSES: Mapping[Dialect, Mapping[str, Mapping[str, Work]]] = {
         f"{GLM}/async/chat/completions": {"POST": tasks.submit},
         f"{GLM}/async-result/{{id}}": {"GET": tasks.result},
         f"{GLM}/tokenizer": {"POST": tokenizer.count},
+        f"{GLM}/models": {"GET": openai_dialect.text_models},
         f"{GLM}/files": {"POST": files.upload, "GET": files.listed},
         f"{GLM}/files/{{id}}": {"GET": files.retrieve, "DELETE": files.delete},
         f"{GLM}/files/{{id}}/content": {"GET": files.content},
@@ -148,8 +157,8 @@ ADDRESSES: Mapping[Dialect, Mapping[str, Mapping[str, Work]]] = {
         f"{APPLICATIONS}/v2/application/file_stat": {"POST": applications.file_state},
     },
     Dialect.OPENAI: {
-        "/v1/chat/completions": {"POST": openai_face.complete},
-        "/v1/models": {"GET": openai_face.models},
+        "/v1/chat/completions": {"POST": openai_dialect.complete},
+        "/v1/models": {"GET": openai_dialect.models},
     },
 }
 
@@ -171,8 +180,9 @@ def build_app(service: Service, *, keyed_control: bool = False) -> ASGIApp:
         for dialect, addresses in ADDRESSES.items()
         for path, works in addresses.items()
     ]
-    return Router(
+    router = Router(
         routes=[*routes, *control.routes(service, keyed_control)],
         default=Endpoint(service, {}, otherwise=_unknown),
         redirect_slashes=False,
     )
+    return Guard(router, any_name=keyed_control)

@@ -87,7 +87,7 @@ async def invoke(exchange: Exchange) -> Reply:
         "app_id": app,
     }
     answer = f"The application was asked: {text}" + (f" It was shown: {', '.join(shown)}." if shown else "")
-    if isinstance(exchange.strike.fault, TaskFault):
+    if isinstance(exchange.planned.fault, TaskFault):
         failed = {**_choice("messages", "", "error"), "error_msg": {"code": 1234, "msg": "it failed"}}
         return StreamReply(({**head, **failed},)) if stream else JsonReply({**head, **failed})
     if not stream:

@@ -28,6 +28,8 @@ from visionpipe.sandbox.store import page
 
 ENDPOINT = "/v4/chat/completions"
 RESULT = "batch_result"
+LEAST_ID = 6
+"""Characters of a custom_id; docs.bigmodel.cn, batch FAQ, 2026-11."""
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -63,8 +65,8 @@ def _problem(line: bytes, seen: set[str], models: set[str]) -> str | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("body"), dict):
         return "the line is no object with a body"
     custom_id = entry.get("custom_id")
-    if not isinstance(custom_id, str) or not custom_id or custom_id in seen:
-        return "custom_id is missing or stands twice"
+    if not isinstance(custom_id, str) or len(custom_id) < LEAST_ID or custom_id in seen:
+        return f"custom_id is missing, has fewer than {LEAST_ID} characters or stands twice"
     seen.add(custom_id)
     if isinstance(entry["body"].get("model"), str):
         models.add(entry["body"]["model"])
@@ -94,11 +96,11 @@ async def work(service: Service, identity: str) -> None:
 
 async def _answer(service: Service, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     try:
-        call = read_call(body, service.shelf, Dialect.GLM, service.options)
-        strike = service.strikes.strike(ENDPOINT, call.model, False)
-        if isinstance(strike.fault, ErrorFault):
-            raise Refusal(strike.fault.code, strike.fault.message, status=strike.fault.status)
-        answer = alter(await service.answerer.answer(call), strike.fault)
+        call = read_call(body, service.models, Dialect.GLM, service.options)
+        planned = service.fault_plan.next(ENDPOINT, call.model, False)
+        if isinstance(planned.fault, ErrorFault):
+            raise Refusal(planned.fault.code, planned.fault.message, status=planned.fault.status)
+        answer = alter(await service.answerer.answer(call), planned.fault)
     except Refusal as refusal:
         return refusal.status, error_body(refusal, Dialect.GLM)
     return 200, whole(service.new_head(call.model, call.parameters.request_id), call, answer)

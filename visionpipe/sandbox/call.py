@@ -2,7 +2,8 @@
 
 A field that is missing is 1213, one of a wrong type or out of its range 1214, one that this model
 does not know 1210. null counts as absent, because the official SDKs send it. Fields that no schema of the
-service names (seed, n, penalties) are passed over: what the service does with them is not known.
+service names (seed, penalties; ``n`` outside OpenAI's dialect) are passed over: what the service does with
+them is not known.
 
 The order of the checks: the body is JSON, the model exists, it can be called this way, then parameters,
 tools, messages, and the context last.
@@ -27,6 +28,7 @@ from visionpipe.sandbox.tokens import media_tokens
 from visionpipe.sandbox.tools import Tools, read_tools
 
 MOST_STOP_TEXTS = 4
+MOST_CHOICES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Parameters:
     request_id: str | None = None
     thinks: bool = False
     json_answer: bool = False
+    json_schema: Mapping[str, Any] | None = None
+    choices: int = 1
     stream_usage: bool = True
 
 
@@ -58,7 +62,9 @@ def read_parameters(body: Mapping[str, Any], record: ModelRecord, dialect: Diale
         stop=_stop(body, sampling.max_stop or MOST_STOP_TEXTS, openai),
         request_id=_text(body, "request_id", REQUEST_ID_LENGTHS),
         thinks=_thinks(body, record),
-        json_answer=_json_answer(body, record),
+        json_answer=_json_answer(body, record, openai),
+        json_schema=_json_schema(body) if openai else None,
+        choices=_choices(body) if openai else 1,
         stream_usage=not openai or (isinstance(options, dict) and options.get("include_usage") is True),
     )
 
@@ -129,16 +135,42 @@ def _thinks(body: Mapping[str, Any], record: ModelRecord) -> bool:
     return mode == "always" or (mode == "switchable" and wanted)
 
 
-def _json_answer(body: Mapping[str, Any], record: ModelRecord) -> bool:
-    """Whether JSON is asked for; obeyed where the record says the model can, else the field is passed over,
-    because what the service does with it is not known."""
+def _json_answer(body: Mapping[str, Any], record: ModelRecord, openai: bool) -> bool:
+    """Whether JSON is asked for; obeyed in OpenAI's dialect and where the record says the model can, else the
+    field is passed over, because what the service does with it is not known."""
     wanted = body.get("response_format")
     if wanted is None:
         return False
     kind = wanted.get("type") if isinstance(wanted, dict) else None
     if kind not in ("text", "json_object", "json_schema"):
         raise Refusal("1214", "response_format.type must be text, json_object or json_schema")
-    return record.structured_output and kind != "text"
+    return (openai or record.structured_output) and kind != "text"
+
+
+def _json_schema(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema that an answer has to fit; Refusal 1210 where OpenAI takes none such."""
+    wanted = body.get("response_format")
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
+        return None
+    holder = wanted.get("json_schema")
+    if not isinstance(holder, dict) or not isinstance(holder.get("name"), str):
+        raise Refusal("1213", "response_format.json_schema.name")
+    schema = holder.get("schema")
+    if not isinstance(schema, dict):
+        raise Refusal("1213", "response_format.json_schema.schema")
+    if schema.get("type") != "object":
+        kind = schema.get("type")
+        raise Refusal("1210", f"response_format: the schema must be of type object at its root, not {kind!r}")
+    return schema
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    value = body.get("n")
+    if value is None:
+        return 1
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_CHOICES:
+        raise Refusal("1214", f"n must be a whole number from 1 to {MOST_CHOICES}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +197,13 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def read_call(
-    body: dict[str, Any], shelf: ModelList, dialect: Dialect, options: Options, *, task: bool = False
+    body: dict[str, Any], models: ModelList, dialect: Dialect, options: Options, *, task: bool = False
 ) -> Call:
     """Check one request; Refusal with the service's code where it would refuse.
 
     Args:
         body: the JSON object.
-        shelf: the models that exist.
+        models: the models that exist.
         dialect: GLM takes bare base64, OPENAI data URIs; a lenient sandbox takes either.
         options: the sandbox's settings.
         task: whether this is an asynchronous call, which not every model supports (1212).
@@ -181,12 +213,12 @@ def read_call(
         raise Refusal("1213", "model")
     if not isinstance(name, str):
         raise Refusal("1214", "model must be text")
-    record = shelf.find(name)
+    record = models.find(name)
     if task and not record.tasks and record.state != "generic":
         raise Refusal("1212", "this model has no asynchronous calls")
     parameters = read_parameters(body, record, dialect)
-    tools = read_tools(body, record)
     openai = dialect is Dialect.OPENAI
+    tools = read_tools(body, record, openai=openai)
     forms = MediaForms(
         bare=not openai or options.lenient,
         data_uri=openai or options.lenient,
@@ -196,7 +228,7 @@ def read_call(
         fetch=options.fetch_links,
     )
     strict_keys = not (openai or options.lenient)
-    conversation = Reader(record, forms, strict_keys).read(body.get("messages"))
+    conversation = Reader(record, forms, strict_keys, openai=openai).read(body.get("messages"))
     tokens = conversation.text_tokens + sum(media_tokens(conversation.media, record))
     if record.context_tokens is not None:
         room = record.context_tokens - (parameters.max_tokens or record.default_output_tokens or 0)

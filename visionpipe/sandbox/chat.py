@@ -41,7 +41,7 @@ async def ask(
         Refusal: whatever the service would refuse.
     """
     service = exchange.service
-    call = read_call(read_object(exchange.body), service.shelf, dialect, service.options, task=task)
+    call = read_call(read_object(exchange.body), service.models, dialect, service.options, task=task)
     exchange.note(call)
     request_id = call.parameters.request_id
     head = service.new_head(call.model, request_id)
@@ -49,7 +49,7 @@ async def ask(
     if request_id is not None:
         service.request_ids.claim(exchange.record.key, request_id)
     await exchange.admit(call.model, call.parameters.stream, limited=True)
-    answer = alter(await service.answerer.answer(call), exchange.strike.fault)
+    answer = alter(await service.answerer.answer(call), exchange.planned.fault)
     return head, call, answer
 
 

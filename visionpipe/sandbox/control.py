@@ -6,8 +6,8 @@
     POST /_sandbox/reset      scenario and limits of the start, empty log
     GET  /_sandbox/stats      figures (also /stats); GET /_sandbox/log?newest=100, one JSON line a request
 
-They ask for no key on loopback. The rule: a web page in a browser never reaches them (requests with an Origin
-are refused), and they do not count as requests of the API.
+They ask for no key on loopback, where no web page in a browser reaches them (guard.py), and they do not count
+as requests of the API.
 """
 
 from __future__ import annotations
@@ -58,8 +58,6 @@ class Control:
         await response(scope, receive, send)
 
     def _respond(self, scope: Scope, connection: Connection, body: bytes) -> Response:
-        if b"origin" in connection.headers:
-            return JSONResponse({"error": "not from a web page"}, 403)
         if self._keyed:
             self._service.keys.identify(connection.headers)
         act = self._acts.get(scope["method"])
@@ -87,7 +85,7 @@ def routes(service: Service, keyed: bool) -> list[Route]:
         return {}
 
     def show_scenario(_: bytes, __: Mapping[str, str]) -> Any:
-        return service.strikes.scenario.model_dump(exclude_defaults=True)
+        return service.fault_plan.scenario.model_dump(exclude_defaults=True)
 
     def set_limits(body: bytes, _: Mapping[str, str]) -> Any:
         service.gate.limits = _limits(body)

@@ -24,6 +24,7 @@ from visionpipe.sandbox.replies import Refusal
 from visionpipe.sandbox.tokens import text_tokens
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
+OPENAI_ROLES = ROLES | {"developer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Conversation:
     media: tuple[Received, ...]
     text_tokens: int
     tool_result: str | None = None
+    called: frozenset[str] = frozenset()
+    """The functions asked for so far."""
 
 
 class Reader:
@@ -44,9 +47,14 @@ class Reader:
         record: the model's limits.
         forms: which forms of media the dialect takes.
         strict_keys: refuse keys outside the schema in a media part.
+        openai: OpenAI's messages: ``developer`` for ``system``, and either as text or in parts.
     """
 
-    def __init__(self, record: ModelRecord, forms: MediaForms, strict_keys: bool) -> None:
+    def __init__(
+        self, record: ModelRecord, forms: MediaForms, strict_keys: bool, *, openai: bool = False
+    ) -> None:
+        self._openai = openai
+        self._called: set[str] = set()
         self._record = record
         self._forms = forms
         self._strict_keys = strict_keys
@@ -64,8 +72,9 @@ class Reader:
         roles: set[str] = set()
         for message in messages:
             role = message.get("role") if isinstance(message, dict) else None
-            if not isinstance(role, str) or role not in ROLES:
-                raise Refusal("1214", "messages.role must be system, user, assistant or tool")
+            known = OPENAI_ROLES if self._openai else ROLES
+            if not isinstance(role, str) or role not in known:
+                raise Refusal("1214", f"messages.role must be one of {', '.join(sorted(known))}")
             text = self._message(role, message)
             roles.add(role)
             tool_result = text if role == "tool" else None
@@ -73,17 +82,20 @@ class Reader:
                 prompt = text
         if "user" not in roles:
             raise Refusal("1214", "messages must hold a user's message")
-        return Conversation(prompt, tuple(self._media), self._text_tokens, tool_result)
+        return Conversation(
+            prompt, tuple(self._media), self._text_tokens, tool_result, frozenset(self._called)
+        )
 
     def _message(self, role: str, message: Mapping[str, Any]) -> str:
         content = message.get("content")
         match role:
-            case "system":
+            case "system" if not self._openai:
                 if not self._record.system_role:
                     raise Refusal("1214", "this model takes no system message")
                 if not isinstance(content, str):
                     raise Refusal("1214", "a system message's content must be text")
             case "assistant":
+                self._called |= _names(message.get("tool_calls"))
                 if message.get("tool_calls") and content in (None, ""):
                     return ""
             case "tool":
@@ -159,3 +171,10 @@ class Reader:
     def _count(self, kind: str, most: int | None) -> None:
         if most is not None and sum(item.kind == kind for item in self._media) > most:
             raise Refusal("1210", f"at most {most} of kind {kind} a request")
+
+
+def _names(calls: Any) -> set[str]:
+    functions = (
+        (call.get("function") for call in calls if isinstance(call, dict)) if isinstance(calls, list) else ()
+    )
+    return {str(function.get("name")) for function in functions if isinstance(function, dict)}

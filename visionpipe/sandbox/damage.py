@@ -14,7 +14,8 @@ import orjson
 
 from visionpipe.sandbox.answers import Answer
 from visionpipe.sandbox.replies import Dialect, Refusal, error_body
-from visionpipe.sandbox.scenario import BodyFault, Fault, FinishFault, MarkupFault, StreamFault
+from visionpipe.sandbox.scenario import BodyFault, Fault, FinishFault, MarkupFault, ShapeFault, StreamFault
+from visionpipe.sandbox.shapes import shaped
 
 DONE = b"data: [DONE]\n\n"
 
@@ -46,6 +47,8 @@ def alter_document(document: Any, fault: Fault | None) -> Any:
             return {name: value for name, value in document.items() if name != "usage"}
         case BodyFault(form="error_frame"):
             return error_body(Refusal(fault.code), Dialect.GLM)
+        case ShapeFault():
+            return shaped(document, fault.form)
     return document
 
 
@@ -61,6 +64,8 @@ def frames(events: Sequence[Mapping[str, Any]], fault: Fault | None) -> list[byt
             documents = [{k: v for k, v in d.items() if k != "usage"} for d in documents]
         case BodyFault(form="error_frame"):
             documents, done = [*documents[:half], error_body(Refusal(fault.code), Dialect.GLM)], []
+        case ShapeFault():
+            documents = [shaped(document, fault.form) for document in documents]
         case StreamFault(form="no_done"):
             done = []
         case StreamFault(form="no_blank_lines"):

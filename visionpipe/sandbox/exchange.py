@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Exchange:
     """What a piece of work is given. ``path_values`` come from the route, ``query`` from the address;
-    ``strikes`` are the scenario that held when the request came, which one that begins later leaves alone."""
+    ``fault_plan`` is that of the scenario that held when the request came; a later one leaves it alone."""
 
     service: Service
     connection: Connection
     record: Record
-    strikes: FaultPlan
+    fault_plan: FaultPlan
     dialect: Dialect
     path_values: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes = b""
-    strike: PlannedFault = field(default_factory=PlannedFault)
+    planned: PlannedFault = field(default_factory=PlannedFault)
     _inside: str | None = None
 
     def note(self, call: Call) -> None:
@@ -40,7 +40,7 @@ class Exchange:
         self.record.media = call.conversation.media
 
     async def admit(self, model: str | None = None, stream: bool = False, *, limited: bool = False) -> None:
-        """Let a request that is in order go on: count it in, then meet its strike's delay and error.
+        """Let a request that is in order go on: count it in, then meet its fault's delay and error.
 
         Args:
             model: the model it asks for.
@@ -55,11 +55,11 @@ class Exchange:
             gate.enter(self.record.key, model)
             self._inside = model
         self.record.in_flight = gate.now
-        self.strike = self.strikes.strike(self.record.path, model, stream)
-        self.record.fault = self.strike.kind
-        if self.strike.delay:
-            await self.connection.pause(self.strike.delay)
-        fault = self.strike.fault
+        self.planned = self.fault_plan.next(self.record.path, model, stream)
+        self.record.fault = self.planned.kind
+        if self.planned.delay:
+            await self.connection.pause(self.planned.delay)
+        fault = self.planned.fault
         if isinstance(fault, HoldFault):
             await self.connection.wait_for(self.service.released)
         if isinstance(fault, ErrorFault):

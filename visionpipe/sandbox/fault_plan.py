@@ -1,4 +1,4 @@
-"""When a fault strikes: each rule counts the requests that match it and draws from its own seeded source.
+"""When a fault comes: each rule counts the requests that match it and draws from its own seeded source.
 
 The n-th matching request meets the same fault in every run with the same scenario, whatever the
 clock says; only the order of arrival can change it.
@@ -16,11 +16,11 @@ from visionpipe.sandbox.scenario import Fault, LatencyFault, Rule, Scenario
 
 @dataclass(slots=True)
 class _Counter:
-    """How often one rule has matched and struck."""
+    """How often one rule has matched, and come."""
 
     source: random.Random
     matched: int = 0
-    struck: int = 0
+    met: int = 0
     burst_left: int = 0
 
 
@@ -55,11 +55,11 @@ class FaultPlan:
         ]
 
     def early(self, path: str) -> PlannedFault:
-        """What strikes before the body is read."""
+        """What comes before the body is read."""
         return self._draw(path, None, None, early=True)
 
-    def strike(self, path: str, model: str | None, stream: bool | None) -> PlannedFault:
-        """What strikes a request that is read and found in order."""
+    def next(self, path: str, model: str | None, stream: bool | None) -> PlannedFault:
+        """The fault of a request that is read and found in order."""
         return self._draw(path, model, stream, early=False)
 
     def _draw(self, path: str, model: str | None, stream: bool | None, *, early: bool) -> PlannedFault:
@@ -87,7 +87,7 @@ def _matches(rule: Rule, path: str, model: str | None, stream: bool | None) -> b
 
 def _due(rule: Rule, counter: _Counter) -> bool:
     counter.matched += 1
-    if rule.count is not None and counter.struck >= rule.count:
+    if rule.count is not None and counter.met >= rule.count:
         return False
     if counter.burst_left:
         counter.burst_left -= 1
@@ -96,7 +96,7 @@ def _due(rule: Rule, counter: _Counter) -> bool:
         if place < 0 or place % rule.every or counter.source.random() >= rule.rate:
             return False
         counter.burst_left = rule.burst - 1
-    counter.struck += 1
+    counter.met += 1
     return True
 
 

@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from visionpipe.sandbox.exchange import Exchange
+from visionpipe.sandbox.models import ModelList
 from visionpipe.sandbox.replies import BytesReply, JsonReply, Refusal, Reply
 from visionpipe.sandbox.service import Service
 from visionpipe.sandbox.store import page
@@ -85,8 +87,25 @@ async def upload(exchange: Exchange) -> Reply:
         raise Refusal("1214", f"a file for {purpose} must end in {' or '.join(suffixes)}")
     if len(file.data) > most:
         raise Refusal("1214", f"a file for {purpose} has at most {most} bytes", status=435)
+    if purpose == "batch":
+        _check_models(file.data, exchange.service.models)
     await exchange.admit()
     return JsonReply(add(exchange.service, file.filename, purpose, file.data))
+
+
+def _check_models(data: bytes, models: ModelList) -> None:
+    """Refuse a batch file that asks a model which takes none, as the service does at the upload (2026-10)."""
+    for line in data.splitlines():
+        try:
+            entry = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue  # told when the batch is made
+        body = entry.get("body") if isinstance(entry, dict) else None
+        name = body.get("model") if isinstance(body, dict) else None
+        if isinstance(name, str) and models.refuses_batches(name):
+            raise Refusal(
+                "1210", f"{name} is not taken in batch files, only {', '.join(models.in_batches())}"
+            )
 
 
 def add(service: Service, filename: str, purpose: str, data: bytes) -> dict[str, Any]:

@@ -11,6 +11,10 @@ from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import ModelRecord
 from visionpipe.sandbox.replies import Refusal
 
+TEXT_MODELS = ("glm-4-flash", "glm-4-air", "glm-4-plus")
+"""Text models of the service, which take what no vision model does: retrieval, web search and tuning (the FAQ
+names glm-4-flash first). ``GET /models`` lists text models only (2026)."""
+
 
 class ModelList:
     """Finds a model's record by id.
@@ -36,6 +40,17 @@ class ModelList:
         if tuned_on is not None:
             return self._registry.model(tuned_on)
         record = self._registry.model(name)
+        if name in TEXT_MODELS and record.state in ("generic", "unknown"):
+            return record.model_copy(
+                update={
+                    "id": name,
+                    "images": None,
+                    "video": None,
+                    "files": None,
+                    "tools": ("function", "retrieval", "web_search"),
+                    "structured_output": True,
+                }
+            )
         if name not in self._extra and record.state in ("generic", "unknown"):
             raise Refusal("1211", name)
         return record
@@ -43,7 +58,25 @@ class ModelList:
     def ids(self) -> list[str]:
         """Every id that exists."""
         known = [record.id for record in self._registry.models() if record.state != "generic"]
-        return [*known, *sorted(self._extra), *self._tuned]
+        return [*dict.fromkeys([*known, *TEXT_MODELS]), *sorted(self._extra), *self._tuned]
+
+    def text_ids(self) -> list[str]:
+        """The text models, and those named at the start or tuned."""
+        return [*TEXT_MODELS, *sorted(self._extra), *self._tuned]
+
+    def refuses_batches(self, name: str) -> bool:
+        """Whether a model exists, and no batch file may ask it."""
+        try:
+            record = self.find(name)
+        except Refusal:
+            return False  # told line by line
+        return not record.batches and record.state != "generic" and name not in (*self._extra, *TEXT_MODELS)
+
+    def in_batches(self) -> list[str]:
+        """The models that batch files may ask."""
+        return [
+            record.id for record in self._registry.models() if record.batches and record.state != "generic"
+        ]
 
     def add_tuned(self, name: str, base: str) -> None:
         """Let a fine-tuned model exist, on its base model's limits."""

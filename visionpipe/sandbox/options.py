@@ -8,8 +8,9 @@ from typing import Literal, TypeAlias
 
 from visionpipe.sandbox.scenario import Scenario
 
-DEFAULT_KEY = "visionpipe-sandbox.this-key-is-published-and-no-secret"
-"""Accepted unless other keys are given; in the service's form ``id.secret``, long enough for a JWT."""
+DEFAULT_KEY = "visionpipe-sandbox.published-for-tests-and-not-a-secret"
+"""Accepted unless other keys are given; in the service's form ``id.secret``, long enough for a JWT. The
+vendor's own MCP server takes no key that holds "key" or "api"."""
 
 AnswerMode: TypeAlias = Literal["engine", "saw", "saw_json", "script"]
 

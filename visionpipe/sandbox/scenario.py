@@ -15,15 +15,15 @@
     path = "*/chat/completions"      # which requests: by path (*: any text), model (*), streamed or not
     model = "glm-4.6v*"
     after = 2                        # leave the first two alone,
-    count = 3                        # then strike three times at most,
+    count = 3                        # then three times at most,
     every = 2                        # at every second request,
     rate = 0.1                       # with this chance,
-    burst = 4                        # and once struck, strike four in a row
+    burst = 4                        # and once it has come, four in a row
     fault = { kind = "error", code = "1302", retry_after = "2" }
 
-Several rules may strike one request: latencies add up; of the others the first strikes. The kinds of fault:
+Several rules may fit one request: latencies add up; of the others the first counts. The kinds of fault:
 
-    error        code, status, message, retry_after
+    error        code, status, message, retry_after, shape (vllm, ollama, openrouter)
     latency      seconds; or low and high (uniform); or median and sigma (log-normal); or mean (exponential)
     reset        when = request (unread), first_byte, body (in the middle), frame (in the middle of one)
     stream       form = endless, stall, no_done, no_blank_lines, cut; every (seconds between endless frames)
@@ -35,6 +35,7 @@ Several rules may strike one request: latencies add up; of the others the first 
     slow_writer  bytes_per_second at which the answer is written
     hold         the request waits, in flight, until released
     task         an asynchronous task or agent ends as failed
+    shape        form = vllm, ollama, openrouter: OpenAI's documents as that server writes them
 
 An unknown key or a wrong kind is an error when the document is read, never ignored.
 """
@@ -49,6 +50,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from visionpipe.errors import ConfigurationError
+from visionpipe.sandbox.shapes import Form
 
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=86_400)]
 Pace: TypeAlias = Annotated[float, Field(gt=0)]
@@ -66,6 +68,7 @@ class ErrorFault(Entry):
     status: Annotated[int, Field(ge=400, le=599)] | None = None
     message: str | None = None
     retry_after: str | None = None
+    shape: Form | None = None
 
 
 class LatencyFault(Entry):
@@ -135,6 +138,11 @@ class TaskFault(Entry):
     kind: Literal["task"]
 
 
+class ShapeFault(Entry):
+    kind: Literal["shape"]
+    form: Form
+
+
 Fault: TypeAlias = Annotated[
     ErrorFault
     | LatencyFault
@@ -146,13 +154,14 @@ Fault: TypeAlias = Annotated[
     | SlowReaderFault
     | SlowWriterFault
     | HoldFault
-    | TaskFault,
+    | TaskFault
+    | ShapeFault,
     Field(discriminator="kind"),
 ]
 
 
 class Rule(Entry):
-    """When a fault strikes; see the module's docstring."""
+    """When a fault comes; see the module's docstring."""
 
     fault: Fault
     path: str = "*"
@@ -166,7 +175,7 @@ class Rule(Entry):
 
     @property
     def early(self) -> bool:
-        """Whether it strikes before the body is read, when only the path is known."""
+        """Whether it comes before the body is read, when only the path is known."""
         fault = self.fault
         return isinstance(fault, SlowReaderFault) or (
             isinstance(fault, ResetFault) and fault.when == "request"
@@ -175,7 +184,7 @@ class Rule(Entry):
     @model_validator(mode="after")
     def early_rules_know_the_path_only(self) -> Rule:
         if self.early and (self.model is not None or self.stream is not None):
-            raise ValueError("this fault strikes before the body is read: it can go by path only")
+            raise ValueError("this fault comes before the body is read: it can go by path only")
         return self
 
 

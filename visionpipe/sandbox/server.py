@@ -118,12 +118,12 @@ class ServerThread:
         self._thread = threading.Thread(target=self._run, name="visionpipe-sandbox", daemon=True)
 
     def _run(self) -> None:
-        async def course() -> None:
+        async def run() -> None:
             self._loop = asyncio.get_running_loop()
             self._running.set()
             await self._server.serve(sockets=[self._listener])
 
-        asyncio.run(course())
+        asyncio.run(run())
 
     def start(self) -> None:
         """Start; connections are taken from now on, the listener's queue holds the first."""

@@ -37,7 +37,7 @@ class Service:
         self.options = options
         self.clock = clock
         registry = Registry.load([options.overlay] if options.overlay else [])
-        self.shelf = ModelList(registry, options.models)
+        self.models = ModelList(registry, options.models)
         self.keys = KeyRing(options.keys, clock)
         self.gate = Gate(Limits(per_model=options.per_model, total=options.total))
         self.request_ids = RequestIds()
@@ -45,7 +45,7 @@ class Service:
         self.store = Store(options, clock)
         self.answerer = Answerer(options.answers)
         self.released = asyncio.Event()
-        self.strikes = FaultPlan()
+        self.fault_plan = FaultPlan()
         self._works: dict[str, asyncio.Task[None]] = {}
         self._numbers = itertools.count(1)
         self.set_scenario(options.scenario)
@@ -53,7 +53,7 @@ class Service:
     def set_scenario(self, scenario: Scenario) -> None:
         """Begin a scenario from its first request; what waits in a hold goes on."""
         self.release()
-        self.strikes = FaultPlan(scenario)
+        self.fault_plan = FaultPlan(scenario)
         self.answerer.script = Script(scenario.answer)
 
     def release(self) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
 
+from visionpipe.errors import ConfigurationError
 from visionpipe.sandbox.options import Options
 from visionpipe.sandbox.replies import Refusal
 
@@ -34,18 +36,16 @@ class Store:
     Args:
         options: where the state is kept, and how things go on.
         clock: seconds since the epoch.
+
+    Raises:
+        ConfigurationError: the file of the state cannot be used, or is damaged.
     """
 
     def __init__(self, options: Options, clock: Callable[[], float]) -> None:
         self._polls = options.task_polls
         self._seconds = options.task_seconds
         self._clock = clock
-        self._base = sqlite3.connect(
-            options.state or ":memory:", check_same_thread=False, isolation_level=None
-        )
-        self._base.execute("pragma journal_mode = wal")
-        self._base.execute("pragma synchronous = normal")
-        self._base.executescript(_TABLES)
+        self._base = _opened(options.state)
 
     def put(self, kind: str, body: dict[str, Any]) -> None:
         """Write a document under its ``id``, new or changed."""
@@ -91,6 +91,31 @@ class Store:
 
     def close(self) -> None:
         self._base.close()
+
+
+def _opened(state: Path | None) -> sqlite3.Connection:
+    base: sqlite3.Connection | None = None
+    try:
+        base = sqlite3.connect(state or ":memory:", check_same_thread=False, isolation_level=None)
+        base.execute("pragma journal_mode = wal")
+        base.execute("pragma synchronous = normal")
+        base.executescript(_TABLES)
+        (verdict,) = base.execute("pragma quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(str(verdict))
+        for kind, identity, body in base.execute("select kind, id, body from document order by place"):
+            if not isinstance(orjson.loads(body), dict):
+                raise ValueError(f"its {kind} {identity} is no object")
+        base.execute("select id, data from content limit 1").fetchone()
+    except (sqlite3.Error, ValueError, TypeError) as problem:
+        if base is not None:
+            base.close()
+        raise ConfigurationError(
+            f"the sandbox's state cannot be used: {problem}",
+            subject=str(state),
+            cure="Give --state another file, or move this one away; a new one is made.",
+        ) from problem
+    return base
 
 
 def page(items: Iterable[dict[str, Any]], query: Mapping[str, str], default: int = 20) -> dict[str, Any]:

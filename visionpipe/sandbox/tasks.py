@@ -18,7 +18,7 @@ async def submit(exchange: Exchange) -> Reply:
         "id": head["id"],
         "created": service.clock(),
         "polls": 0,
-        "failed": isinstance(exchange.strike.fault, TaskFault),
+        "failed": isinstance(exchange.planned.fault, TaskFault),
         "result": whole(head, call, answer),
     }
     service.store.put(KIND, task)
@@ -31,7 +31,7 @@ async def result(exchange: Exchange) -> Reply:
     service = exchange.service
     task = service.store.get(KIND, exchange.path_values["id"])
     if task is None:
-        raise Refusal("1214", "there is no task with this id")
+        raise Refusal("1233", exchange.path_values["id"])
     gone = service.store.ask(task)
     service.store.put(KIND, task)
     if gone < 1:

@@ -11,7 +11,7 @@ from visionpipe.sandbox.tokens import media_tokens
 async def count(exchange: Exchange) -> Reply:
     """``POST /tokenizer``: ``usage`` with prompt_tokens, image_tokens, video_tokens, total_tokens."""
     service = exchange.service
-    call = read_call(read_object(exchange.body), service.shelf, Dialect.GLM, service.options)
+    call = read_call(read_object(exchange.body), service.models, Dialect.GLM, service.options)
     if not call.record.counts_tokens and call.record.state != "generic":
         raise Refusal("1212", "the tokenizer does not know this model")
     exchange.note(call)

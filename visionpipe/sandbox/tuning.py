@@ -31,7 +31,7 @@ async def create(exchange: Exchange) -> Reply:
     suffix = body.get("suffix")
     if suffix is not None and not isinstance(suffix, str):
         raise Refusal("1214", "suffix must be text")
-    service.shelf.find(body["model"])
+    service.models.find(body["model"])
     training_file = files.find(service, body["training_file"])
     if training_file["purpose"] != "fine-tune":
         raise Refusal("1214", "the training file's purpose must be fine-tune")
@@ -105,7 +105,7 @@ def restore(service: Service) -> None:
     """Let the models of finished jobs exist again after a restart."""
     for job in service.store.all(KIND):
         if job["shown"]["fine_tuned_model"]:
-            service.shelf.add_tuned(job["shown"]["fine_tuned_model"], job["shown"]["model"])
+            service.models.add_tuned(job["shown"]["fine_tuned_model"], job["shown"]["model"])
 
 
 def _go_on(service: Service, job: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def _go_on(service: Service, job: dict[str, Any]) -> None:
     if state == "succeeded":
         shown["finished_at"] = int(service.clock())
         shown["fine_tuned_model"] = f"{shown['model']}:{job['suffix']}:{job['id']}"
-        service.shelf.add_tuned(shown["fine_tuned_model"], shown["model"])
+        service.models.add_tuned(shown["fine_tuned_model"], shown["model"])
     service.store.put(KIND, job)
 
 
