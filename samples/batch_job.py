@@ -10,7 +10,7 @@ import visionpipe as vp
 
 folder, journal = sys.argv[1:]
 
-with vp.Client() as client:
+with vp.Client("glm-4v-plus-0111") as client:
     job = vp.Pipeline(vp.presets.alt_text, client=client, journal=journal, via="batch")
     for result in job.run(folder):
         print(f"{result.source}: {result.caption or result.failure or result.reason}")

@@ -81,7 +81,7 @@ def test_a_mistake_is_the_failure_of_its_item_alone(tmp_path: Path, way: str) ->
 def test_an_answer_that_a_judge_fails_over_is_accounted_for(tmp_path: Path) -> None:
     folder = numbered(tmp_path / "in", 10)
     run = WAYS["judge"](tmp_path / "j").run(folder)
-    bad = next(result for result in run if result.source == BAD)
+    bad = {result.source: result for result in run}[BAD]
     assert bad.usage is not None
     assert summary_of(run).requests == 10
 
