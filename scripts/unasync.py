@@ -33,7 +33,7 @@ NAMES = {
     "__aiter__": "__iter__",
     "__anext__": "__next__",
     "aclose": "close",
-    "aiter_bytes": "iter_bytes",
+    "aiter_raw": "iter_raw",
     "anext": "next",
     "direct_async": "direct_sync",
     "AsyncioTransport": "SocketTransport",

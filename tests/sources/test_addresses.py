@@ -48,6 +48,11 @@ PRIVATE = [
     "fec0::1",
     "ff02::1",
     "2001:db8::1",
+    "3fff::1",
+    "3fff:fff:ffff::1",
+    "5f00::1",
+    "100:0:0:1::1",
+    "100::1",
     "2001:0:4136:e378:8000:63bf:3fff:fdd2",
     "::127.0.0.1",
     "::ffff:127.0.0.1",
@@ -104,3 +109,17 @@ def test_urls_that_are_never_fetched(scheme: str, host: str, credentials: bool) 
         check_url("shown", scheme=scheme, host=host, credentials=credentials)
     assert caught.value.code == "refused_address"
     check_url("shown", scheme="https", host="a", credentials=False)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "017700000001", "127.0.0.01", "8.8"],
+)
+def test_an_address_is_written_in_one_way(host: str) -> None:
+    with pytest.raises(FetchError, match="no IP address as it is written"):
+        check_url("URL", scheme="http", host=host, credentials=False)
+
+
+@pytest.mark.parametrize("host", ["8.8.8.8", "2606:4700::1111", "7.example", "0x7f.example.", "a1"])
+def test_other_hosts_are_left_to_the_resolver(host: str) -> None:
+    check_url("URL", scheme="http", host=host, credentials=False)

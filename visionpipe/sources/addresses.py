@@ -8,6 +8,7 @@ an address judged here, not to the name.
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_NUMBER = re.compile("[0-9]+|0[xX][0-9a-fA-F]*")
+"""What the last label of a name never is, so that a host which ends so is an address."""
+
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _REFUSED = tuple(
     ipaddress.ip_network(network)
@@ -28,6 +32,9 @@ _REFUSED = tuple(
         "::/96",  # IPv4-compatible (RFC 4291, obsolete)
         "2001::/32",  # Teredo
         "fec0::/10",  # site-local (RFC 3879, obsolete)
+        "3fff::/20",  # documentation (RFC 9637)
+        "5f00::/16",  # segment routing (RFC 9602)
+        "100:0:0:1::/64",  # dummy prefix (RFC 9780)
         "192.88.99.0/24",  # 6to4 relays (RFC 7526, obsolete)
     )
 )
@@ -74,6 +81,14 @@ def check_url(shown: str, *, scheme: str, host: str, credentials: bool) -> None:
         )
     if not host:
         raise _refused(shown, "the URL has no host", "Check the URL.")
+    if _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):
+        # Resolvers read 127.1, 0x7f.1 and 017700000001 each in its own way.
+        try:
+            ipaddress.ip_address(host)
+        except ValueError as error:
+            raise _refused(
+                shown, "its host is no IP address as it is written", "Write it as four decimal numbers."
+            ) from error
 
 
 def vet(shown: str, addresses: Sequence[str], *, allow_private: bool) -> None:

@@ -18,11 +18,11 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 import h11
 import httpx
 
+from visionpipe.transport.deadlines import wait_limit
 from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
 from visionpipe.transport.errors import AnswerCutError
 from visionpipe.transport.exchange import Exchange, Step
 from visionpipe.transport.loop_end import close_with_loop, drop
-from visionpipe.transport.patience import patience
 
 
 class AsyncioTransport(httpx.AsyncBaseTransport):
@@ -49,7 +49,7 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         timeouts: dict[str, float] = request.extensions["timeout"]
-        connection = await self._take(patience(timeouts, "connect", self._clock, httpx.ConnectTimeout)[0])
+        connection = await self._take(wait_limit(timeouts, "connect", self._clock, httpx.ConnectTimeout)[0])
         try:
             status, headers = await connection.exchange(request, timeouts)
         except BaseException:
@@ -254,12 +254,12 @@ class _Connection(asyncio.Protocol):
         # Even where the socket takes it all, the loop gets a turn to see what has arrived.
         await asyncio.sleep(0)
         while self._paused and not self._arrived and not self._over:
-            await self._wait(*patience(timeouts, "write", self._clock, httpx.WriteTimeout))
+            await self._wait(*wait_limit(timeouts, "write", self._clock, httpx.WriteTimeout))
         return True
 
     async def _receive(self, timeouts: dict[str, float]) -> bytes:
         # Looked at even where something has arrived: it may go on arriving for ever.
-        limits = patience(timeouts, "read", self._clock, httpx.ReadTimeout)
+        limits = wait_limit(timeouts, "read", self._clock, httpx.ReadTimeout)
         while not self._arrived:
             if self._error is not None:
                 raise httpx.ReadError(str(self._error)) from self._error

@@ -21,9 +21,9 @@ from typing import TypeAlias
 import h11
 import httpx
 
+from visionpipe.transport.deadlines import wait_limit
 from visionpipe.transport.errors import AnswerCutError
 from visionpipe.transport.exchange import Exchange, Step
-from visionpipe.transport.patience import patience
 
 KEPT_IDLE_S = 30.0
 """Seconds after which an unused connection is closed rather than used again."""
@@ -71,7 +71,7 @@ class SocketTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         timeouts: dict[str, float] = request.extensions["timeout"]
-        connection = self._take(patience(timeouts, "connect", self._clock, httpx.ConnectTimeout)[0])
+        connection = self._take(wait_limit(timeouts, "connect", self._clock, httpx.ConnectTimeout)[0])
         try:
             status, headers = connection.exchange(request, timeouts)
         except BaseException:
@@ -238,7 +238,7 @@ class _Connection:
                 pass
             except OSError:
                 return False  # what the server said before it hung up is still there to be read
-            seconds, error = patience(timeouts, "write", self._clock, httpx.WriteTimeout)
+            seconds, error = wait_limit(timeouts, "write", self._clock, httpx.WriteTimeout)
             readable, writable = wait_for_socket(self._socket, True, seconds)
             if readable and self._answered():
                 return False
@@ -262,7 +262,7 @@ class _Connection:
     def _receive(self, timeouts: dict[str, float]) -> bytes:
         if self._early:
             return self._early.pop()
-        seconds, expired = patience(timeouts, "read", self._clock, httpx.ReadTimeout)
+        seconds, expired = wait_limit(timeouts, "read", self._clock, httpx.ReadTimeout)
         try:
             self._socket.settimeout(seconds)
             return self._socket.recv(READ_BYTES)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from visionpipe.transport.deadlines import wait_limit
 from visionpipe.transport.loop_end import close_with_loop, drop
-from visionpipe.transport.patience import patience
 
 _ONE = httpx.Limits(max_connections=1)
 
@@ -178,7 +178,7 @@ class _Answer(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         for piece in self._stream:
-            patience(self._timeouts, "read", self._clock, httpx.ReadTimeout)
+            wait_limit(self._timeouts, "read", self._clock, httpx.ReadTimeout)
             yield piece
 
     def close(self) -> None:
@@ -205,7 +205,7 @@ class _AsyncAnswer(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for piece in self._stream:
-            patience(self._timeouts, "read", self._clock, httpx.ReadTimeout)
+            wait_limit(self._timeouts, "read", self._clock, httpx.ReadTimeout)
             yield piece
 
     async def aclose(self) -> None:

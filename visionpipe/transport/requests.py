@@ -18,6 +18,7 @@ import httpx
 from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.transport.auth import Auth
 from visionpipe.transport.body import iterate
+from visionpipe.transport.decoding import ACCEPTED
 from visionpipe.transport.redaction import redact
 from visionpipe.wire.http import Body, HttpRequest, Timeouts
 
@@ -46,7 +47,7 @@ class Endpoint:
         headers = {
             "host": self.host,
             "accept": "*/*",
-            "accept-encoding": "gzip, deflate",
+            "accept-encoding": ACCEPTED,
             "connection": "keep-alive",
             "user-agent": "visionpipe",
         }

@@ -13,8 +13,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import httpx
 
+from visionpipe.errors import UnreadableAnswerError
 from visionpipe.transport.auth import Auth, NoAuth
 from visionpipe.transport.body import check_files
+from visionpipe.transport.decoding import Decoder
 from visionpipe.transport.direct_async import AsyncioTransport
 from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
 from visionpipe.transport.proxied import AsyncProxyTransport
@@ -87,11 +89,13 @@ class AsyncHttpSender:
         parts: list[bytes] = []
         size = 0
         try:
-            async for part in response.aiter_bytes():
-                size += len(part)
-                if size > self._max_answer_bytes:
-                    raise too_long(self._endpoint.host, self._max_answer_bytes)
-                parts.append(part)
+            decoder = self._decoder(response)
+            async for raw in response.aiter_raw():
+                for part in decoder.feed(raw):
+                    size += len(part)
+                    if size > self._max_answer_bytes:
+                        raise too_long(self._endpoint.host, self._max_answer_bytes)
+                    parts.append(part)
         except httpx.HTTPError as error:
             raise in_whole_answer(error, self._endpoint.host, self._auth.secrets()) from error
         finally:
@@ -105,11 +109,20 @@ class AsyncHttpSender:
         if isinstance(self._transport, AsyncioTransport):
             timeouts = response.request.extensions["timeout"]
             timeouts["read"] = timeouts["first_token"]
-        return AsyncHttpByteStream(response, self._endpoint.host, self._auth.secrets())
+        try:
+            decoder = self._decoder(response)
+        except UnreadableAnswerError:
+            await response.aclose()
+            raise
+        return AsyncHttpByteStream(response, decoder, self._endpoint.host, self._auth.secrets())
 
     async def close(self) -> None:
         """Close idle connections; those in use close when they are done. May be called again."""
         await self._transport.aclose()
+
+    def _decoder(self, response: httpx.Response) -> Decoder:
+        coding = response.headers.get("content-encoding", "")
+        return Decoder(coding, self._endpoint.host, response.request.extensions["timeout"], self._clock)
 
     async def _begin(self, request: HttpRequest) -> httpx.Response:
         if request.body is not None:
@@ -129,8 +142,11 @@ class AsyncHttpSender:
 class AsyncHttpByteStream:
     """An answer read as it arrives."""
 
-    def __init__(self, response: httpx.Response, host: str, secrets: tuple[str, ...]) -> None:
+    def __init__(
+        self, response: httpx.Response, decoder: Decoder, host: str, secrets: tuple[str, ...]
+    ) -> None:
         self._response = response
+        self._decoder = decoder
         self._host = host
         self._secrets = secrets
         self._closed = False
@@ -142,9 +158,10 @@ class AsyncHttpByteStream:
             return
         try:
             timeouts = self._response.request.extensions["timeout"]
-            async for piece in self._response.aiter_bytes():
+            async for raw in self._response.aiter_raw():
                 timeouts["read"] = timeouts["idle"]
-                yield piece
+                for piece in self._decoder.feed(raw):
+                    yield piece
         except httpx.HTTPError as error:
             raise in_answer(error, self._host, self._secrets) from error
         finally:

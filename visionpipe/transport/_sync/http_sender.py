@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 import httpx
 
+from visionpipe.errors import UnreadableAnswerError
 from visionpipe.transport.auth import Auth, NoAuth
 from visionpipe.transport.body import check_files
+from visionpipe.transport.decoding import Decoder
 from visionpipe.transport.direct_sync import SocketTransport
 from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
 from visionpipe.transport.proxied import ProxyTransport
@@ -88,11 +90,13 @@ class HttpSender:
         parts: list[bytes] = []
         size = 0
         try:
-            for part in response.iter_bytes():
-                size += len(part)
-                if size > self._max_answer_bytes:
-                    raise too_long(self._endpoint.host, self._max_answer_bytes)
-                parts.append(part)
+            decoder = self._decoder(response)
+            for raw in response.iter_raw():
+                for part in decoder.feed(raw):
+                    size += len(part)
+                    if size > self._max_answer_bytes:
+                        raise too_long(self._endpoint.host, self._max_answer_bytes)
+                    parts.append(part)
         except httpx.HTTPError as error:
             raise in_whole_answer(error, self._endpoint.host, self._auth.secrets()) from error
         finally:
@@ -106,11 +110,20 @@ class HttpSender:
         if isinstance(self._transport, SocketTransport):
             timeouts = response.request.extensions["timeout"]
             timeouts["read"] = timeouts["first_token"]
-        return HttpByteStream(response, self._endpoint.host, self._auth.secrets())
+        try:
+            decoder = self._decoder(response)
+        except UnreadableAnswerError:
+            response.close()
+            raise
+        return HttpByteStream(response, decoder, self._endpoint.host, self._auth.secrets())
 
     def close(self) -> None:
         """Close idle connections; those in use close when they are done. May be called again."""
         self._transport.close()
+
+    def _decoder(self, response: httpx.Response) -> Decoder:
+        coding = response.headers.get("content-encoding", "")
+        return Decoder(coding, self._endpoint.host, response.request.extensions["timeout"], self._clock)
 
     def _begin(self, request: HttpRequest) -> httpx.Response:
         if request.body is not None:
@@ -130,8 +143,11 @@ class HttpSender:
 class HttpByteStream:
     """An answer read as it arrives."""
 
-    def __init__(self, response: httpx.Response, host: str, secrets: tuple[str, ...]) -> None:
+    def __init__(
+        self, response: httpx.Response, decoder: Decoder, host: str, secrets: tuple[str, ...]
+    ) -> None:
         self._response = response
+        self._decoder = decoder
         self._host = host
         self._secrets = secrets
         self._closed = False
@@ -143,9 +159,10 @@ class HttpByteStream:
             return
         try:
             timeouts = self._response.request.extensions["timeout"]
-            for piece in self._response.iter_bytes():
+            for raw in self._response.iter_raw():
                 timeouts["read"] = timeouts["idle"]
-                yield piece
+                for piece in self._decoder.feed(raw):
+                    yield piece
         except httpx.HTTPError as error:
             raise in_answer(error, self._host, self._secrets) from error
         finally:

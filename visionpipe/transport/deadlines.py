@@ -17,7 +17,7 @@ LONGEST_S = 1_000_000.0
 """Eleven days stand for ever: systems count a wait in milliseconds of 31 bits."""
 
 
-def patience(
+def wait_limit(
     timeouts: Mapping[str, float],
     name: str,
     clock: Callable[[], float],
