@@ -30,7 +30,7 @@ def noise(width: int, height: int) -> np.ndarray[tuple[int, ...], np.dtype[np.ui
 
 def mixed_files(folder: Path) -> list[Path]:
     """A hundred files of both formats, from a pixel to megabytes, some too large to be held in memory."""
-    found = [SAMPLES / name for name in ("china.jpg", "rocket.jpg", "coffee.png", "chelsea.png")]
+    found = [SAMPLES / name for name in ("china.jpg", "flower.jpg", "coffee.png", "chelsea.png")]
     for n in range(46):
         (folder / f"{n}.jpg").write_bytes(jpeg_bytes(1 + 13 * n, 1 + 7 * n))
         (folder / f"{n}.png").write_bytes(png_bytes(1 + 11 * n, 1 + 5 * n))
