@@ -132,13 +132,17 @@ class GrowingFile:
         keep: add to what is there; else start empty.
         sync_every: how many additions may be lost when the machine (not the process) goes down; 0 leaves
             it to the operating system.
+        subject: what errors name; default the file.
     """
 
-    def __init__(self, path: Path, *, keep: bool = False, sync_every: int = 0) -> None:
+    def __init__(
+        self, path: Path, *, keep: bool = False, sync_every: int = 0, subject: Path | None = None
+    ) -> None:
         self.path = path
+        self._subject = subject or path
         self._sync_every = sync_every
         self._unsynced = 0
-        with output_errors(path):
+        with output_errors(self._subject):
             resolve_link(path).parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | (0 if keep else os.O_TRUNC)
             self._fd: int | None = os.open(path, flags, 0o666)
@@ -161,7 +165,7 @@ class GrowingFile:
         fd = self._open_fd()
         before = self.size
         try:
-            with output_errors(self.path):
+            with output_errors(self._subject):
                 for piece in pieces:
                     self.size += _write_all(fd, piece)
         except BaseException:
@@ -175,14 +179,14 @@ class GrowingFile:
     def cut(self, size: int) -> None:
         """Shorten the file to ``size`` bytes."""
         fd = self._open_fd()
-        with output_errors(self.path):
+        with output_errors(self._subject):
             os.ftruncate(fd, size)
             self.size = os.lseek(fd, size, os.SEEK_SET)
 
     def read_tail(self, most: int) -> bytes:
         """The last bytes, at most ``most``."""
         fd = self._open_fd()
-        with output_errors(self.path):
+        with output_errors(self._subject):
             os.lseek(fd, max(0, self.size - most), os.SEEK_SET)
             tail = os.read(fd, most)
             os.lseek(fd, self.size, os.SEEK_SET)
@@ -191,7 +195,7 @@ class GrowingFile:
     def sync(self) -> None:
         """Have the operating system put everything on the disk."""
         if self._fd is not None and self._unsynced:
-            with output_errors(self.path):
+            with output_errors(self._subject):
                 os.fsync(self._fd)
             self._unsynced = 0
 
@@ -204,7 +208,7 @@ class GrowingFile:
         if self._fd is not None:
             self.sync()
             fd, self._fd = self._fd, None
-            with output_errors(self.path):
+            with output_errors(self._subject):
                 os.close(fd)
 
     def discard(self) -> None:
@@ -229,7 +233,7 @@ class ReplacingFile(GrowingFile):
         self.target = resolve_link(target)
         self._durable = durable
         self._in_place = False
-        super().__init__(partial_path(self.target))
+        super().__init__(partial_path(self.target), subject=target)
         self._unsynced = 1  # even an empty file is put on the disk before it replaces another
 
     def sync(self) -> None:
