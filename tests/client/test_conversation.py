@@ -14,6 +14,7 @@ import pytest
 from tests.client.faces import KEY, Clock, _awaited, chat, event_stream, refusal, setup_for
 from tests.loopback import Answer, Loopback
 from visionpipe.client import AsyncClient, Client
+from visionpipe.client.saved_talk import save_talk
 from visionpipe.errors import (
     ContextLimitError,
     InputError,
@@ -26,9 +27,10 @@ from visionpipe.errors import (
     VisionPipeError,
 )
 from visionpipe.images.load import IN_MEMORY_BYTES
-from visionpipe.media import LinkedImage, Text
+from visionpipe.media import FileContent, Image, LinkedImage, Text
 from visionpipe.reply import Reply
 from visionpipe.request import Message
+from visionpipe.stages.history import Transcript
 from visionpipe.testing.images import png_bytes
 from visionpipe.testing.sandbox import SandboxHandle
 
@@ -390,3 +392,19 @@ def test_wrong_options_cost_no_request(begin: Room, loopback: Loopback) -> None:
         begin(setup_for(loopback, model="glm-4v-flash")).ask("What?", CHINA, COFFEE, on_too_many="split")
     assert loopback.requests == []
     assert talk.messages == ()
+
+
+def test_what_changed_since_it_was_shown_is_not_embedded(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"shown")
+    found = photo.stat()
+    content = FileContent(str(photo), found.st_size, found.st_mtime_ns)
+    image = Image("photo.png", content, "png", 1, 1)
+    transcript = Transcript((Message("user", (image,)),))
+    target = tmp_path / "talk.json"
+    save_talk(target, transcript, None, embed=True)
+    assert base64.b64encode(b"shown") in (before := target.read_bytes())
+    photo.write_bytes(b"another one")
+    with pytest.raises(UnreadableSourceError, match="changed"):
+        save_talk(target, transcript, None, embed=True)
+    assert target.read_bytes() == before

@@ -19,7 +19,7 @@ import orjson
 
 from visionpipe.client.options import CallOptions
 from visionpipe.errors import InputError, OutputError, UnreadableSourceError, UnsupportedError
-from visionpipe.files import output_errors, whole_file
+from visionpipe.files import output_errors, read_content, whole_file
 from visionpipe.media import (
     Content,
     FileContent,
@@ -52,7 +52,7 @@ def save_talk(
 
     Raises:
         OutputError: it cannot be written.
-        UnreadableSourceError: an image to embed is gone.
+        UnreadableSourceError: an image to embed is gone, or no longer what was shown.
     """
     target = Path(path)
     data = _written(talk_json(transcript, system, embed=embed))
@@ -200,14 +200,7 @@ def _content_json(content: Content, embed: bool) -> dict[str, JSON]:
     if not embed:
         path = str(Path(content.path).absolute())
         return {"path": path, "size": content.size, "modified_ns": content.modified_ns}
-    try:
-        return {"base64": b64encode(Path(content.path).read_bytes()).decode("ascii")}
-    except OSError as cause:
-        raise UnreadableSourceError(
-            (cause.strerror or str(cause)).lower(),
-            cure="Bring it back, or save without embed.",
-            subject=content.path,
-        ) from cause
+    return {"base64": b64encode(read_content(content)).decode("ascii")}
 
 
 def _content(entry: Mapping[str, Any]) -> Content:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import os
+import re
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -24,6 +26,11 @@ from visionpipe.wire.http import Body, HttpRequest, Timeouts
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """An answer longer than this is refused rather than kept in memory."""
+
+_EXCEPTION = re.compile(
+    r"(?:\[(?P<six>[^\]]+)\]|(?P<name>[^:/\s]+|[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*))(?P<bits>/[0-9]+)?(?::(?P<port>[0-9]+))?"
+)
+"""An entry of NO_PROXY."""
 
 _CURE = "Give it as http:// or https://, host and path, for example https://api.example.com/v1."
 
@@ -159,13 +166,28 @@ def route(
     """The way to ``base``: one TLS context for all connections, and the proxy given or the environment's.
 
     Raises:
-        ConfigurationError: the proxy's address cannot be used.
+        ConfigurationError: the proxy's address, or a file of authorities, cannot be used.
     """
     if proxy is None and trust_env:
         proxy = proxy_for(base)
     if ssl_context is None and (base.scheme == "https" or proxy is not None):
+        if trust_env:
+            _check_authorities(os.environ)
         ssl_context = httpx.create_ssl_context(trust_env=trust_env)
     return Route(ssl_context, None if proxy is None else proxy_settings(proxy))
+
+
+def _check_authorities(environment: Mapping[str, str]) -> None:
+    """Raise ConfigurationError where the environment names authorities that are not there."""
+    for variable, there in (("SSL_CERT_FILE", os.path.isfile), ("SSL_CERT_DIR", os.path.isdir)):
+        path = environment.get(variable)
+        if path and not there(path):
+            raise ConfigurationError(
+                f"{variable} names {path}, which is not there",
+                cure=f"Correct {variable}, or unset it to trust the public authorities.",
+                subject=path,
+                code="authorities",
+            )
 
 
 def proxy_for(
@@ -178,9 +200,38 @@ def proxy_for(
     for this machine, since what is asked of a server here shall not leave it."""
     named = proxies()
     address = named.get(base.scheme) or named.get("all")
-    if not address or _is_here(base.host) or bypass(base.host):
+    if not address or _is_here(base.host) or bypass(base.host) or _is_excepted(base, named.get("no", "")):
         return None
     return address if "://" in address else f"http://{address}"
+
+
+def _is_excepted(base: httpx.URL, exceptions: str) -> bool:
+    """Whether NO_PROXY names this address: names with what is below them, addresses, networks, each with or
+    without a port, IPv6 addresses with or without brackets."""
+    host = base.host.lower().rstrip(".")
+    port = str(base.port or (443 if base.scheme == "https" else 80))
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    for entry in (word.strip().lower() for word in exceptions.split(",")):
+        if entry == "*":
+            return True
+        found = _EXCEPTION.fullmatch(entry)
+        if not found or (found["port"] and found["port"] != port):
+            continue
+        name = found["six"] or found["name"]
+        if address is None:
+            plain = name.removeprefix("*").strip(".")
+            if plain and (host == plain or host.endswith("." + plain)):
+                return True
+            continue
+        try:
+            if address in ipaddress.ip_network(name + (found["bits"] or ""), strict=False):
+                return True
+        except ValueError:
+            continue  # a name, which no address is below
+    return False
 
 
 def _is_here(host: str) -> bool:
