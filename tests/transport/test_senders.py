@@ -507,3 +507,11 @@ def test_cancelling_closes_the_connection(loopback: Loopback) -> None:
 
     asyncio.run(run())
     assert loopback.connections == 2
+
+
+@both
+def test_an_answer_behind_a_long_head_is_read(kind: Kind, loopback: Loopback) -> None:
+    loopback.script(Answer(body=b'{"ok":1}', headers={f"X-Trace-{n}": "t" * 10_000 for n in range(40)}))
+    with sending(kind, loopback.url) as sender:
+        assert sender.send(post()).body == b'{"ok":1}'
+        assert b"".join(sender.stream(post()).chunks) == b'{"ok":1}'

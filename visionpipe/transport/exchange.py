@@ -13,8 +13,8 @@ import h11
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
-MAX_HEAD = 100 * 1024
-"""Bytes an answer's head may have."""
+MAX_HEAD = 1024 * 1024
+"""Bytes an answer's head may have: gateways add their traces, and what is behind them is paid for."""
 
 
 _GREETING = b"HTTP/"
