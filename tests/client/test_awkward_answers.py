@@ -11,7 +11,7 @@ import pytest
 from tests.client.faces import KEY, Face, setup_for
 from tests.client.service_faces import Calling
 from tests.loopback import Answer, Loopback
-from visionpipe.client.saved_talk import load_talk, save_talk
+from visionpipe.client.conversation_file import load_talk, save_talk
 from visionpipe.errors import (
     AuthenticationError,
     ConnectionFailedError,

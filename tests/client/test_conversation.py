@@ -14,7 +14,7 @@ import pytest
 from tests.client.faces import KEY, Clock, _awaited, chat, event_stream, refusal, setup_for
 from tests.loopback import Answer, Loopback
 from visionpipe.client import AsyncClient, Client
-from visionpipe.client.saved_talk import save_talk
+from visionpipe.client.conversation_file import save_talk
 from visionpipe.errors import (
     ContextLimitError,
     InputError,

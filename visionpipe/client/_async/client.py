@@ -15,10 +15,10 @@ from visionpipe.client._async.stream import AsyncObjectStream, AsyncStream
 from visionpipe.client._async.tools import run_tools_async
 from visionpipe.client.announce import announce_local
 from visionpipe.client.clips import AsyncClips
+from visionpipe.client.conversation_file import begin
 from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for
 from visionpipe.client.options import CallOptions, MediaSources, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
-from visionpipe.client.saved_talk import begin
 from visionpipe.client.settings import Settings, resolve_settings
 from visionpipe.client.surfaces import require, require_model
 from visionpipe.client.threads import in_thread_async

@@ -17,9 +17,9 @@ from typing import Self, Unpack
 from visionpipe.client._async.calls import AsyncCalls
 from visionpipe.client._async.stream import AsyncStream
 from visionpipe.client._async.tools import run_tools_async
+from visionpipe.client.conversation_file import save_talk
 from visionpipe.client.options import CallOptions, MediaSources, merged
 from visionpipe.client.preparation import Prepared, Preparer
-from visionpipe.client.saved_talk import save_talk
 from visionpipe.client.threads import in_thread_async
 from visionpipe.client.tool_loop import ToolLimits, check_functions_async
 from visionpipe.errors import UnsupportedError
@@ -95,7 +95,7 @@ class AsyncConversation:
         Args:
             path: of the file; it is whole or as it was before.
             embed: put everything into the file. Otherwise images of several megabytes that lie on disk are
-                kept by their path; see :mod:`visionpipe.client.saved_talk`.
+                kept by their path; see :mod:`visionpipe.client.conversation_file`.
 
         Raises:
             OutputError: it cannot be written.

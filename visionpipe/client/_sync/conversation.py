@@ -18,9 +18,9 @@ from typing import Self, Unpack
 from visionpipe.client._sync.calls import Calls
 from visionpipe.client._sync.stream import Stream
 from visionpipe.client._sync.tools import run_tools
+from visionpipe.client.conversation_file import save_talk
 from visionpipe.client.options import CallOptions, MediaSources, merged
 from visionpipe.client.preparation import Prepared, Preparer
-from visionpipe.client.saved_talk import save_talk
 from visionpipe.client.threads import in_thread
 from visionpipe.client.tool_loop import ToolLimits, check_functions
 from visionpipe.errors import UnsupportedError
@@ -96,7 +96,7 @@ class Conversation:
         Args:
             path: of the file; it is whole or as it was before.
             embed: put everything into the file. Otherwise images of several megabytes that lie on disk are
-                kept by their path; see :mod:`visionpipe.client.saved_talk`.
+                kept by their path; see :mod:`visionpipe.client.conversation_file`.
 
         Raises:
             OutputError: it cannot be written.
