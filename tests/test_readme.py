@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,7 +98,9 @@ def test_shell_blocks_run(text: str, folder: Path, shell: dict[str, str], servic
 
 
 def test_console_blocks_print_what_they_show(folder: Path, shell: dict[str, str]) -> None:
-    text = "".join(blocks("console"))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]  # the one that the README names may be taken here
+    text = "".join(blocks("console")).replace("8011", str(port))
     typed = "".join(f"echo {_quoted(line)}\n{line[2:]}\n" for line in text.splitlines() if line[:2] == "$ ")
     done = subprocess.run(
         ["bash", "-c", f"{typed}wait"],
@@ -113,6 +116,13 @@ def test_console_blocks_print_what_they_show(folder: Path, shell: dict[str, str]
     lines = [_without_timing(line) for line in done.stdout.splitlines() if not _transient(line)]
     printed = [WITH_A_READER.get(line, line) for line in lines]
     assert printed == shown
+
+
+def test_the_overlay_can_be_read(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    (tmp_path / "mine.toml").write_text(text, "utf-8")
+    model = Registry.load([tmp_path / "mine.toml"]).model("acme-vision-2", "acme")
+    assert model.images is not None and model.images.max_count == 20
 
 
 def test_the_table_of_models_is_the_registrys() -> None:
