@@ -153,7 +153,7 @@ if TYPE_CHECKING:
     from visionpipe.stages.function_tool import FunctionTool as FunctionTool
     from visionpipe.stages.plain_text import TextForm as TextForm
     from visionpipe.stages.polling import PollPolicy as PollPolicy
-    from visionpipe.stages.quality import QualityPolicy as QualityPolicy
+    from visionpipe.stages.quality_policy import QualityPolicy as QualityPolicy
     from visionpipe.stages.retry import RetryPolicy as RetryPolicy
     from visionpipe.stages.tools import Retrieval as Retrieval
     from visionpipe.stages.tools import WebSearch as WebSearch
@@ -260,7 +260,7 @@ _NAMES = {
     "visionpipe.stages.function_tool": "FunctionTool",
     "visionpipe.stages.plain_text": "TextForm",
     "visionpipe.stages.polling": "PollPolicy",
-    "visionpipe.stages.quality": "QualityPolicy",
+    "visionpipe.stages.quality_policy": "QualityPolicy",
     "visionpipe.stages.retry": "RetryPolicy",
     "visionpipe.stages.tools": "Retrieval WebSearch",
     "visionpipe.transport.sender": "AsyncByteStream AsyncSender ByteStream Sender",

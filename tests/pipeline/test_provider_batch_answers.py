@@ -15,7 +15,7 @@ from visionpipe.pipeline.batch.store import StoredLine
 from visionpipe.pipeline.batch.work import no_answer
 from visionpipe.pipeline.journal import Key
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.stages.quality import QualityPolicy
+from visionpipe.stages.quality_policy import QualityPolicy
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 from visionpipe.transport.sender import ByteStream

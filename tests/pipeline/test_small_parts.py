@@ -24,7 +24,7 @@ from visionpipe.prompts.template import Template
 from visionpipe.reply import Reply
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sources.find import Source
-from visionpipe.stages.quality import QualityPolicy
+from visionpipe.stages.quality_policy import QualityPolicy
 from visionpipe.testing.images import image_bytes, jpeg_bytes
 from visionpipe.values import Money, Note, Usage
 

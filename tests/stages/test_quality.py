@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from visionpipe.prompts import presets
 from visionpipe.prompts.presets import Language, Preset
-from visionpipe.stages.quality import KINDS, QualityPolicy, assess, decide
+from visionpipe.stages.quality import assess
+from visionpipe.stages.quality_policy import KINDS, QualityPolicy, decide
 from visionpipe.values import Note
 
 

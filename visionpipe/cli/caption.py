@@ -15,7 +15,6 @@ import typer
 from visionpipe.cli import options as connection
 from visionpipe.cli.options import Quality, SchemaFile, chosen_schema, quality_policy
 from visionpipe.cli.plain import one_line
-from visionpipe.cli.progress import draining
 from visionpipe.errors import OutputError, ParameterError, VisionPipeError
 
 if TYPE_CHECKING:
@@ -337,6 +336,8 @@ def _projection(costs: Sequence[Money | None], total: int) -> str:
 
 
 def _consume(run: Run, outputs: Outputs) -> VisionPipeError | None:
+    from visionpipe.cli.progress import draining
+
     problem: VisionPipeError | None = None
     with draining(run):
         try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from visionpipe.cli.plain import one_line
-from visionpipe.stages.quality import KINDS, STANDARD, Action, QualityPolicy
+from visionpipe.stages.quality_policy import KINDS, STANDARD, Action, QualityPolicy
 
 if TYPE_CHECKING:
     from visionpipe.client import Client

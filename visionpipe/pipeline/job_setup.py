@@ -39,7 +39,8 @@ from visionpipe.sources.find import Source
 from visionpipe.stages.check import check_kinds
 from visionpipe.stages.extraction import Schema
 from visionpipe.stages.polling import LONG, PollPolicy
-from visionpipe.stages.quality import QualityPolicy, assess, decide
+from visionpipe.stages.quality import assess
+from visionpipe.stages.quality_policy import QualityPolicy, decide
 from visionpipe.values import JSON
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from visionpipe.prompts.presets import Language
 from visionpipe.results import ItemResult
 from visionpipe.sources.find import Found
 from visionpipe.stages.extraction import Schema
-from visionpipe.stages.quality import STANDARD, QualityPolicy
+from visionpipe.stages.quality_policy import STANDARD, QualityPolicy
 from visionpipe.store.database import Database
 
 if TYPE_CHECKING:

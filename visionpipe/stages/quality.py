@@ -1,7 +1,4 @@
-"""Notes on an answer, what is wrong with it by its own looks, and what a policy makes of them.
-
-What is no answer at all (nothing, only thinking, a refusal) is never kept as one unless the policy
-says so.
+"""Notes on an answer: what is wrong with it by its own looks.
 
 A note says what can be told for certain from the text; a doubtful case is not noted, since a good
 caption thrown away costs more than a bad one kept. Nothing here changes the answer.
@@ -13,59 +10,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias
 
 from visionpipe.prompts.presets import Checks, Language, Preset
 from visionpipe.registry.dialects import dialects
 from visionpipe.stages.refusal import refusal, without_quotations
 from visionpipe.values import JSON, Note
-
-Action: TypeAlias = Literal["keep", "reask", "fail"]
-
-
-@dataclass(frozen=True, slots=True)
-class QualityPolicy:
-    """What to do about each kind of note: keep the answer, ask once more, or fail the item.
-
-    An answer asked for again and noted again is kept with its note, except one that is none (``empty``,
-    ``thinking_only``, ``refusal``), which then fails.
-    """
-
-    empty: Action = "reask"
-    thinking_only: Action = "reask"
-    truncated: Action = "keep"
-    refusal: Action = "reask"
-    repetition: Action = "reask"
-    wrong_language: Action = "keep"
-    too_long: Action = "keep"
-    several_lines: Action = "keep"
-    leftover_markup: Action = "keep"
-
-    def action(self, kind: str) -> Action:
-        """The action for a kind of note; notes of other origin are kept."""
-        return getattr(self, kind) if kind in KINDS else "keep"
-
-
-KINDS: tuple[str, ...] = tuple(entry.name for entry in fields(QualityPolicy))
-_NO_ANSWER = ("empty", "thinking_only", "refusal")
-STANDARD = QualityPolicy()
-"""What a job does where it is not told otherwise."""
-
-
-def decide(notes: Iterable[Note], policy: QualityPolicy, already_reasked: bool) -> Action:
-    """What the policy says of an answer with these notes. One "fail" outweighs any "reask"."""
-    kinds = [note.kind for note in notes]
-    actions = {policy.action(kind) for kind in kinds}
-    if "fail" in actions:
-        return "fail"
-    if "reask" not in actions:
-        return "keep"
-    if not already_reasked:
-        return "reask"
-    unusable = [kind for kind in kinds if kind in _NO_ANSWER and policy.action(kind) == "reask"]
-    return "fail" if unusable else "keep"
-
 
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
