@@ -180,6 +180,11 @@ def test_bytes_after_the_end_of_a_png_leave_none() -> None:
     assert header_of(png_bytes() + b"padding").complete
 
 
+def test_an_interlaced_png_is_whole() -> None:
+    header = header_of(png_of(3, 2, interlace=1))
+    assert (header.width, header.height, header.complete) == (3, 2, True)
+
+
 def test_transparency_is_seen_in_a_palette() -> None:
     assert header_of(png_bytes(mode="P", transparency=0)).alpha
     assert header_of(gif_bytes(mode="P", transparency=0)).alpha
@@ -190,8 +195,18 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def png_of(width: int, height: int, bits: int = 8, kind: int = 2) -> bytes:
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
+def png_of(
+    width: int,
+    height: int,
+    bits: int = 8,
+    kind: int = 2,
+    compression: int = 0,
+    filtering: int = 0,
+    interlace: int = 0,
+) -> bytes:
+    head = chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, compression, filtering, interlace)
+    )
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
 
 
@@ -208,6 +223,9 @@ def png_of(width: int, height: int, bits: int = 8, kind: int = 2) -> bytes:
         (png_bytes()[:-12], "truncated", "cut off"),
         (png_of(0, 1), "corrupt", "0x1"),
         (png_of(1, 1, bits=3), "corrupt", "contradicts"),
+        (png_of(1, 1, compression=1), "corrupt", "contradicts"),
+        (png_of(1, 1, filtering=1), "corrupt", "contradicts"),
+        (png_of(1, 1, interlace=2), "corrupt", "contradicts"),
         (png_of(1, 1)[:20] + b"\x07" + png_of(1, 1)[21:], "corrupt", "checksum"),
         (png_of(1, 1).replace(b"IDAT", b"IDOT"), "corrupt", "no pixels"),
         (b"\x89PNG\r\n\x1a\n" + chunk(b"CgBI", bytes(4)) + png_of(1, 1)[8:], "corrupt", "iPhone"),

@@ -9,8 +9,9 @@ import pytest
 from visionpipe.errors import ContextLimitError, MediaLimitError, TooManyImagesError, UnsupportedError
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, MemoryContent, Part, Text
 from visionpipe.registry.lookup import Registry
+from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Message, Parameters, Request
-from visionpipe.stages.check import check_context, check_request
+from visionpipe.stages.check import check_context, check_request, input_room
 from visionpipe.stages.estimate import estimate
 
 REGISTRY = Registry.load()
@@ -96,3 +97,31 @@ def test_an_unknown_context_holds_nothing_back() -> None:
     assert model.context_tokens is None
     asked = request(model.id, Text("word " * 100_000))
     check_context(asked, estimate(asked, model), model)
+
+
+@pytest.mark.parametrize(
+    ("asked", "usual", "most", "room"),
+    [
+        (None, 100, 400, 900),
+        (None, 600, 400, 600),
+        (None, None, 400, 1000),
+        (None, 1500, None, 0),
+        (250, 100, 400, 750),
+        (50, 100, 400, 950),
+    ],
+    ids=["usual", "usual over most", "usual unknown", "usual over context", "asked for", "asked for less"],
+)
+def test_output_takes_what_is_asked_for_or_else_what_is_usual(
+    asked: int | None, usual: int | None, most: int | None, room: int
+) -> None:
+    model = ModelRecord(id="m", context_tokens=1000, default_output_tokens=usual, max_output_tokens=most)
+    assert input_room(Parameters(max_tokens=asked), model) == room
+
+
+def test_input_may_fill_its_room_to_the_last_token() -> None:
+    asked = request("m", Text("word " * 100), max_tokens=50)
+    needed = estimate(asked, ModelRecord(id="m"))
+    exact = ModelRecord(id="m", context_tokens=needed.prompt_tokens + 50)
+    check_context(asked, needed, exact)
+    with pytest.raises(ContextLimitError):
+        check_context(asked, needed, ModelRecord(id="m", context_tokens=needed.prompt_tokens + 49))

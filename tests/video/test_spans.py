@@ -41,6 +41,18 @@ def test_no_gap_no_overlap_and_no_span_over_a_cut(
     assert all(0 < p.seconds <= limit + base for p in plans)
 
 
+@pytest.mark.parametrize(
+    ("duration", "longest"), [(1, 2), (16, 2), (20, 2.5), (80, 10), (119, 14.875), (120, 15), (3600, 15)]
+)
+def test_the_usual_span_is_an_eighth_of_the_clip_from_2_to_15_seconds(duration: int, longest: float) -> None:
+    assert usual_longest(Fraction(duration)) == Fraction(longest)
+
+
+def test_a_clip_without_a_cut_is_eight_spans() -> None:
+    plans = plan_spans(scenes([0, 80_000], Fraction(1, 1000)))
+    assert [plan.seconds for plan in plans] == [10] * 8
+
+
 def test_a_clip_of_no_length_is_one_span() -> None:
     (plan,) = plan_spans(scenes([0, 0], BASES[0]))
     assert plan.seconds == 0

@@ -158,6 +158,43 @@ def test_answers_without_use(message: dict[str, Any], finish: str, kind: type[er
     assert caught.value.request_id == "vp-1"
 
 
+@pytest.mark.parametrize(
+    ("finish", "thought", "again", "words"),
+    [
+        ("length", "", False, "used up its output"),
+        ("length", "look", False, "used up its output"),
+        ("stop", "", True, "wrote no answer"),
+        ("stop", "look", True, "only its thinking"),
+    ],
+)
+def test_output_that_was_used_up_is_not_paid_for_again(
+    finish: str, thought: str, again: bool, words: str
+) -> None:
+    with pytest.raises(errors.EmptyAnswerError, match=words) as at_once:
+        whole({"content": "", "reasoning_content": thought}, finish)
+    with pytest.raises(errors.EmptyAnswerError, match=words) as in_pieces:
+        streamed(frame(finish, USAGE, content="", reasoning_content=thought) + DONE)
+    assert at_once.value.retryable is in_pieces.value.retryable is again
+    assert ("max_tokens" in at_once.value.cure) is (not again or thought != "")
+
+
+@pytest.mark.parametrize(
+    ("said", "model"), [("m-2026-01", "m-2026-01"), (None, "m"), ("", "m")], ids=["said", "null", "empty"]
+)
+def test_the_model_of_a_reply_is_the_one_that_answered(said: str | None, model: str) -> None:
+    assert whole({"content": "A cat."}, model=said).model == model
+    frames = frame(content="A ") + frame("stop", USAGE, content="cat.") + DONE
+    told = b'"model":' + orjson.dumps(said)
+    assert streamed(frames.replace(b'"model":"m"', told))[1].model == model
+
+
+def test_an_answer_that_broke_off_names_the_model_that_answered() -> None:
+    with pytest.raises(errors.InterruptedAnswerError) as caught:
+        streamed(frame(content="A ca").replace(b'"model":"m"', b'"model":"m-2026-01"'))
+    assert caught.value.reply is not None
+    assert caught.value.reply.model == "m-2026-01"
+
+
 def test_a_cut_answer_is_kept_with_a_note() -> None:
     reply = whole({"content": "A long"}, "length", content_filter=[{"role": "user", "level": 2}])
     assert [note.kind for note in reply.notes] == ["truncated", "content_filter"]
