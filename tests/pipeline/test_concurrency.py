@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.pipeline.limiter import LONGEST_PAUSE_S, ConcurrencyLaw, Limiter, Permit
+from visionpipe.pipeline.limiter import LONGEST_PAUSE_S, PROBE_AFTER, ConcurrencyLaw, Limiter, Permit
 
 
 @given(
@@ -71,6 +71,77 @@ def test_pauses_grow_while_nothing_gets_through_and_end_with_an_answer() -> None
     assert pauses[-1] == LONGEST_PAUSE_S
     law.on_answer(law.epoch, busy=1)
     assert law.on_refusal(law.epoch) == 0.0
+
+
+def answers(law: ConcurrencyLaw, count: int) -> None:
+    for _ in range(count):
+        law.on_answer(law.epoch, busy=law.level)
+
+
+def at_a_limit_of_15() -> ConcurrencyLaw:
+    """A law that holds 15 for good, and was refused just now at 16."""
+    law = ConcurrencyLaw(64, 8)
+    answers(law, 8)
+    law.on_refusal(law.epoch)
+    answers(law, 46)
+    assert law.level == 15
+    answers(law, PROBE_AFTER)
+    assert law.level == 16
+    law.on_refusal(law.epoch)
+    assert law.level == 15
+    return law
+
+
+def test_a_level_believed_to_be_the_limit_is_kept_for_many_answers() -> None:
+    law = at_a_limit_of_15()
+    answers(law, PROBE_AFTER - 1)
+    assert law.level == 15
+    answers(law, 1)
+    assert law.level == 16
+    high = ConcurrencyLaw(1000, 200)
+    answers(high, 200)
+    high.on_refusal(high.epoch)
+    while high.level < 399:
+        answers(high, 1)
+    answers(high, 398)
+    assert high.level == 399
+    answers(high, 1)
+    assert high.level == 400
+
+
+@pytest.mark.parametrize(
+    ("answered", "returns_to"), [(PROBE_AFTER // 2, 15), (PROBE_AFTER // 2 - 1, 14), (0, 14)]
+)
+def test_after_a_lone_refusal_a_proven_level_is_tried_again_and_after_two_close_ones_the_level_below(
+    answered: int, returns_to: int
+) -> None:
+    law = at_a_limit_of_15()
+    answers(law, answered)
+    law.on_refusal(law.epoch)
+    assert law.level == 11  # three quarters
+    answers(law, 100)
+    assert law.level == returns_to
+
+
+def test_in_a_row_of_refusals_only_the_first_tells_of_the_limit() -> None:
+    law = at_a_limit_of_15()
+    answers(law, PROBE_AFTER // 2)
+    law.on_refusal(law.epoch)
+    law.on_refusal(law.epoch)
+    assert law.level == 8
+    answers(law, 100)
+    assert law.level == 15
+
+
+def test_a_rise_ends_at_the_ceiling_and_there_nothing_changes() -> None:
+    law = ConcurrencyLaw(10, 8)
+    answers(law, 8)
+    assert law.level == 10
+    epoch = law.epoch
+    assert not any(law.on_answer(law.epoch, busy=10) for _ in range(3 * PROBE_AFTER))
+    assert (law.level, law.epoch) == (10, epoch)
+    assert law.on_refusal(epoch) == 0.0
+    assert law.level == 7
 
 
 def test_a_ceiling_under_one_is_refused() -> None:

@@ -155,6 +155,67 @@ def test_results_come_back_in_order_and_by_job(tmp_path: Path) -> None:
     assert [r.source for r in recorded_results(tmp_path / "j")] == ["z"]
 
 
+def test_an_adopted_result_counts_as_the_later_jobs_and_no_other_does(tmp_path: Path) -> None:
+    later = Recipe("m", "What is {it}?")
+    assert later.job != RECIPE.job
+    other = RECIPE.question("Another?")
+    with closing(Journal(tmp_path / "j")) as journal:
+        journal.begin(RECIPE)
+        for name in "ab":
+            journal.record(key(name), done(name))
+        journal.record(Key("a", other, "c" * 64), done("a", "Another answer."))
+    with closing(Journal(tmp_path / "j")) as journal:
+        journal.begin(later)
+        journal.adopt("a", QUESTION)
+        journal.adopt("unheard of", QUESTION)
+        journal.end("complete")
+    found = {
+        job: [(r.source, r.caption) for r in recorded_results(tmp_path / "j", job=job)]
+        for job in (RECIPE.job, later.job)
+    }
+    assert found == {
+        RECIPE.job: [("b", "A cat."), ("a", "Another answer.")],
+        later.job: [("a", "A cat.")],
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "folders"),
+    [
+        ("/a.jpg", ["/"]),
+        ("/photos/2024/a.jpg", ["/", "/photos/", "/photos/2024/"]),
+        ("photos/a.jpg", ["photos/"]),
+        ("a.jpg", []),
+    ],
+)
+@pytest.mark.parametrize("adopted", [False, True])
+def test_what_is_found_in_a_folder_supersedes_the_failure_to_list_it(
+    tmp_path: Path, source: str, folders: list[str], adopted: bool
+) -> None:
+    others = ["/photo/", "photos/sub/", "sub/"]
+    with closing(Journal(tmp_path / "j")) as journal:
+        journal.begin(RECIPE)
+        if adopted:
+            journal.record(key(source), done(source))
+        for folder in [*folders, *others]:
+            failed = ItemResult(folder, Outcome.FAILED, failure=failure(retryable=True))
+            journal.record(Key(folder, "", None), failed)
+        if adopted:
+            journal.adopt(source, QUESTION)
+        else:
+            journal.record(key(source), done(source))
+        journal.end("complete")
+    assert {r.source for r in recorded_results(tmp_path / "j")} == {source, *others}
+
+
+def test_a_folder_that_was_left_out_stays_so_whatever_is_found_in_it(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "j")) as journal:
+        journal.begin(RECIPE)
+        journal.record(Key("sub/", "", None), ItemResult("sub/", Outcome.SKIPPED, reason="hidden"))
+        journal.record(key("sub/a"), done("sub/a"))
+    assert {r.source for r in recorded_results(tmp_path / "j")} == {"sub/", "sub/a"}
+
+
 def test_a_second_run_is_refused_with_the_firsts_pid_and_start(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "j", clock=lambda: 0.0)):
         with pytest.raises(JournalError) as caught:

@@ -35,6 +35,21 @@ def parse(*chunks: bytes) -> list[bytes]:
         (b'data: {"a":1}\ndata: {"b', [b'{"a":1}', b'{"b']),
         (b'data: {"cut":\ndata: {"b":2}\ndata: [DONE]\n', [b'{"cut":', b'{"b":2}', b"[DONE]"]),
         (b'data: {"cut":\ndata: [DONE]\n\n', [b'{"cut":', b"[DONE]"]),
+        (b"data: [DONE]\ndata: one\n", [b"[DONE]", b"one"]),
+        # nor between payloads over several lines
+        (b'data: {\ndata: "a":1\ndata: }\ndata: {\ndata: "b":2\ndata: }\n', [b'{\n"a":1\n}', b'{\n"b":2\n}']),
+        (b'data: {\ndata: "a":1} \ndata: {\ndata: "b":2}', [b'{\n"a":1} ', b'{\n"b":2}']),
+        (
+            b'data: {"a": {\ndata: "b": {\ndata: }\ndata: }\ndata: }\ndata: {\n',
+            [b'{"a": {\n"b": {\n}\n}\n}', b"{"],
+        ),
+        (b'data: {"a": 1\ndata: 2}\ndata: one\n\n', [b'{"a": 1\n2}\none']),
+        # the name of an event holds for its payload alone
+        (b'event: error\ndata: {"a":1}\n\ndata: {"b":2}\n\n', [b'{"error":{"a":1}}', b'{"b":2}']),
+        (b'event: error\ndata: {"a":1}\ndata: {"b":2}\n\n', [b'{"error":{"a":1}}', b'{"b":2}']),
+        (b'event: error\n\ndata: {"a":1}\n\n', [b'{"a":1}']),
+        (b'data: {"a":1}\nevent: error\ndata: {"b":2}\n\n', [b'{"a":1}', b'{"error":{"b":2}}']),
+        (b"event: ERROR \ndata: too many\n\n", [b'{"error":"too many"}']),
         # one payload over several lines
         (b"data: one\ndata: two\n\n", [b"one\ntwo"]),
         (b'data: {\ndata:   "a": {},\ndata:   "b": 1\ndata: }\n\n', [b'{\n  "a": {},\n  "b": 1\n}']),
@@ -55,6 +70,22 @@ def test_an_event_comes_out_with_its_blank_line_and_not_later() -> None:
     assert parser.feed(b'data: {"b":2}\r') == []
     assert parser.feed(b"\n\r") == [b'{"b":2}']
     assert parser.finish() == []
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r"])
+@pytest.mark.parametrize("payload", [b'{"a":1}', b"[DONE]", b'{"cut":', b"one\ntwo", b'{\n"a": 1\n}'])
+def test_the_end_of_a_stream_ends_its_last_event_once(payload: bytes, end: bytes) -> None:
+    parser = SseParser()
+    lines = b"data: " + payload.replace(b"\n", b"\ndata: ") + end
+    assert parser.feed(lines) + parser.finish() == [payload]
+    assert parser.finish() == []
+    # Nothing of the first stream is left in the next one.
+    assert parser.feed(b'\ndata: {"b":2}\n\n') == [b'{"b":2}']
+
+
+def test_any_number_of_payloads_over_lines_needs_no_blank_lines() -> None:
+    lines = b"".join(b'data: {\ndata: "a":%d\ndata: }\n' % number for number in range(300))
+    assert parse(lines) == [b'{\n"a":%d\n}' % number for number in range(300)]
 
 
 def test_other_line_separators_are_text() -> None:

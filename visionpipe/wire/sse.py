@@ -81,9 +81,8 @@ class SseParser:
 
     def finish(self) -> list[bytes]:
         """The payloads left at the end of the stream: a last event needs no blank line behind it."""
-        out = self.feed(b"\n\n" if not self._after_cr else b"\n\n\n")
-        self._line, self._payload, self._after_cr = [], [], False
-        return out
+        # One ends the last line, or belongs to the CR that has ended it; the other is the blank line.
+        return self.feed(b"\n\n")
 
     def _end(self, out: list[bytes]) -> None:
         payload = self._payload[0] if len(self._payload) == 1 else b"\n".join(self._payload)
