@@ -44,6 +44,7 @@ def parse(*chunks: bytes) -> list[bytes]:
             [b'{"a": {\n"b": {\n}\n}\n}', b"{"],
         ),
         (b'data: {"a": 1\ndata: 2}\ndata: one\n\n', [b'{"a": 1\n2}\none']),
+        (b'data: {"a": [\ndata: {}\ndata: ]}\n\n', [b'{"a": [\n{}\n]}']),
         # the name of an event holds for its payload alone
         (b'event: error\ndata: {"a":1}\n\ndata: {"b":2}\n\n', [b'{"error":{"a":1}}', b'{"b":2}']),
         (b'event: error\ndata: {"a":1}\ndata: {"b":2}\n\n', [b'{"error":{"a":1}}', b'{"b":2}']),
