@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from unittest.mock import patch
 
 import orjson
 import pytest
+from PIL import Image as pillow
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 KEYS = ("BIGMODEL_API_KEY", "ZHIPUAI_API_KEY", "ZAI_API_KEY", "Z_AI_API_KEY", "VISIONPIPE_API_KEY")
@@ -61,6 +63,14 @@ def here(capfd: pytest.CaptureFixture[str]) -> Here:
         return Finished(status, shown.out, shown.err)
 
     return run
+
+
+def cat(more: int = 0, format: str = "JPEG") -> bytes:
+    """A photo that the embedded engine can name, encoded; no two are alike for different ``more`` pixels."""
+    out = io.BytesIO()
+    with pillow.open(SAMPLES / "chelsea.png") as photo:
+        photo.convert("RGB").resize((320 + more, 213)).save(out, format)
+    return out.getvalue()
 
 
 def environment(env: dict[str, str] | None = None) -> dict[str, str]:

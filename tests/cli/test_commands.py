@@ -188,7 +188,7 @@ def test_an_output_that_takes_no_more_is_an_error_in_words(tmp_path: Path, comma
 
 
 @pytest.mark.parametrize(
-    "command", [["describe", SAMPLES / "flower.jpg"], ["caption", SAMPLES / "flower.jpg"]]
+    "command", [["describe", SAMPLES / "chelsea.png"], ["caption", SAMPLES / "chelsea.png"]]
 )
 def test_a_job_may_have_no_stdout_and_stderr(tmp_path: Path, command: list[str | Path]) -> None:
     line = shlex.join([sys.executable, "-m", "visionpipe", *map(str, command)])

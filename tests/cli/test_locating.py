@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import visionpipe
-from visionpipe.testing.images import image_bytes
+from tests.cli.commands import cat, visionpipe
 
 PLACES = ("first/cat.png", "first/deep/cat.png", "second/cat.png")
 
@@ -17,7 +16,7 @@ def folder(tmp_path: Path) -> Path:
     """Three pictures of one name, no two alike, in two folders."""
     for number, place in enumerate(PLACES):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / place).write_bytes(image_bytes("png", 20 + number, 16))
+        (tmp_path / place).write_bytes(cat(number, "PNG"))
     return tmp_path
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.cli.commands import Finished, Here, here, lines
+from tests.cli.commands import Finished, Here, cat, here, lines
 from tests.client.faces import KEY, chat
 from tests.loopback import Answer, Loopback, Seen
 from visionpipe.testing.images import jpeg_bytes
@@ -318,6 +318,8 @@ def test_skipped_files_are_shown_where_they_are_asked_for(job: Job) -> None:
 
 
 def test_the_journal_of_another_job_is_no_item(job: Job) -> None:
+    for number, name in enumerate(("a.jpg", "b.jpg")):
+        (job.photos / name).write_bytes(cat(number))
     job.here("caption", "in", "-o", "txt:", folder=job.folder)
     assert (job.photos / ".visionpipe.journal").exists()
     (job.photos / "mine.journal").write_text("a diary")

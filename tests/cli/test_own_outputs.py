@@ -7,8 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.cli.commands import lines, visionpipe
-from visionpipe.testing.images import jpeg_bytes
+from tests.cli.commands import cat, lines, visionpipe
 
 KINDS = ("jsonl", "csv", "sqlite", "html", "tar", "parquet")
 
@@ -16,7 +15,7 @@ KINDS = ("jsonl", "csv", "sqlite", "html", "tar", "parquet")
 def photos(folder: Path) -> Path:
     (folder / "sub").mkdir(parents=True)
     for n, name in enumerate(("a.jpg", "b.jpg", "sub/c.jpg")):
-        (folder / name).write_bytes(jpeg_bytes(64 + n, 48))
+        (folder / name).write_bytes(cat(n))
     (folder / "CREDITS.md").write_text("# Credits")
     (folder / "list.csv").write_text("path\nx.jpg\n")
     return folder

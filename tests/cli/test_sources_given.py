@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import lines, visionpipe
-from visionpipe.testing.images import jpeg_bytes
+from tests.cli.commands import cat, lines, visionpipe
 
 
 def picture(path: Path, width: int = 64) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(jpeg_bytes(width, 48))
+    path.write_bytes(cat(width))
     return path
 
 

@@ -48,7 +48,10 @@ def test_nothing_of_the_first_version_is_asked_again(tmp_path: Path) -> None:
     for _ in range(2):
         with SqliteSpanJournal(tmp_path / "j") as journal:
             timeline = watch(
-                clip, asker := Answers(), WatchOptions(longest=0.5, identity="m"), journal=journal
+                clip,
+                asker := Answers(),
+                WatchOptions(longest=0.5, identity="m", max_images=1),
+                journal=journal,
             )
         assert asker.calls == []
         assert [span.text for span in timeline.spans] == ["words 1", "words 2", "words 3", "words 4"]

@@ -68,7 +68,7 @@ def missing_image(source: str, error: OSError | None) -> OutputError:
         f"its image cannot be read ({error})" if error else "its image is not at hand",
         cure="Give the folder the images are in.",
         subject=source,
-        code="sourcemissing_image",
+        code="source_missing",
         scope="item",
     )
 

@@ -56,6 +56,7 @@ class Decoder:
         self._clock = clock
         self._zlib = self._begin(raw=False) if self._kind else None
         self._fresh = True
+        self._head = b""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What ``data`` stands for, in pieces of at most ``PIECE_BYTES`` where it is compressed.
@@ -67,6 +68,12 @@ class Decoder:
         if self._zlib is None:
             yield data
             return
+        if self._kind == "deflate" and self._fresh:
+            # A header has two bytes, and by one alone nobody can tell whether it is there.
+            data, self._head = self._head + data, b""
+            if len(data) < 2:
+                self._head = data
+                return
         full = False
         while data or full:
             wait_limit(self._timeouts, "read", self._clock, httpx.ReadTimeout)
