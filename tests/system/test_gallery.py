@@ -104,7 +104,7 @@ def test_outcomes_and_notes_are_filters(browser: Chrome, gallery: Path) -> None:
     browser.get(gallery.as_uri())
     browser.find_element(By.CSS_SELECTOR, "button[value=failed]").click()
     assert count(browser) == "1 of 6 items"
-    assert texts(browser, ".caption") == ["ServerError: the service failed </script>"]
+    assert texts(browser, ".caption") == ["the service failed </script>"]
     assert texts(browser, ".cure") == ["Try again in a moment."]
     browser.find_element(By.CSS_SELECTOR, "button[value=all]").click()
     notes = Select(browser.find_element(By.ID, "notes"))
