@@ -96,8 +96,11 @@ def test_what_the_registry_reserves_is_never_public(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
     if address.is_private or address.is_loopback or address.is_link_local or address.is_multicast:
-        mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
-        assert mapped or not is_public(str(address))
+        # One that wraps an IPv4 address is judged by that one, which another test holds.
+        is_wrapper = isinstance(address, ipaddress.IPv6Address) and (
+            address.ipv4_mapped is not None or address.sixtofour is not None
+        )
+        assert is_wrapper or not is_public(str(address))
 
 
 @pytest.mark.parametrize(
