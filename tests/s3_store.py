@@ -36,12 +36,13 @@ def serving_s3() -> Iterator[str]:
 
 
 @contextmanager
-def new_store(endpoint: str) -> Iterator[S3Store]:
-    """A new, empty bucket on that server, which is gone afterwards with all that is in it."""
+def new_store(endpoint: str, bucket: str | None = None) -> Iterator[S3Store]:
+    """A new, empty bucket on that server, which is gone afterwards with all that is in it; by default with a
+    name of its own."""
     import s3fs  # type: ignore[import-untyped]  # it ships no types
 
     options = {"key": "k", "secret": "s", "endpoint_url": endpoint}
-    bucket = f"b{uuid.uuid4().hex}"
+    bucket = bucket or f"b{uuid.uuid4().hex}"
     files = s3fs.S3FileSystem(**options, skip_instance_cache=True)
     files.mkdir(bucket)
     try:

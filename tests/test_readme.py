@@ -6,6 +6,7 @@ what they print is compared. The two commands that set everything up are run by 
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import environment
+from tests.s3_store import new_store, serving_s3
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.table import markdown_table, model_rows
 from visionpipe.testing.sandbox import running_sandbox
@@ -34,6 +36,25 @@ WITH_A_READER = {
     ),
 }
 """What the optional text reader, which knows a page of text, changes in what is shown without it."""
+
+CALLS = {
+    "ask_about": """
+replies = ask_about(vp.Client(), "samples/bigbuckbunny.mp4")
+assert [bool(reply.text) for reply in replies] == [True] * 3
+""",
+    "read_shelf": """
+import os
+client = vp.Client("gpt-5.4-mini", base_url=os.environ["WITH_SCHEMAS"])
+products = read_shelf(client, "samples/coffee.png")
+assert products and all(isinstance(product, Product) for product in products)
+price_list(client, "samples/")
+from pyarrow import parquet
+table = parquet.read_table("prices.parquet")
+assert {"data_name", "data_price", "data_currency"} <= set(table.column_names)
+assert "done" in table["outcome"].to_pylist()
+""",
+}
+"""What calls the functions that a block only defines, by the first of them."""
 
 
 def blocks(kind: str) -> list[str]:
@@ -62,15 +83,31 @@ def service() -> Iterator[dict[str, str]]:
         yield {
             "VISIONPIPE_BASE_URL": f"bigmodel+{sandbox.base_url}",
             "VISIONPIPE_API_KEY": sandbox.key,
+            "WITH_SCHEMAS": f"openai+{sandbox.openai_url}",
+        }
+
+
+@pytest.fixture
+def store() -> Iterator[dict[str, str]]:
+    """Environment of somebody with the bucket that the README names."""
+    with serving_s3() as endpoint, new_store(endpoint, "my-bucket") as made:
+        options = made.options
+        yield {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_ACCESS_KEY_ID": options["key"],
+            "AWS_SECRET_ACCESS_KEY": options["secret"],
         }
 
 
 @pytest.mark.parametrize("text", blocks("python"))
-def test_python_blocks_run(text: str, folder: Path, shell: dict[str, str], service: dict[str, str]) -> None:
-    # Who names a model has a key; the others have the embedded engine.
-    env = shell | service if 'vp.Client("' in text else shell
+def test_python_blocks_run(
+    text: str, folder: Path, shell: dict[str, str], service: dict[str, str], store: dict[str, str]
+) -> None:
+    called = CALLS.get(functions[0], "") if (functions := re.findall(r"^def (\w+)", text, re.M)) else ""
+    # Who names a model or takes a client has a key; the others have the embedded engine.
+    env = shell | service | store if 'vp.Client("' in text or called else shell
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", text],
+        [sys.executable, "-W", "error", "-c", text + called],
         cwd=folder,
         env=env,
         capture_output=True,
@@ -81,6 +118,16 @@ def test_python_blocks_run(text: str, folder: Path, shell: dict[str, str], servi
     assert done.returncode == 0, done.stderr
     for line in re.findall(r"print\(reply\.text\)  # (.*)", text):
         assert line in done.stdout
+    if "vp.Pipeline(" in text and not called:
+        assert re.search(r"^\S+ done ", done.stdout, re.M), "a job whose every item failed shows nothing"
+
+
+def test_no_block_only_defines_functions() -> None:
+    """One that nothing calls would be read by Python and not run."""
+    for text in blocks("python"):
+        last = ast.parse(text).body[-1]
+        if isinstance(last, ast.FunctionDef | ast.ClassDef):
+            assert re.findall(r"^def (\w+)", text, re.M)[0] in CALLS
 
 
 @pytest.mark.parametrize("text", blocks("sh"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,22 @@ def test_what_does_not_fit_names_the_limit(
 ) -> None:
     with pytest.raises(kind, match=words):
         check(model, *parts)
+
+
+def test_the_cure_for_too_many_images_names_the_first_three_models_that_take_them() -> None:
+    with pytest.raises(TooManyImagesError) as refused:
+        check("glm-4v-flash", LINK, PHOTO)
+    named = re.findall(r"([\w.-]+) \((\d+)\)", refused.value.cure)
+    able = REGISTRY.models_taking(images=2, endpoints=REGISTRY.model("glm-4v-flash").endpoints)
+    assert named == [(other.id, str(other.images.max_count)) for other in able[:3] if other.images]
+    assert len(named) == 3
+    assert "allow a repair" in refused.value.cure
+
+
+def test_the_cure_for_too_many_images_names_no_model_where_none_takes_them() -> None:
+    with pytest.raises(TooManyImagesError) as refused:
+        check("glm-4.6v", *[PHOTO] * 9_999)
+    assert refused.value.cure.startswith("Send at most 50; allow a repair")
 
 
 def test_history_counts_too() -> None:
