@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import visionpipe
@@ -56,3 +57,9 @@ def test_a_missing_extra_says_what_to_type() -> None:
         f"Install it: pip install '{DISTRIBUTION}[heif]'"
     )
     assert (error.code, error.scope) == ("missing_extra", "item")
+
+
+def test_what_an_index_shows_has_no_link_to_a_file_beside_it() -> None:
+    shown = metadata(DISTRIBUTION)["Description"]
+    assert "## Start" in shown
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", shown) if not link.startswith(("http", "#"))] == []

@@ -14,8 +14,8 @@ from visionpipe.clips.load import load_video
 from visionpipe.clips.sampling import At, Even, Every
 from visionpipe.clips.scenes import find_scenes
 from visionpipe.clips.split import remux_video, split_video
-from visionpipe.clips.transcode import transcode_video
-from visionpipe.errors import MediaLimitError, UnsupportedError
+from visionpipe.clips.transcode import check_encoder, transcode_video
+from visionpipe.errors import ConfigurationError, MediaLimitError, UnsupportedError
 from visionpipe.media import Video
 
 SIZE = (320, 240)
@@ -147,3 +147,9 @@ def test_sound_left_out_is_said(tmp_path: Path) -> None:
     made = transcode_video(film(tmp_path / "film.mp4"), tmp_path / "s.mp4", below_bytes=200_000, max_side=160)
     assert [a.kind for a in made.adjustments] == ["re-encoded", "dropped"]
     assert max(made.width, made.height) <= 160
+
+
+def test_a_build_without_the_encoder_is_named_with_what_works_instead() -> None:
+    with pytest.raises(ConfigurationError, match="libx264") as missing:
+        check_encoder({"h264", "vp9", "libvpx-vp9"})
+    assert "frames" in missing.value.cure and missing.value.scope == "job"

@@ -7,6 +7,7 @@ smaller where they would not be enough for it, and the result is measured before
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ from visionpipe.clips.container import OpenClip, damage, no_picture, open_video,
 from visionpipe.clips.load import load_video
 from visionpipe.clips.picture import is_plain, shown, shown_matrix
 from visionpipe.clips.seeking import damage_told
-from visionpipe.errors import MediaLimitError
+from visionpipe.errors import ConfigurationError, MediaLimitError
 from visionpipe.files import whole_file
 from visionpipe.media import Video
 from visionpipe.values import Adjustment
@@ -47,7 +48,11 @@ def transcode_video(video: Video, path: Path, *, below_bytes: int, max_side: int
     Raises:
         MediaLimitError: the clip is too long to be watchable at that size.
         BadVideoError, UnreadableSourceError: the clip cannot be read.
+        ConfigurationError: this FFmpeg has no H.264 encoder.
     """
+    import av
+
+    check_encoder(av.codecs_available)
     with whole_file(path) as draft:
         told = _encode_below(video, draft, below_bytes, max_side)
     made = load_video(path)
@@ -57,6 +62,20 @@ def transcode_video(video: Video, path: Path, *, below_bytes: int, max_side: int
     if video.audio:
         changes.append(Adjustment("dropped", video.name, "its sound"))
     return replace(made, offset=video.offset, adjustments=(*video.adjustments, *changes))
+
+
+def check_encoder(available: Collection[str]) -> None:
+    """An FFmpeg built without libx264, as its licence may ask for, reads every clip and re-encodes none.
+
+    Raises:
+        ConfigurationError: the encoder is not among those available.
+    """
+    if "libx264" not in available:
+        raise ConfigurationError(
+            "re-encoding a clip needs FFmpeg's libx264, which the installed PyAV was built without",
+            cure="Install the av package's own wheels, or send frames of it (frames) or parts of it (split).",
+            code="no_encoder",
+        )
 
 
 def _encode_below(video: Video, path: Path, below_bytes: int, max_side: int | None) -> list[Adjustment]:
