@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,13 @@ pytest_plugins = ["visionpipe.testing.pytest_plugin"]
 # How fast a machine makes examples says nothing about the code, so no test fails by the clock.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hearing_hang_ups() -> None:
+    """Under nohup the tests would inherit a SIGHUP that nobody hears, and so would the commands they run."""
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

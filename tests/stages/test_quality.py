@@ -276,3 +276,16 @@ def test_fail_outweighs_reask_and_foreign_notes_are_kept() -> None:
     assert decide([note("repetition"), note("wrong_language")], policy, already_reasked=False) == "fail"
     assert decide([note("local_analysis")], policy, already_reasked=False) == "keep"
     assert decide([], policy, already_reasked=False) == "keep"
+
+
+def test_a_loop_is_told_from_its_twelfth_word() -> None:
+    assert "repetition" not in kinds("the cat sat " * 3 + "the cat")
+    assert "repetition" in kinds("the cat sat " * 4)
+
+
+def test_another_language_is_told_from_four_of_its_letters_or_words_and_four_fifths_of_the_text() -> None:
+    assert "wrong_language" not in kinds("日本語", lang="en")
+    assert "wrong_language" in kinds("日本語文", lang="en")
+    assert "wrong_language" not in kinds("three plain words", lang="zh")
+    assert "wrong_language" in kinds("these four plain words", lang="zh")
+    assert "wrong_language" not in kinds("猫 these four plain words", lang="zh")

@@ -141,3 +141,11 @@ def test_the_services_own_count_corrects_the_estimate() -> None:
     shown = user("word", PICTURE)
     assert Calibration(1.5, 1000).tokens([shown, shown], FLASH) == 2006
     assert Calibration(1.5, 1000).tokens([], FLASH) == 0
+
+
+def test_a_model_without_images_is_shown_none_of_the_earlier_ones() -> None:
+    model = TOOLS.model_copy(update={"images": None})
+    earlier = Transcript((user("This?", PICTURE), said("A cat.")), Calibration())
+    fitted = fit_history(earlier, Turn("And its fur?", ()), model, Parameters())
+    assert not any(isinstance(part, Image) for message in fitted.messages for part in message.parts)
+    assert "left_out" in [note.kind for note in fitted.adjustments]

@@ -131,3 +131,13 @@ def test_only_done_is_no_answer() -> None:
     stream.feed(DONE)
     with pytest.raises(UnreadableAnswerError, match="no choices"):
         stream.finish()
+
+
+def test_damaged_frames_are_counted_by_what_was_wrong_with_them() -> None:
+    stream = reader()
+    broken = b'data: {"choices": [{"index": 0, "delta": {"content": "cat"}}], "score": NaN}\n\n'
+    stream.feed(delta(content="A ") + broken + broken + broken + delta("stop") + DONE)
+    _, reply = stream.finish()
+    assert reply.text == "A catcatcat"
+    (note,) = [note for note in reply.notes if note.kind == "damaged"]
+    assert ": 3 (" in note.detail
