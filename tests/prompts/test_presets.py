@@ -62,3 +62,15 @@ def test_an_unknown_language_is_an_error() -> None:
 
 def test_a_preset_can_be_a_key() -> None:
     assert {presets.tags: 1}[presets.tags] == 1
+
+
+def test_only_lists_that_would_run_on_have_a_most() -> None:
+    def mosts(schema: object) -> list[object]:
+        if isinstance(schema, dict):
+            own = [schema.get("maxItems")] if schema.get("type") == "array" else []
+            return own + [most for value in schema.values() for most in mosts(value)]
+        return [most for value in schema for most in mosts(value)] if isinstance(schema, list) else []
+
+    assert all(mosts(presets.tags.schema))
+    assert None in mosts(presets.product.schema)
+    assert all(most is None or most > 0 for most in mosts(presets.chart.schema))  # type: ignore[operator]  # a number

@@ -7,7 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from visionpipe.errors import ContextLimitError, MediaLimitError, TooManyImagesError, UnsupportedError
+from visionpipe.errors import (
+    ContextLimitError,
+    MediaLimitError,
+    ParameterError,
+    TooManyImagesError,
+    UnsupportedError,
+)
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, MemoryContent, Part, Text
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import ModelRecord
@@ -142,3 +148,10 @@ def test_input_may_fill_its_room_to_the_last_token() -> None:
     check_context(asked, needed, exact)
     with pytest.raises(ContextLimitError):
         check_context(asked, needed, ModelRecord(id="m", context_tokens=needed.prompt_tokens + 49))
+
+
+def test_one_token_of_output_may_be_asked_for_and_none_not() -> None:
+    model = REGISTRY.model("glm-4.6v")
+    check_request(request(model.id, Text("What?"), max_tokens=1), model, REGISTRY)
+    with pytest.raises(ParameterError, match="below 1"):
+        check_request(request(model.id, Text("What?"), max_tokens=0), model, REGISTRY)

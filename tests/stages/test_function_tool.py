@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from visionpipe.errors import ParameterError
-from visionpipe.stages.function_tool import ArgumentsError, FunctionTool, result_text
+from visionpipe.stages.function_tool import ArgumentsError, FunctionTool, read_arguments, result_text
 
 
 class Unit(Enum):
@@ -272,3 +272,10 @@ def test_parameters_that_no_service_reads_fail_when_the_tool_is_made(parameters:
     with pytest.raises(ParameterError) as caught:
         FunctionTool("look", "", parameters)
     assert caught.value.subject == "look"
+
+
+def test_two_documents_of_arguments_are_told_from_one_that_is_no_object() -> None:
+    with pytest.raises(ArgumentsError, match="several JSON documents"):
+        read_arguments('{"city": "Oslo"} {"city": "Rome"}')
+    with pytest.raises(ArgumentsError, match="no JSON object"):
+        read_arguments("[1]")
