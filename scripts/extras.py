@@ -18,6 +18,7 @@ MODULES = {
     "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "parquet": ("pyarrow",),
     "publish": ("fsspec", "s3fs"),
+    "redis": ("redis",),
     "sandbox": ("starlette", "uvicorn", "multipart"),
     "socks": ("socksio",),
 }

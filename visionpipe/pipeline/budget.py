@@ -53,6 +53,17 @@ class Caps:
             subject="budget",
         )
 
+    def in_the_way(self, spent: Amount, largest: Amount) -> str | None:
+        """Which cap has no room for one more request of the ``largest`` size seen; None: each has."""
+        ahead = spent + Amount(1, largest.tokens, largest.money)
+        if self.requests is not None and ahead.requests > self.requests:
+            return f"{spent.requests} of {self.requests} requests"
+        if self.tokens is not None and ahead.tokens > self.tokens:
+            return f"{spent.tokens} of {self.tokens} tokens"
+        if self.money is not None and ahead.money > self.money.amount:
+            return f"{Money(spent.money, self.money.currency)} of {self.money}"
+        return None
+
     def used(self, spent: Spent) -> Amount:
         """What of ``spent`` counts against the caps: of money only what is in their currency."""
         currency = self.money.currency if self.money is not None else None
@@ -177,15 +188,7 @@ class Budget:
     def reached(self) -> str | None:
         """Which cap stands in the way of one more request of the largest size seen; None: none does."""
         with self._condition:
-            ahead = self._spent + Amount(1, self._largest.tokens, self._largest.money)
-            caps = self._caps
-            if caps.requests is not None and ahead.requests > caps.requests:
-                return f"{self._spent.requests} of {caps.requests} requests"
-            if caps.tokens is not None and ahead.tokens > caps.tokens:
-                return f"{self._spent.tokens} of {caps.tokens} tokens"
-            if caps.money is not None and ahead.money > caps.money.amount:
-                return f"{Money(self._spent.money, caps.money.currency)} of {caps.money}"
-            return None
+            return self._caps.in_the_way(self._spent, self._largest)
 
     def _assumed(self, tokens: int | None, cost: Money | None) -> Amount:
         if tokens is None and self._caps.tokens is not None:
