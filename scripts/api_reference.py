@@ -66,6 +66,35 @@ def page() -> str:
     return "\n".join(lines) + "\n"
 
 
+SUBJECTS = {
+    "clients": ("Clients", "client transport"),
+    "values": ("Requests, replies and results", "media request reply results values"),
+    "jobs": ("Jobs", "pipeline"),
+    "media": ("Images, clips and sources", "images clips sources video"),
+    "words": ("Prompts, schemas and quality", "prompts stages"),
+    "outputs": ("Outputs", "sinks"),
+    "models": ("Models and endpoints", "registry"),
+    "service": ("What the service answers", "wire"),
+    "errors": ("Errors", "errors"),
+}
+"""The pages with the names in full: title, and the parts of the package whose names are on it."""
+
+
+def subject_pages() -> dict[str, str]:
+    """Every public name in full, by subject: page's name to its text, which mkdocstrings fills in."""
+    pages = {}
+    for page_name, (title, parts) in SUBJECTS.items():
+        names = [
+            name for name in visionpipe.__all__ if visionpipe._HOMES[name].split(".")[1] in parts.split()
+        ]
+        lines = [f"# {title}"]
+        for name in names:
+            home = visionpipe._HOMES[name]
+            lines.append(f"::: {home if home.endswith('.' + name) else f'{home}.{name}'}")
+        pages[page_name] = "\n\n".join(lines) + "\n"
+    return pages
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write docs/api.md.")
     parser.add_argument("--check", action="store_true", help="only say whether it is as it should be")

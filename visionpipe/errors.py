@@ -67,13 +67,15 @@ class VisionPipeError(Exception):
     Args:
         reason: what is wrong, one clause without a full stop.
         cure: what to do next, one sentence.
+        details: the attributes of these names.
+
+    Attributes:
         subject: the file, URL, model or argument concerned.
         code: a stable word (``"truncated"``) or the service's own code (``"1302"``).
         request_id: the id sent with the request concerned.
         retryable: whether the same thing may succeed later, unchanged.
         scope: ``"item"`` or ``"job"`` (stop everything).
-
-    ``attempts`` is how many times a request was sent before this error was final.
+        attempts: how many times a request was sent before this error was final.
     """
 
     default_code: ClassVar[str] = "error"

@@ -134,3 +134,12 @@ def test_an_unknown_address_and_method(sandbox: SandboxHandle) -> None:
     assert send(sandbox, "/api/paas/v4/nothing", {}).code == "1222"
     assert send(sandbox, "/nothing", {}).status == 404
     assert send(sandbox, CHAT, method="GET").status == 405
+
+
+def test_a_schema_at_the_end_of_a_prompt_is_followed(sandbox: SandboxHandle) -> None:
+    schema = '{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]}'
+    for prompt, fits in ((f"What is it? As this schema says:\n{schema}", True), ("What is {it}?", False)):
+        said = send(sandbox, body=chat(image(PNG), text(prompt))).text
+        assert said.startswith("{") is fits
+        if fits:
+            assert isinstance(orjson.loads(said)["name"], str)

@@ -63,7 +63,8 @@ class Pipeline:
         answerer: asks in the client's place.
         journal: the SQLite file that keeps the job; None keeps it for the run only.
         concurrency: most requests at once; fewer where the service bears fewer.
-        rpm, tpm: most requests and tokens a minute, where the account has such limits.
+        rpm: most requests a minute, where the account has such a limit.
+        tpm: most tokens a minute, likewise.
         limiter: shared with other pipelines on the same endpoint and model, in place of the three above.
         budget: caps; they count the job, not one run.
         near_duplicates: which pictures share one answer. A number: those whose dHash differs in no more than

@@ -6,6 +6,7 @@ so. The built-in catalog is read once; a user's overlay files lie on top of it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -34,7 +35,7 @@ class Registry:
     _endpoint_names: Mapping[str, str]
 
     @classmethod
-    def load(cls, overlays: Sequence[Path] = ()) -> Registry:
+    def load(cls, overlays: Sequence[str | os.PathLike[str]] = ()) -> Registry:
         """The built-in catalog with ``overlays`` (TOML files of the same form) on top, the last strongest.
 
         Raises:
@@ -42,7 +43,7 @@ class Registry:
         """
         registry = _built_in()
         for path in overlays:
-            registry = registry._under(read_tables(path), str(path))
+            registry = registry._under(read_tables(Path(path)), os.fspath(path))
         return registry
 
     def with_records(self, data: Mapping[str, Any], origin: str) -> Registry:

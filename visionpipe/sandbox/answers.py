@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -150,6 +150,8 @@ class Answerer:
             text = NOTHING_SCRIPTED
         elif self._mode == "saw_json" or call.parameters.json_answer:
             text = saw_json(conversation)
+        elif (schema := schema_in(conversation.prompt)) is not None:
+            text = orjson.dumps(example(schema)).decode()
         elif self._mode == "saw":
             text = saw_sentence(conversation)
         else:
@@ -190,6 +192,18 @@ class Answerer:
     def close(self) -> None:
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def schema_in(prompt: str) -> Mapping[str, Any] | None:
+    """The JSON Schema that a prompt ends with, as one line, where it asks for data in words."""
+    line = prompt.rstrip().rpartition("\n")[2]
+    if not line.startswith("{"):
+        return None
+    try:
+        schema = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return schema if {"type", "properties", "$ref", "anyOf"} & set(schema) else None
 
 
 def _bounded(text: str, reasoning: str, call: Call, found: tuple[dict[str, Any], ...] = ()) -> Answer:

@@ -66,7 +66,8 @@ class AsyncClient(AsyncClips):
         plan_only: prepare and estimate without a key; sending is an error.
         sender: what carries requests out; default by endpoint.
         fetch: downloads a URL; default with the library's own guards.
-        clock, sleep: monotonic seconds, and waiting.
+        clock: monotonic seconds.
+        sleep: waits so many seconds.
 
     Raises:
         ConfigurationError: unknown names, or no key for an endpoint that needs one.
@@ -112,7 +113,8 @@ class AsyncClient(AsyncClips):
         """Describe one or several images in plain words.
 
         Args:
-            images, options: as for :meth:`ask`.
+            images: as for :meth:`ask`.
+            options: as for :meth:`ask`.
 
         Raises:
             VisionPipeError: as for :meth:`ask`.
@@ -154,7 +156,9 @@ class AsyncClient(AsyncClips):
         The asyncio client awaits asynchronous functions, and runs others in a thread.
 
         Args:
-            prompt, images, options: as for :meth:`ask`; ``tools`` holds the functions.
+            prompt: as for :meth:`ask`.
+            images: as for :meth:`ask`.
+            options: as for :meth:`ask`; ``tools`` holds the functions.
             limits: rounds and seconds.
 
         Raises:
@@ -296,7 +300,9 @@ class AsyncClient(AsyncClips):
         """The input tokens of a question as the service counts them; nothing is answered.
 
         Args:
-            prompt, images, options: as for ``ask``.
+            prompt: as for ``ask``.
+            images: as for ``ask``.
+            options: as for ``ask``.
 
         Raises:
             UnsupportedError: the endpoint or the model has no counting; the cure names what has.

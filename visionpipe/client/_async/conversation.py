@@ -62,7 +62,9 @@ class AsyncConversation:
         and runs others in a thread.
 
         Args:
-            prompt, images, options: as for ``client.ask``; options hold for this turn only.
+            prompt: as for ``client.ask``.
+            images: as for ``client.ask``.
+            options: as for ``client.ask``, for this turn only.
 
         Raises:
             ContextLimitError: the turn alone is more than the model can read.

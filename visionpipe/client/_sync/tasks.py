@@ -52,7 +52,9 @@ class Tasks:
         """Hand a question in without waiting for its answer.
 
         Args:
-            prompt, images, options: as for ``client.ask``.
+            prompt: as for ``client.ask``.
+            images: as for ``client.ask``.
+            options: as for ``client.ask``.
 
         Raises:
             UnsupportedError: the endpoint or the model has no tasks; the cure names those that have.

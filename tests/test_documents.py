@@ -1,7 +1,8 @@
-"""The README keeps its word: every block is run, and what it shows is what comes out.
+"""The README and the documentation keep their word: every block is run, and what it shows is what comes out.
 
-Python blocks and shell blocks run as they stand; console blocks are typed line by line into one shell, and
-what they print is compared. The two commands that set everything up are run by ``.ci/run``.
+Python blocks and shell blocks run as they stand, a document's shell blocks one after the other; console
+blocks are typed line by line into one shell, and what they print is compared. The two commands that set
+everything up are run by ``.ci/run``, and generated pages are compared with what generates them.
 """
 
 from __future__ import annotations
@@ -9,23 +10,30 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
+from scripts.pages import every_page
 from tests.cli.commands import environment
 from tests.s3_store import new_store, serving_s3
 from visionpipe.registry.lookup import Registry
-from visionpipe.registry.table import markdown_table, model_rows
 from visionpipe.testing.sandbox import running_sandbox
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+DOCS = ROOT / "docs"
+GENERATED = every_page()
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(DOCS).as_posix() not in GENERATED),
+]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SET_UP = "python3 -m venv"
 
 
@@ -38,6 +46,19 @@ WITH_A_READER = {
 """What the optional text reader, which knows a page of text, changes in what is shown without it."""
 
 CALLS = {
+    "all_of": """
+assert all(all_of(["samples/coffee.png", "samples/chelsea.png"]))
+""",
+    "described": """
+client = vp.Client("glm-4.6v")
+assert described(client, open("samples/coffee.png", "rb").read())[0] == 200
+assert described(client, b"no image")[0] == 422
+""",
+    "test_an_empty_account_is_told": """
+from visionpipe.testing.sandbox import running_sandbox
+with running_sandbox() as handle:
+    test_an_empty_account_is_told(handle)
+""",
     "ask_about": """
 replies = ask_about(vp.Client(), "samples/bigbuckbunny.mp4")
 assert [bool(reply.text) for reply in replies] == [True] * 3
@@ -57,16 +78,31 @@ assert "done" in table["outcome"].to_pylist()
 """What calls the functions that a block only defines, by the first of them."""
 
 
-def blocks(kind: str) -> list[str]:
-    return [text for language, text in BLOCKS if language == kind and SET_UP not in text]
+def blocks(path: Path, kind: str) -> list[str]:
+    found = BLOCK.findall(path.read_text("utf-8"))
+    return [text for language, text in found if language == kind and SET_UP not in text]
+
+
+def every(kind: str) -> list[tuple[Path, str]]:
+    return [(path, text) for path in DOCUMENTS for text in blocks(path, kind)]
+
+
+def name_of(value: object) -> str:
+    return value.relative_to(ROOT).as_posix() if isinstance(value, Path) else ""
+
+
+def functions(text: str) -> list[str]:
+    return re.findall(r"^(?:async )?def (\w+)", text, re.MULTILINE)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where a reader stands: samples at hand, and photos and clips of their own."""
     (tmp_path / "samples").symlink_to(ROOT / "samples")
-    (tmp_path / "photos").symlink_to(ROOT / "samples")
+    shutil.copytree(ROOT / "samples", tmp_path / "photos")  # sidecars go beside them
     (tmp_path / "clips").symlink_to(ROOT / "samples")
+    (tmp_path / "list.csv").write_text("photo,product\nsamples/coffee.png,cup\n", "utf-8")
+    (tmp_path / "acme.toml").write_text("".join(blocks(DOCS / "how-to" / "provider.md", "toml")), "utf-8")
     return tmp_path
 
 
@@ -99,15 +135,18 @@ def store() -> Iterator[dict[str, str]]:
         }
 
 
-@pytest.mark.parametrize("text", blocks("python"))
+@pytest.mark.parametrize(("path", "text"), every("python"), ids=name_of)
 def test_python_blocks_run(
-    text: str, folder: Path, shell: dict[str, str], service: dict[str, str], store: dict[str, str]
+    path: Path, text: str, folder: Path, shell: dict[str, str], service: dict[str, str], store: dict[str, str]
 ) -> None:
-    called = CALLS.get(functions[0], "") if (functions := re.findall(r"^def (\w+)", text, re.M)) else ""
+    called = next((CALLS[name] for name in functions(text) if name in CALLS), "")
     # Who names a model or takes a client has a key; the others have the embedded engine.
-    env = shell | service | store if 'vp.Client("' in text or called else shell
+    env = shell | service | store if '"glm-' in text or called else shell
+    (folder / "block.py").write_text(
+        f"{text}\nif __name__ == '__main__':\n{indent(called or 'pass', '    ')}\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", text + called],
+        [sys.executable, "-W", "error", "block.py"],
         cwd=folder,
         env=env,
         capture_output=True,
@@ -118,36 +157,36 @@ def test_python_blocks_run(
     assert done.returncode == 0, done.stderr
     for line in re.findall(r"print\(reply\.text\)  # (.*)", text):
         assert line in done.stdout
-    if "vp.Pipeline(" in text and not called:
+    if "print(result.source, result.outcome" in text:
         assert re.search(r"^\S+ done ", done.stdout, re.M), "a job whose every item failed shows nothing"
 
 
 def test_no_block_only_defines_functions() -> None:
     """One that nothing calls would be read by Python and not run."""
-    for text in blocks("python"):
-        last = ast.parse(text).body[-1]
-        if isinstance(last, ast.FunctionDef | ast.ClassDef):
-            assert re.findall(r"^def (\w+)", text, re.M)[0] in CALLS
+    for _, text in every("python"):
+        if isinstance(ast.parse(text).body[-1], ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            assert set(functions(text)) & set(CALLS)
 
 
-@pytest.mark.parametrize("text", blocks("sh"))
-def test_shell_blocks_run(text: str, folder: Path, shell: dict[str, str], service: dict[str, str]) -> None:
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path, "sh")], ids=name_of)
+def test_shell_blocks_run(path: Path, folder: Path, shell: dict[str, str], service: dict[str, str]) -> None:
     done = subprocess.run(
-        ["bash", "-euc", text],
+        ["bash", "-euc", "\n".join(blocks(path, "sh"))],
         cwd=folder,
         env=shell | service,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_console_blocks_print_what_they_show(folder: Path, shell: dict[str, str]) -> None:
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path, "console")], ids=name_of)
+def test_console_blocks_print_what_they_show(path: Path, folder: Path, shell: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]  # the one that the README names may be taken here
-    text = "".join(blocks("console")).replace("8011", str(port))
+        port = free.getsockname()[1]  # the one that a text names may be taken here
+    text = "".join(blocks(path, "console")).replace("8011", str(port))
     typed = "".join(f"echo {_quoted(line)}\n{line[2:]}\n" for line in text.splitlines() if line[:2] == "$ ")
     done = subprocess.run(
         ["bash", "-c", f"{typed}wait"],
@@ -165,21 +204,22 @@ def test_console_blocks_print_what_they_show(folder: Path, shell: dict[str, str]
     assert printed == shown
 
 
-def test_the_overlay_can_be_read(tmp_path: Path) -> None:
-    (text,) = blocks("toml")
-    (tmp_path / "mine.toml").write_text(text, "utf-8")
-    model = Registry.load([tmp_path / "mine.toml"]).model("acme-vision-2", "acme")
+def test_the_overlay_can_be_read(folder: Path) -> None:
+    model = Registry.load([folder / "acme.toml"]).model("acme-vision-2", "acme")
     assert model.images is not None and model.images.max_count == 20
 
 
-def test_the_table_of_models_is_the_registrys() -> None:
-    assert markdown_table(model_rows(Registry.load())) in README
+def test_generated_pages_are_fresh() -> None:
+    stale = [name for name, text in GENERATED.items() if (DOCS / name).read_text("utf-8") != text]
+    assert stale == []
 
 
-def test_links_lead_somewhere() -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_links_and_named_tests_lead_somewhere(path: Path) -> None:
+    text = path.read_text("utf-8")
+    links = [path.parent / link for link in re.findall(r"\]\(([^)#:]+)\)", text)]
+    named = [ROOT / name for name in re.findall(r"`((?:tests|samples|visionpipe)/[\w/.-]+)`", text)]
+    assert [str(place) for place in (*links, *named) if not place.exists()] == []
 
 
 def _quoted(line: str) -> str:
