@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,19 +13,12 @@ from visionpipe.cli.help import EXAMPLES, GROUPS
 from visionpipe.cli.options import call_options
 from visionpipe.errors import ParameterError
 
-ROOT = Path(__file__).parent.parent.parent
 COMMANDS = getattr(get_command(app), "commands", {})
 
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Here:
     return here(capfd)
-
-
-def test_the_page_of_commands_is_fresh() -> None:
-    script = ROOT / "scripts" / "commands.py"
-    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
