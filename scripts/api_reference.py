@@ -90,7 +90,8 @@ def subject_pages() -> dict[str, str]:
         lines = [f"# {title}"]
         for name in names:
             home = visionpipe._HOMES[name]
-            lines.append(f"::: {home if home.endswith('.' + name) else f'{home}.{name}'}")
+            path = home if home.endswith(f".{name}") else f"{home}.{name}"
+            lines.append(f'::: {path}\n    options: {{ heading: "vp.{name}", toc_label: "{name}" }}')
         pages[page_name] = "\n\n".join(lines) + "\n"
     return pages
 
