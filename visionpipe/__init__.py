@@ -150,11 +150,11 @@ if TYPE_CHECKING:
     from visionpipe.stages.estimate import Estimate as Estimate
     from visionpipe.stages.extraction import Extraction as Extraction
     from visionpipe.stages.extraction import Schema as Schema
-    from visionpipe.stages.function_tool import FunctionTool as FunctionTool
     from visionpipe.stages.plain_text import TextForm as TextForm
     from visionpipe.stages.polling import PollPolicy as PollPolicy
     from visionpipe.stages.quality_policy import QualityPolicy as QualityPolicy
     from visionpipe.stages.retry import RetryPolicy as RetryPolicy
+    from visionpipe.stages.tools import FunctionTool as FunctionTool
     from visionpipe.stages.tools import Retrieval as Retrieval
     from visionpipe.stages.tools import WebSearch as WebSearch
     from visionpipe.transport.sender import AsyncByteStream as AsyncByteStream
@@ -183,6 +183,7 @@ if TYPE_CHECKING:
     from visionpipe.wire.batches import BatchLimits as BatchLimits
     from visionpipe.wire.batches import BatchRecord as BatchRecord
     from visionpipe.wire.batches import BatchStatus as BatchStatus
+    from visionpipe.wire.chat import TokenCount as TokenCount
     from visionpipe.wire.files import FileRecord as FileRecord
     from visionpipe.wire.http import Body as Body
     from visionpipe.wire.http import HttpRequest as HttpRequest
@@ -190,7 +191,6 @@ if TYPE_CHECKING:
     from visionpipe.wire.http import Timeouts as Timeouts
     from visionpipe.wire.tasks import TaskRecord as TaskRecord
     from visionpipe.wire.tasks import TaskStatus as TaskStatus
-    from visionpipe.wire.tokenizer import TokenCount as TokenCount
     from visionpipe.wire.tuning import TuningEvent as TuningEvent
     from visionpipe.wire.tuning import TuningJob as TuningJob
 
@@ -257,12 +257,11 @@ _NAMES = {
     "visionpipe.sources.publish": ("FolderPublisher FunctionPublisher Published Publisher StorePublisher "),
     "visionpipe.stages.estimate": "Estimate",
     "visionpipe.stages.extraction": "Extraction Schema",
-    "visionpipe.stages.function_tool": "FunctionTool",
     "visionpipe.stages.plain_text": "TextForm",
     "visionpipe.stages.polling": "PollPolicy",
     "visionpipe.stages.quality_policy": "QualityPolicy",
     "visionpipe.stages.retry": "RetryPolicy",
-    "visionpipe.stages.tools": "Retrieval WebSearch",
+    "visionpipe.stages.tools": "FunctionTool Retrieval WebSearch",
     "visionpipe.transport.sender": "AsyncByteStream AsyncSender ByteStream Sender",
     "visionpipe.values": "Adjustment Money Note Timecode Usage",
     "visionpipe.video.options": "WatchOptions",
@@ -275,7 +274,7 @@ _NAMES = {
     "visionpipe.wire.files": "FileRecord",
     "visionpipe.wire.http": "Body HttpRequest HttpResponse Timeouts",
     "visionpipe.wire.tasks": "TaskRecord TaskStatus",
-    "visionpipe.wire.tokenizer": "TokenCount",
+    "visionpipe.wire.chat": "TokenCount",
     "visionpipe.wire.tuning": "TuningEvent TuningJob",
 }
 """Every public name, by the module it is had from."""

@@ -7,7 +7,7 @@ import sys
 
 TWICE = """
 from pathlib import Path
-from visionpipe.client.announce import announce_local
+from visionpipe.client.settings import announce_local
 from visionpipe.client.settings import resolve_settings
 
 keyed = resolve_settings(environ={"BIGMODEL_API_KEY": "id.secret"}, folder=Path("/nowhere"))
@@ -36,7 +36,7 @@ def test_the_embedded_engine_is_announced_once_and_only_where_it_was_not_chosen(
 
 BY_PATH = """
 from pathlib import Path
-from visionpipe.client.announce import announce_local
+from visionpipe.client.settings import announce_local
 from visionpipe.client.settings import resolve_settings
 
 env = {"BIGMODEL_API_KEY": "id.secret", "VISIONPIPE_API_KEY": "sk-gateway"}

@@ -11,7 +11,7 @@ import pytest
 from tests.client.faces import KEY, Face, setup_for
 from tests.client.service_faces import Calling
 from tests.loopback import Answer, Loopback
-from visionpipe.client.conversation_file import load_talk, save_talk
+from visionpipe.client.conversation_file import load_conversation, save_conversation
 from visionpipe.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -83,8 +83,8 @@ def test_a_conversation_about_a_name_that_is_no_utf8_is_saved_and_read(tmp_path:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.jpg")
     image = Image(path, FileContent(path, 10, 1), "jpeg", 2, 2)
     transcript = Transcript((Message("user", (image,)),))
-    save_talk(tmp_path / "talk.json", transcript, "猫", embed=False)
-    assert load_talk(tmp_path / "talk.json") == (transcript, "猫")
+    save_conversation(tmp_path / "talk.json", transcript, "猫", embed=False)
+    assert load_conversation(tmp_path / "talk.json") == (transcript, "猫")
 
 
 @pytest.mark.parametrize("count", [2**63, -1, True, "seven", None])

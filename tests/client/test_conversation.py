@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +15,7 @@ import pytest
 from tests.client.faces import KEY, Clock, _awaited, chat, event_stream, refusal, setup_for
 from tests.loopback import Answer, Loopback
 from visionpipe.client import AsyncClient, Client
-from visionpipe.client.conversation_file import save_talk
+from visionpipe.client.conversation_file import load_conversation, save_conversation
 from visionpipe.errors import (
     ContextLimitError,
     InputError,
@@ -27,7 +28,7 @@ from visionpipe.errors import (
     VisionPipeError,
 )
 from visionpipe.images.load import IN_MEMORY_BYTES
-from visionpipe.media import FileContent, Image, LinkedImage, Text
+from visionpipe.media import FileContent, Image, LinkedImage, MemoryContent, Text
 from visionpipe.reply import Reply
 from visionpipe.request import Message
 from visionpipe.stages.history import Transcript
@@ -402,9 +403,32 @@ def test_what_changed_since_it_was_shown_is_not_embedded(tmp_path: Path) -> None
     image = Image("photo.png", content, "png", 1, 1)
     transcript = Transcript((Message("user", (image,)),))
     target = tmp_path / "talk.json"
-    save_talk(target, transcript, None, embed=True)
+    save_conversation(target, transcript, None, embed=True)
     assert base64.b64encode(b"shown") in (before := target.read_bytes())
     photo.write_bytes(b"another one")
     with pytest.raises(UnreadableSourceError, match="changed"):
-        save_talk(target, transcript, None, embed=True)
+        save_conversation(target, transcript, None, embed=True)
     assert target.read_bytes() == before
+
+
+def test_all_that_is_known_of_an_image_is_saved(tmp_path: Path) -> None:
+    image = Image(
+        "photo.png",
+        MemoryContent(b"shown"),
+        "png",
+        3,
+        2,
+        6,
+        "grey",
+        16,
+        alpha=True,
+        frames=4,
+        wide_gamut=True,
+    )
+    path = tmp_path / "talk.json"
+    save_conversation(path, Transcript((Message("user", (image,)),)), None, embed=False)
+    assert load_conversation(path)[0].messages[0].parts == (image,)
+    record = orjson.loads(path.read_bytes())
+    del record["messages"][0]["parts"][0]["wide_gamut"]  # as earlier versions wrote it
+    path.write_bytes(orjson.dumps(record))
+    assert load_conversation(path)[0].messages[0].parts == (replace(image, wide_gamut=False),)

@@ -15,7 +15,7 @@ from tests.client.service_faces import Calling
 from tests.client.test_tasks import sandbox_setup
 from tests.loopback import Answer, Loopback
 from visionpipe.client import Client
-from visionpipe.client.disk import BatchFile, lines_of
+from visionpipe.client.batch_file import BatchFile
 from visionpipe.errors import (
     ContentPolicyError,
     InterruptedAnswerError,
@@ -28,6 +28,7 @@ from visionpipe.errors import (
     UnreadableSourceError,
     UnsupportedError,
 )
+from visionpipe.files import lines_of
 from visionpipe.media import FileContent
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle
@@ -188,10 +189,10 @@ def test_a_line_whose_picture_vanishes_is_not_in_the_file(tmp_path: Path) -> Non
     line = Body((b'"', Base64Piece(FileContent(str(picture), state.st_size, state.st_mtime_ns)), b'"\n'))
     gone = Body((b'"', Base64Piece(FileContent(str(picture), state.st_size + 3, 1)), b'"\n'))
     with BatchFile(tmp_path / "b.jsonl") as file:
-        file.add(line)
+        file.add_line(line)
         with pytest.raises(UnreadableSourceError):
-            file.add(gone)
-        file.add(line)
+            file.add_line(gone)
+        file.add_line(line)
         assert (file.lines, file.size) == (2, 2 * line.size)
     assert (tmp_path / "b.jsonl").stat().st_size == 2 * line.size
     with pytest.raises(OutputError):
@@ -206,7 +207,7 @@ def test_lines_are_written_in_constant_memory(tmp_path: Path) -> None:
     line = Body((b'"', Base64Piece(FileContent(str(picture), state.st_size, state.st_mtime_ns)), b'"\n'))
     tracemalloc.start()
     with BatchFile(tmp_path / "b.jsonl") as batch:
-        batch.add(line)
+        batch.add_line(line)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (tmp_path / "b.jsonl").stat().st_size == 40_000_003
@@ -216,7 +217,7 @@ def test_lines_are_written_in_constant_memory(tmp_path: Path) -> None:
 def test_a_full_disk_is_told() -> None:
     full = BatchFile(Path("/dev/full"))
     with pytest.raises(OutputError) as caught:
-        full.add(Body((bytes(1_000_000),)))
+        full.add_line(Body((bytes(1_000_000),)))
     assert (caught.value.code, caught.value.scope) == ("disk_full", "job")
     with pytest.raises(OutputError):
         full.close()

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from visionpipe.client._async.polling import poll_all_async, poll_async
-from visionpipe.client._sync.polling import poll, poll_all
+from visionpipe.client._async.calls import poll_all_async, poll_async
+from visionpipe.client._sync.calls import poll, poll_all
 from visionpipe.errors import AuthenticationError, ReplyTimeoutError, ServerError, VisionPipeError
 from visionpipe.stages.polling import Looked, PollPolicy
 

@@ -26,8 +26,7 @@ from visionpipe.errors import (
 )
 from visionpipe.reply import Reply, Source
 from visionpipe.request import ToolCall
-from visionpipe.stages.function_tool import FunctionTool
-from visionpipe.stages.tools import Retrieval, WebSearch
+from visionpipe.stages.tools import FunctionTool, Retrieval, WebSearch
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 from visionpipe.values import Usage
 

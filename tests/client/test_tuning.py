@@ -11,11 +11,11 @@ from tests.client.service_faces import Calling
 from tests.client.test_tasks import CHINA, sandbox_setup
 from tests.loopback import Answer, Loopback
 from visionpipe.client import Client
-from visionpipe.client.surfaces import exact_count
+from visionpipe.client.settings import exact_count
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnreadableAnswerError, UnsupportedError
 from visionpipe.registry.lookup import Registry
 from visionpipe.testing.sandbox import SandboxHandle
-from visionpipe.wire.tokenizer import TokenCount, read_count
+from visionpipe.wire.chat import TokenCount, read_count
 
 
 def test_tokens_are_counted_as_they_will_be_billed(call: Calling, face: Face, sandbox: SandboxHandle) -> None:

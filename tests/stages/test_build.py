@@ -8,7 +8,7 @@ from visionpipe.errors import ParameterError
 from visionpipe.media import Image, LinkedVideo, Media, MemoryContent, Text
 from visionpipe.registry.records import EndpointRecord, ImageRules, ModelRecord, ThinkingRules
 from visionpipe.request import Message, Parameters, Request
-from visionpipe.stages.build import build_request
+from visionpipe.stages.check import build_request
 from visionpipe.values import Adjustment
 
 ENDPOINT = EndpointRecord(id="e", title="E", base_url="https://e.example", unknown_model="u")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
 from visionpipe.errors import ParameterError
-from visionpipe.stages.function_tool import ArgumentsError, FunctionTool, read_arguments, result_text
+from visionpipe.stages.tools import ArgumentsError, FunctionTool, read_arguments, result_text
 
 
 class Unit(Enum):

@@ -8,8 +8,7 @@ import pytest
 
 from visionpipe.errors import ParameterError, UnsupportedError
 from visionpipe.registry.lookup import Registry
-from visionpipe.stages.function_tool import FunctionTool
-from visionpipe.stages.tools import Retrieval, WebSearch, check_tool_choice, choose_tools
+from visionpipe.stages.tools import FunctionTool, Retrieval, WebSearch, check_tool_choice, choose_tools
 
 REGISTRY = Registry.load()
 STRANGER = REGISTRY.model("some-text-model", "bigmodel")

@@ -12,8 +12,8 @@ from tests.loopback import Answer, Loopback
 from tests.transport.faces import KINDS, Kind, sending
 from visionpipe.errors import VisionPipeError
 from visionpipe.transport.auth import ApiKey, Auth, SignedToken
-from visionpipe.transport.redaction import redact
 from visionpipe.wire.http import Body, HttpRequest, Timeouts
+from visionpipe.wire.secrets import redact
 
 KEY = "f00dfeed.S3cretS3cretS3cret"
 

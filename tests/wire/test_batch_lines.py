@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from visionpipe.errors import MediaLimitError, UnreadableAnswerError
 from visionpipe.media import Image, MemoryContent, Text
 from visionpipe.registry.lookup import Registry
-from visionpipe.registry.service_limits import BATCH_LINES
+from visionpipe.registry.records import BATCH_LINES
 from visionpipe.request import Message, Parameters, Request
 from visionpipe.transport.body import iterate
 from visionpipe.wire.batches import (

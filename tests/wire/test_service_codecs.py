@@ -14,8 +14,8 @@ from visionpipe.registry.lookup import Registry
 from visionpipe.request import Message, Parameters, Request
 from visionpipe.wire import batches, tuning
 from visionpipe.wire.batches import BatchRecord, BatchStatus
+from visionpipe.wire.chat import TokenCount, encode_count, read_count
 from visionpipe.wire.http import Body
-from visionpipe.wire.tokenizer import TokenCount, encode_count, read_count
 from visionpipe.wire.tuning import TuningEvent, TuningJob
 
 GLM = Registry.load().endpoint("bigmodel")

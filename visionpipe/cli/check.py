@@ -57,7 +57,7 @@ def check(
     import orjson
 
     from visionpipe.cli.outputs import default_journal, own_files
-    from visionpipe.client.surfaces import can_count, require, require_model
+    from visionpipe.client.settings import can_count, require, require_model
     from visionpipe.pipeline.pipeline import Pipeline
 
     if output and journal is None:

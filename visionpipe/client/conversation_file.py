@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 
 from visionpipe.client.options import CallOptions
-from visionpipe.errors import InputError, OutputError, UnreadableSourceError, UnsupportedError
-from visionpipe.files import output_errors, read_content, whole_file
+from visionpipe.errors import InputError, OutputError, UnsupportedError
+from visionpipe.files import found_file, read_content, replace_file
 from visionpipe.media import (
     Content,
     FileContent,
@@ -42,10 +42,21 @@ _LINKS: dict[str, type[LinkedImage | LinkedVideo | LinkedFile]] = {
     "video_link": LinkedVideo,
     "file_link": LinkedFile,
 }
-_IMAGE = ("name", "format", "width", "height", "orientation", "colour", "bits", "alpha", "frames")
+_IMAGE = (
+    "name",
+    "format",
+    "width",
+    "height",
+    "orientation",
+    "colour",
+    "bits",
+    "alpha",
+    "frames",
+    "wide_gamut",
+)
 
 
-def save_talk(
+def save_conversation(
     path: str | os.PathLike[str], transcript: Transcript, system: str | None, *, embed: bool
 ) -> None:
     """Write a conversation; the file is whole or as it was before.
@@ -55,31 +66,25 @@ def save_talk(
         UnreadableSourceError: an image to embed is gone, or no longer what was shown.
     """
     target = Path(path)
-    data = _written(talk_json(transcript, system, embed=embed))
+    data = _written(conversation_json(transcript, system, embed=embed))
     try:
-        with whole_file(target, make_folder=False) as draft, output_errors(target):
-            draft.write_bytes(data)
+        replace_file(target, data, make_folder=False)
     except OutputError as cause:
         raise OutputError(
             cause.reason, cure=cause.cure, subject=str(target), code=cause.code, scope="item"
         ) from cause
 
 
-def load_talk(path: str | os.PathLike[str]) -> tuple[Transcript, str | None]:
-    """Read what :func:`save_talk` wrote: the transcript and the system text.
+def load_conversation(path: str | os.PathLike[str]) -> tuple[Transcript, str | None]:
+    """Read what :func:`save_conversation` wrote: the transcript and the system text.
 
     Raises:
         UnreadableSourceError: the file cannot be read.
         InputError: it holds no conversation.
     """
+    data = read_content(found_file(path, str(path)))
     try:
-        data = Path(path).read_bytes()
-    except OSError as cause:
-        raise UnreadableSourceError(
-            (cause.strerror or str(cause)).lower(), cure="Check the path.", subject=str(path)
-        ) from cause
-    try:
-        return read_talk(_read(data))
+        return read_conversation(_read(data))
     except (KeyError, TypeError, ValueError, AttributeError) as cause:
         raise InputError(
             f"it holds no conversation ({type(cause).__name__}: {cause})",
@@ -93,22 +98,22 @@ def begin(load: str | os.PathLike[str] | None, options: CallOptions) -> tuple[Tr
     """A new transcript, or the one in a file, whose system text holds unless the options have their own.
 
     Raises:
-        UnreadableSourceError, InputError: as :func:`load_talk`.
+        UnreadableSourceError, InputError: as :func:`load_conversation`.
     """
     if load is None:
         return Transcript(), options
-    transcript, system = load_talk(load)
+    transcript, system = load_conversation(load)
     if system is not None and "system" not in options:
         return transcript, {**options, "system": system}
     return transcript, options
 
 
-def _written(talk: JSON) -> bytes:
+def _written(record: JSON) -> bytes:
     try:
-        return orjson.dumps(talk, option=orjson.OPT_INDENT_2)
+        return orjson.dumps(record, option=orjson.OPT_INDENT_2)
     except TypeError:
         # A path that is no UTF-8 has halves of surrogate pairs, which only the standard library's JSON keeps.
-        return json.dumps(talk, indent=2).encode("ascii")
+        return json.dumps(record, indent=2).encode("ascii")
 
 
 def _read(data: bytes) -> Any:
@@ -118,7 +123,7 @@ def _read(data: bytes) -> Any:
         return json.loads(data)
 
 
-def talk_json(transcript: Transcript, system: str | None, *, embed: bool = False) -> dict[str, JSON]:
+def conversation_json(transcript: Transcript, system: str | None, *, embed: bool = False) -> dict[str, JSON]:
     """A conversation as one JSON object."""
     return {
         "visionpipe_conversation": VERSION,
@@ -131,8 +136,9 @@ def talk_json(transcript: Transcript, system: str | None, *, embed: bool = False
     }
 
 
-def read_talk(record: Mapping[str, Any]) -> tuple[Transcript, str | None]:
-    """The inverse of :func:`talk_json`; KeyError, TypeError or ValueError on a record of another shape."""
+def read_conversation(record: Mapping[str, Any]) -> tuple[Transcript, str | None]:
+    """The inverse of :func:`conversation_json`; KeyError, TypeError or ValueError on a record of another
+    shape."""
     if record["visionpipe_conversation"] != VERSION:
         raise ValueError(f"version {record['visionpipe_conversation']!r}, and {VERSION} is known")
     messages = tuple(_message(entry) for entry in record["messages"])
@@ -189,7 +195,8 @@ def _part(entry: Mapping[str, Any]) -> Part:
         case "text":
             return Text(entry["text"])
         case "image":
-            return Image(content=_content(entry), **{name: entry[name] for name in _IMAGE})
+            # What earlier files did not say has its default.
+            return Image(content=_content(entry), **{name: entry[name] for name in _IMAGE if name in entry})
     link = _LINKS[entry["type"]]
     return link(**{field.name: entry[field.name] for field in fields(link)})
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 from visionpipe.errors import InterruptedAnswerError, ServiceError, UnreadableAnswerError, VisionPipeError
-from visionpipe.wire.damaged import UnreadableError, mended, read_json
+from visionpipe.wire.answers import UnreadableError, mended, read_json
 from visionpipe.wire.sse import SseParser
 
 

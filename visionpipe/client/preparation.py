@@ -26,17 +26,17 @@ from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
 from visionpipe.images.load import IN_MEMORY_BYTES, ImageSource, load_image
 from visionpipe.images.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Text, Video
+from visionpipe.prompts.presets import Language
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Message, Request, Role
 from visionpipe.sources.addresses import FetchedFile
-from visionpipe.stages.build import build_request
-from visionpipe.stages.check import check_context, check_image_count, check_request
+from visionpipe.stages.check import build_request, check_context, check_image_count, check_request
 from visionpipe.stages.estimate import Estimate, estimate, tools_tokens
+from visionpipe.stages.extraction import Schema, with_schema
 from visionpipe.stages.fit import plan_repair, portions
-from visionpipe.stages.function_tool import FunctionTool
 from visionpipe.stages.history import Transcript, Turn, fit_history
-from visionpipe.stages.tools import check_tool_choice, choose_tools
+from visionpipe.stages.tools import FunctionTool, check_tool_choice, choose_tools
 from visionpipe.values import Adjustment
 
 
@@ -82,6 +82,11 @@ class Prepared:
                 subject=self.model.id,
             )
         return self.requests[0]
+
+    def extracting(self, schema: Schema[Any], lang: Language) -> Prepared:
+        """The question, asking for ``schema``."""
+        request = with_schema(self.single("extraction"), schema, self.model, lang)
+        return replace(self, requests=(request,))
 
     @property
     def media(self) -> tuple[Media, ...]:

@@ -1,25 +1,35 @@
-"""Which endpoint, key and model a client uses, from arguments, environment and configuration file.
+"""Which endpoint, key and model a client uses, from arguments, environment and configuration file, and which
+of the service's calls these have.
 
 The strongest source wins (argument, environment, file), a key is only ever sent to the host it
-belongs to, and without any key the embedded engine answers.
+belongs to, and without any key the embedded engine answers. That it does, and that a base URL's path says
+what is spoken there, is said aloud once a process.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from visionpipe.errors import ConfigurationError, ParameterError
+from visionpipe.errors import ConfigurationError, ParameterError, UnsupportedError
 from visionpipe.prompts.presets import LANGUAGES, Checks, Language, Preset
 from visionpipe.registry.lookup import Registry, belongs_to
 from visionpipe.registry.records import EndpointRecord, ModelRecord
+
+if TYPE_CHECKING:
+    from visionpipe.client._sync.client import Client
+    from visionpipe.client.preparation import Prepared
+    from visionpipe.wire.chat import TokenCount
 
 _KNOWN_KEYS = ("base_url", "model", "api_key", "catalog", "lang", "preset")
 _EMBEDDED = "embedded"
@@ -262,3 +272,99 @@ def _read_file(folder: Path) -> dict[str, Any]:
         if found:
             return dict(found)
     return {}
+
+
+_LOCK = threading.Lock()
+_SAID: set[str] = set()
+
+
+def announce_local(settings: Settings, say: Callable[[str], object] | None = None) -> None:
+    """Write one line to stderr where ``settings`` fell back to the embedded engine, and one where it went by
+    a base URL's path."""
+    endpoint = settings.endpoint
+    if settings.embedded_by_default:
+        names = next(e.key_variables[0] for e in settings.registry.endpoints() if e.key_variables)
+        words = (
+            "no API key found, so the embedded engine answers (local analysis, nothing leaves this machine). "
+            f"Set {names} to ask a model."
+        )
+    elif settings.dialect_by_path:
+        words = (
+            f"{endpoint.base_url} ends as {endpoint.title} does, so its dialect is spoken there. "
+            f"openai-compatible+{endpoint.base_url} speaks the plain one."
+        )
+    else:
+        return
+    with _LOCK:
+        if words in _SAID:
+            return
+        _SAID.add(words)
+    (say or sys.stderr.write)(f"visionpipe: {words}\n")
+
+
+Surface: TypeAlias = Literal[
+    "tasks", "batches", "files", "tokenizer", "fine_tuning", "agents_url", "applications_url"
+]
+_NAMES: dict[Surface, str] = {
+    "tasks": "asynchronous tasks",
+    "batches": "batch files",
+    "files": "file storage",
+    "tokenizer": "token counting",
+    "fine_tuning": "fine-tuning",
+    "agents_url": "agents",
+    "applications_url": "applications",
+}
+
+
+def require(settings: Settings, surface: Surface) -> None:
+    """Raise UnsupportedError where the client's endpoint does not have ``surface``."""
+    endpoint = settings.endpoint
+    if getattr(endpoint, surface):
+        return
+    able = [other.id for other in settings.registry.endpoints() if getattr(other, surface)]
+    known = f"Use an endpoint that has it: {', '.join(able)}." if able else "No known endpoint has it."
+    raise UnsupportedError(f"there are no {_NAMES[surface]} here", cure=known, subject=endpoint.title)
+
+
+def require_model(
+    settings: Settings, model: ModelRecord, field: Literal["tasks", "batches", "counts_tokens"]
+) -> None:
+    """Raise UnsupportedError where a known model's record says that it has no such call."""
+    if getattr(model, field) or model.state in ("unknown", "generic"):
+        return
+    what = {"tasks": "asynchronous tasks", "batches": "batch files", "counts_tokens": "token counting"}[field]
+    able = [
+        other.id
+        for other in settings.registry.models()
+        if getattr(other, field)
+        and other.state in (("current", "legacy") if field == "batches" else ("current",))
+        and settings.endpoint.id in other.endpoints
+    ]
+    known = f"Choose another model: {', '.join(able)}." if able else "Call it without."
+    raise UnsupportedError(f"this model has no {what}", cure=known, subject=model.id)
+
+
+def beside(settings: Settings, url: str) -> str:
+    """A record's whole ``url``, moved to the host of the client's base URL where that is another one (a
+    gateway or a sandbox), since the key goes to no other host."""
+    base, own = urlsplit(settings.endpoint.base_url), urlsplit(url)
+    return own._replace(scheme=base.scheme, netloc=base.netloc).geturl()
+
+
+def can_count(client: Client, model: ModelRecord) -> bool:
+    """Whether the client's endpoint counts tokens for ``model``, and there is a key for it."""
+    settings = client.settings
+    return settings.endpoint.tokenizer and model.counts_tokens and settings.api_key is not None
+
+
+def exact_count(client: Client, prepared: Prepared) -> TokenCount | None:
+    """The service's own count of a prepared question, for a check with a key at hand.
+
+    The question is sent, pictures and all, to be counted.
+
+    Returns:
+        None where the endpoint or the model has no counting; the estimate then stands.
+    """
+    if not can_count(client, prepared.model):
+        return None
+    return client.count_prepared(prepared)

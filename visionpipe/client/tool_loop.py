@@ -22,7 +22,7 @@ from visionpipe.request import Message, Request, ToolCall
 from visionpipe.stages.check import check_context
 from visionpipe.stages.estimate import estimate
 from visionpipe.stages.fit import merge_replies
-from visionpipe.stages.function_tool import ArgumentsError, read_arguments, result_text
+from visionpipe.stages.tools import ArgumentsError, read_arguments, result_text
 from visionpipe.values import Note
 
 

@@ -148,11 +148,20 @@ def check_unchanged(content: FileContent, name: str | None = None) -> None:
     Raises:
         UnreadableSourceError: it ``vanished``, ``changed``, or cannot be read.
     """
-    os.close(_reopened(content, name or content.path))
+    os.close(reopened(content, name))
 
 
-def _reopened(content: FileContent, name: str) -> int:
-    """A descriptor of the file that was probed."""
+def reopened(content: FileContent, name: str | None = None) -> int:
+    """A descriptor of the file that was probed; the caller closes it.
+
+    Args:
+        content: as it was probed.
+        name: the subject of errors; default the path.
+
+    Raises:
+        UnreadableSourceError: the file ``vanished``, ``changed`` since it was probed, or cannot be read.
+    """
+    name = name or content.path
     try:
         descriptor, state = open_regular(content.path, name)
     except UnreadableSourceError as error:
@@ -184,7 +193,7 @@ def opened(content: Content, name: str | None = None) -> Iterator[io.BufferedRea
     if isinstance(content, MemoryContent):
         yield io.BytesIO(content.data)
         return
-    with os.fdopen(_reopened(content, name or content.path), "rb") as file:
+    with os.fdopen(reopened(content, name), "rb") as file:
         yield file
 
 
@@ -196,13 +205,22 @@ def read_content(content: Content) -> bytes:
     """
     if isinstance(content, MemoryContent):
         return content.data
-    descriptor = _reopened(content, content.path)
+    descriptor = reopened(content)
     try:
         return read_all(descriptor, content.size)
     except OSError as error:
         raise unreadable(error, content.path, content.path) from error
     finally:
         os.close(descriptor)
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The file's lines without their ends; empty ones are passed over. Only LF ends a line."""
+    with path.open("rb") as file:
+        for line in file:
+            stripped = line.strip()
+            if stripped:
+                yield stripped
 
 
 def unreadable(error: OSError | ValueError, path: str, name: str) -> UnreadableSourceError:

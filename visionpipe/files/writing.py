@@ -128,22 +128,30 @@ class GrowingFile:
     """A file that bytes are added to, whole or not at all.
 
     Args:
-        path: the file; its folder is made.
+        path: the file.
         keep: add to what is there; else start empty.
+        make_folder: make its folder where there is none.
         sync_every: how many additions may be lost when the machine (not the process) goes down; 0 leaves
             it to the operating system.
         subject: what errors name; default the file.
     """
 
     def __init__(
-        self, path: Path, *, keep: bool = False, sync_every: int = 0, subject: Path | None = None
+        self,
+        path: Path,
+        *,
+        keep: bool = False,
+        make_folder: bool = True,
+        sync_every: int = 0,
+        subject: Path | None = None,
     ) -> None:
         self.path = path
         self._subject = subject or path
         self._sync_every = sync_every
         self._unsynced = 0
         with output_errors(self._subject):
-            resolve_link(path).parent.mkdir(parents=True, exist_ok=True)
+            if make_folder:
+                resolve_link(path).parent.mkdir(parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | (0 if keep else os.O_TRUNC)
             self._fd: int | None = os.open(path, flags, 0o666)
             self.size = os.lseek(self._fd, 0, os.SEEK_END)
@@ -168,8 +176,12 @@ class GrowingFile:
             with output_errors(self._subject):
                 for piece in pieces:
                     self.size += _write_all(fd, piece)
-        except BaseException:
-            self.cut(before)
+        except BaseException as error:
+            try:
+                self.cut(before)
+            except OutputError:
+                if not isinstance(error, OutputError):  # which says why
+                    raise
             raise
         self._unsynced += 1
         if self._sync_every and self._unsynced >= self._sync_every:
@@ -229,11 +241,11 @@ class GrowingFile:
 class ReplacingFile(GrowingFile):
     """A file written beside ``target``, or what that leads to, whose place it takes on :meth:`finish`."""
 
-    def __init__(self, target: Path, *, durable: bool = True) -> None:
+    def __init__(self, target: Path, *, durable: bool = True, make_folder: bool = True) -> None:
         self.target = resolve_link(target)
         self._durable = durable
         self._in_place = False
-        super().__init__(partial_path(self.target), subject=target)
+        super().__init__(partial_path(self.target), make_folder=make_folder, subject=target)
         self._unsynced = 1  # even an empty file is put on the disk before it replaces another
 
     def sync(self) -> None:
@@ -249,7 +261,7 @@ class ReplacingFile(GrowingFile):
             self._in_place = True
 
 
-def replace_file(target: Path, data: bytes) -> None:
+def replace_file(target: Path, data: bytes, *, make_folder: bool = True) -> None:
     """Write a small file in one step: afterwards it is there whole, or the old one is untouched.
 
     Only where it takes another's place is it put on the disk at once (about 2 ms), so that the machine going
@@ -258,7 +270,7 @@ def replace_file(target: Path, data: bytes) -> None:
     Raises:
         OutputError: it could not be written.
     """
-    file = ReplacingFile(target, durable=target.exists())
+    file = ReplacingFile(target, durable=target.exists(), make_folder=make_folder)
     try:
         file.add(data)
         file.finish()

@@ -6,10 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from visionpipe.client import Client
-from visionpipe.client.extraction import asked_for
 from visionpipe.client.options import CallOptions
 from visionpipe.client.preparation import Prepared as Question
-from visionpipe.client.surfaces import exact_count
+from visionpipe.client.settings import exact_count
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.registry.estimates import estimate_cost
@@ -66,7 +65,7 @@ class ClientAnswerer:
         """What the question takes, the words of the schema with it."""
         if self._schema is None:
             return prepared.estimate
-        asked = asked_for(prepared, self._schema, self._client.settings.lang)
+        asked = prepared.extracting(self._schema, self._client.settings.lang)
         return estimate(asked.single("extraction"), asked.model)
 
     def counting(self) -> CountingAnswerer:

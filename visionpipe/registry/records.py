@@ -218,3 +218,22 @@ class EndpointRecord(Record):
     error_hints: dict[str, str] = {}
     sources: dict[str, str] = {}
     doubts: dict[str, str] = {}
+
+
+BATCH_LINES = 50_000
+"""The most requests in one batch file."""
+
+BATCH_METADATA = 16
+"""The most keys of a batch's metadata."""
+
+BATCH_ID_LENGTH = 6
+"""The fewest characters of a line's ``custom_id``."""
+
+USER_ID_LENGTHS = range(6, 129)
+REQUEST_ID_LENGTHS = range(6, 65)
+"""Characters of ``user_id`` and of ``request_id``."""
+
+
+def in_words(lengths: range) -> str:
+    """The lengths that are allowed, as "6 to 128"."""
+    return f"{lengths.start} to {lengths.stop - 1}"

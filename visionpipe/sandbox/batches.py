@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from visionpipe.registry.service_limits import BATCH_LINES, BATCH_METADATA
+from visionpipe.registry.records import BATCH_LINES, BATCH_METADATA
 from visionpipe.sandbox import files
 from visionpipe.sandbox.call import read_call, read_object
 from visionpipe.sandbox.chat import whole

@@ -17,8 +17,7 @@ from typing import Any
 
 import orjson
 
-from visionpipe.registry.records import ModelRecord
-from visionpipe.registry.service_limits import REQUEST_ID_LENGTHS, USER_ID_LENGTHS
+from visionpipe.registry.records import REQUEST_ID_LENGTHS, USER_ID_LENGTHS, ModelRecord
 from visionpipe.sandbox.conversation import Conversation, Reader
 from visionpipe.sandbox.models import ModelList
 from visionpipe.sandbox.options import Options

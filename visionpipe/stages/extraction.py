@@ -13,17 +13,22 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from visionpipe.errors import UnreadableAnswerError
+from visionpipe.errors import AnswerError, UnreadableAnswerError
 from visionpipe.media import Text
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Message, Request
+from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.schema import MisfitError, plain, root_wrapped, shape_of_target, takes_text
-from visionpipe.values import JSON
+from visionpipe.values import JSON, Note
 from visionpipe.wire.tolerant_json import Spoiled, read_documents, unfenced
 
 T = TypeVar("T")
 
+EXTRACTION_PROMPT = {
+    "en": "Extract from what you see exactly the data asked for.",
+    "zh": "请从画面中准确提取所要求的数据。",
+}
 _ASK = {
     "en": "Answer with one JSON document only, without comments or fences, that fits this JSON Schema:\n",
     "zh": "只回答一个 JSON 文档，不要注释，不要代码块，且必须符合这个 JSON Schema：\n",
@@ -174,6 +179,19 @@ def does_not_fit(misfit: MisfitError, reply: Reply, *, answers: int = 2) -> Unre
         request_id=reply.request_id,
         reply=reply,
     )
+
+
+def after_the_first(error: AnswerError, first: Reply, note: Note) -> AnswerError:
+    """The second answer's error, with what the first one cost."""
+    if error.reply is not None:
+        error.reply = together(first, error.reply, note)
+    return error
+
+
+def together(first: Reply, second: Reply, note: Note) -> Reply:
+    """The second reply with what both of them cost."""
+    both = merge_replies((first, second))
+    return replace(both, text=second.text, reasoning=second.reasoning, notes=(note, *second.notes))
 
 
 def _identifier(name: str) -> str:

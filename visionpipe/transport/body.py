@@ -9,13 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from io import FileIO
-from pathlib import Path
 
 import pybase64
 
-from visionpipe.errors import UnreadableSourceError
-from visionpipe.files import BufferPool, is_same
-from visionpipe.media import FileContent, MemoryContent
+from visionpipe.files import BufferPool, changed, check_unchanged, is_same, reopened, unreadable
+from visionpipe.media import FileContent
 from visionpipe.wire.http import Base64Piece, Body
 
 STEP = 192 * 1024
@@ -32,12 +30,7 @@ def check_files(body: Body) -> None:
     """Raise UnreadableSourceError (code "changed") where a file is not as it was when it was probed."""
     for piece in body.pieces:
         if not isinstance(piece, bytes) and isinstance(piece.content, FileContent):
-            content = piece.content
-            try:
-                found = Path(content.path).stat()
-            except OSError as error:
-                raise _unreadable(content, error) from error
-            _compare(content, found)
+            check_unchanged(piece.content)
 
 
 def iterate(body: Body) -> Iterator[bytes]:
@@ -66,41 +59,37 @@ def iterate(body: Body) -> Iterator[bytes]:
 
 def _pieces(body: Body) -> Iterator[bytes]:
     for piece in body.pieces:
-        encode = isinstance(piece, Base64Piece)
         if isinstance(piece, bytes):
-            yield from _memory(piece, encode)
-        elif isinstance(piece.content, MemoryContent):
-            yield from _memory(piece.content.data, encode)
+            data, encode = piece, False
         else:
-            yield from _file(piece.content, encode)
-
-
-def _memory(data: bytes, encode: bool) -> Iterator[bytes]:
-    if len(data) <= STEP:
-        yield pybase64.b64encode(data) if encode else data
-        return
-    view = memoryview(data)
-    for start in range(0, len(data), STEP):
-        step = view[start : start + STEP]
-        yield pybase64.b64encode(step) if encode else bytes(step)
+            encode = isinstance(piece, Base64Piece)
+            if isinstance(piece.content, FileContent):
+                yield from _file(piece.content, encode)
+                continue
+            data = piece.content.data
+        if len(data) <= STEP:
+            yield pybase64.b64encode(data) if encode else data
+            continue
+        view = memoryview(data)
+        for start in range(0, len(data), STEP):
+            step = view[start : start + STEP]
+            yield pybase64.b64encode(step) if encode else bytes(step)
 
 
 def _file(content: FileContent, encode: bool) -> Iterator[bytes]:
     try:
-        with Path(content.path).open("rb", buffering=0) as file:
-            _compare(content, os.fstat(file.fileno()))
+        with os.fdopen(reopened(content), "rb", buffering=0) as file:
             left = content.size
             while left:
                 chunk, count = _next_chunk(file, min(STEP, left), encode)
                 left -= count
-                if count < STEP and left:
-                    raise _changed(content)
-                if not left:
-                    # Before the last chunk leaves: written to in place, the file shows it in its time.
-                    _compare(content, os.fstat(file.fileno()))
+                cut = count < STEP and left
+                # Before the last chunk leaves: written to in place, the file shows it in its time.
+                if cut or (not left and not is_same(content, os.fstat(file.fileno()))):
+                    raise changed(content.path)
                 yield chunk
     except OSError as error:
-        raise _unreadable(content, error) from error
+        raise unreadable(error, content.path, content.path) from error
 
 
 def _next_chunk(file: FileIO, most: int, encode: bool) -> tuple[bytes, int]:
@@ -122,26 +111,3 @@ def _read(file: FileIO, buffer: memoryview) -> memoryview:
             break
         filled += got
     return buffer[:filled]
-
-
-def _compare(content: FileContent, found: os.stat_result) -> None:
-    if not is_same(content, found):
-        raise _changed(content)
-
-
-def _changed(content: FileContent) -> UnreadableSourceError:
-    return UnreadableSourceError(
-        "the file has changed since it was looked at",
-        cure="Wait until whatever writes it is done, then give it again.",
-        subject=content.path,
-        code="changed",
-    )
-
-
-def _unreadable(content: FileContent, error: OSError) -> UnreadableSourceError:
-    return UnreadableSourceError(
-        f"the file can no longer be read ({error.strerror or type(error).__name__})",
-        cure="Check that it is still there and readable, then give it again.",
-        subject=content.path,
-        code="vanished" if isinstance(error, FileNotFoundError) else "unreadable",
-    )

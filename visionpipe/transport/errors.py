@@ -22,7 +22,7 @@ from visionpipe.errors import (
     UnreadableAnswerError,
     VisionPipeError,
 )
-from visionpipe.transport.redaction import redact
+from visionpipe.wire.secrets import redact
 
 _LATER = "Check the network, or try again in a moment."
 _PATIENCE = "Allow a longer timeout, or ask for less; the service may have billed this request."

@@ -24,7 +24,7 @@ from visionpipe.errors import FetchError
 from visionpipe.files import whole_file
 from visionpipe.sources.addresses import FetchedFile, Resolver, check_url, resolve, vet
 from visionpipe.transport.direct_sync import Dial, SocketTransport
-from visionpipe.transport.redaction import redact
+from visionpipe.wire.secrets import redact
 
 T = TypeVar("T")
 

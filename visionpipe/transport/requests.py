@@ -21,8 +21,8 @@ from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.transport.auth import Auth
 from visionpipe.transport.body import iterate
 from visionpipe.transport.decoding import ACCEPTED
-from visionpipe.transport.redaction import redact
 from visionpipe.wire.http import Body, HttpRequest, Timeouts
+from visionpipe.wire.secrets import redact
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """An answer longer than this is refused rather than kept in memory."""

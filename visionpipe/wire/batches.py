@@ -21,8 +21,7 @@ from typing import Any
 import orjson
 
 from visionpipe.errors import MediaLimitError, ParameterError, VisionPipeError
-from visionpipe.registry.records import EndpointRecord
-from visionpipe.registry.service_limits import BATCH_ID_LENGTH, BATCH_LINES, BATCH_METADATA
+from visionpipe.registry.records import BATCH_ID_LENGTH, BATCH_LINES, BATCH_METADATA, EndpointRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Request
 from visionpipe.wire.answers import (

@@ -22,7 +22,7 @@ from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.reply import Answered, Reply, Source
 from visionpipe.request import Request, ToolCall
 from visionpipe.values import ABSTAINED, Money, Note, Usage
-from visionpipe.wire.damaged import UnreadableError, mended, read_json
+from visionpipe.wire.answers import UnreadableError, mended, read_json
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import strip_markup
 from visionpipe.wire.tool_calls import read_tool_calls

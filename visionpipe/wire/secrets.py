@@ -1,4 +1,5 @@
-"""A key taken out of text that a person may see, in every form in which servers quote it.
+"""Secrets taken out of text that a person may see: keys in every form in which servers quote them, and what
+looks like a credential wherever it comes from (an exception's words, a URL, a header).
 
 Servers quote what they were sent: as it is, in other case, percent-encoded, escaped for JSON, inside base64.
 Of a key of the form ``id.secret`` the secret half is masked by itself too.
@@ -60,3 +61,16 @@ def _in_base64(secret: bytes) -> Iterator[str]:
         core = whole[(0, 2, 3)[before] : len(whole.rstrip("=")) - (1 if (before + len(secret)) % 3 else 0)]
         for form in {core, core.replace("+", "-").replace("/", "_")}:
             yield f"{re.escape(form)}[\\w+/-]{{0,2}}={{0,2}}"
+
+
+_AUTHORIZATION = re.compile(r"(?i)\b(bearer|basic|token)(\s+|%20)[\w.~+/=%-]{6,}")
+_USERINFO = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^/\s@]+@")
+_QUERY = re.compile(r"(?i)([?&](?:api[_-]?key|key|token|access_token|secret|signature|sig)=)[^&\s'\"]+")
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """``text`` with the given secrets, authorization values, and credentials in URLs masked."""
+    text = masked(text, secrets)
+    text = _AUTHORIZATION.sub(rf"\1 {MASK}", text)
+    text = _USERINFO.sub(rf"\1{MASK}@", text)
+    return _QUERY.sub(rf"\1{MASK}", text)

@@ -12,7 +12,7 @@ from typing import Any
 from visionpipe.errors import AnswerError, InterruptedAnswerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.reply import Answered, Reply
 from visionpipe.values import Note, Usage
-from visionpipe.wire.damaged import Halves, UnreadableError, mended, read_json
+from visionpipe.wire.answers import Halves, UnreadableError, mended, read_json
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import MarkupFilter
 from visionpipe.wire.reply import (

@@ -10,12 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from visionpipe.client._async.applications import AsyncApplications
-from visionpipe.client._async.calls import AsyncCalls
-from visionpipe.client._async.polling import poll_async
+from visionpipe.client._async.calls import AsyncCalls, poll_async
 from visionpipe.client._async.stream import AsyncEventStream
 from visionpipe.client.event_reader import EventReader
-from visionpipe.client.settings import Settings
-from visionpipe.client.surfaces import beside, require
+from visionpipe.client.settings import Settings, beside, require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, ServerError, ServiceError, UnsupportedError
 from visionpipe.reply import Answered
 from visionpipe.stages.polling import Looked, PollPolicy

@@ -18,8 +18,7 @@ from typing import Any, Literal, TypeVar
 from visionpipe.client._async.calls import AsyncCalls
 from visionpipe.client._async.stream import AsyncEventStream
 from visionpipe.client.event_reader import EventReader
-from visionpipe.client.settings import Settings
-from visionpipe.client.surfaces import beside, require
+from visionpipe.client.settings import Settings, beside, require
 from visionpipe.errors import ParameterError, ServiceError
 from visionpipe.files import found_file
 from visionpipe.reply import Answered

@@ -9,24 +9,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, overload
 
-from visionpipe.client._async.calls import AsyncCalls
+from visionpipe.client._async.calls import AsyncCalls, run_tools_async
 from visionpipe.client._async.conversation import AsyncConversation
 from visionpipe.client._async.stream import AsyncObjectStream, AsyncStream
-from visionpipe.client._async.tools import run_tools_async
-from visionpipe.client.announce import announce_local
 from visionpipe.client.clips import AsyncClips
 from visionpipe.client.conversation_file import begin
-from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for
 from visionpipe.client.options import CallOptions, MediaSources, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
-from visionpipe.client.settings import Settings, resolve_settings
-from visionpipe.client.surfaces import require, require_model
+from visionpipe.client.settings import Settings, announce_local, require, require_model, resolve_settings
 from visionpipe.client.threads import in_thread_async
 from visionpipe.client.tool_loop import ToolLimits, check_functions_async
 from visionpipe.prompts.presets import describe as describe_preset
 from visionpipe.reply import Reply
 from visionpipe.request import Request
-from visionpipe.stages.extraction import Extraction, Schema
+from visionpipe.stages.extraction import EXTRACTION_PROMPT, Extraction, Schema
 from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport._async.connect import connect_async
@@ -39,7 +35,7 @@ if TYPE_CHECKING:
     from visionpipe.client._async.files import AsyncFiles
     from visionpipe.client._async.tasks import AsyncTasks
     from visionpipe.client._async.tuning import AsyncFineTuning
-    from visionpipe.wire.tokenizer import TokenCount
+    from visionpipe.wire.chat import TokenCount
 
 T = TypeVar("T")
 
@@ -250,8 +246,8 @@ class AsyncClient(AsyncClips):
         """
         wanted: Schema[Any] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
-        prepared = asked_for(await self.prepare(question, *images, **options), wanted, self.settings.lang)
-        stream = await self._stream(prepared)
+        prepared = await self.prepare(question, *images, **options)
+        stream = await self._stream(prepared.extracting(wanted, self.settings.lang))
         return AsyncObjectStream(stream, wanted)
 
     async def prepare(
@@ -311,7 +307,7 @@ class AsyncClient(AsyncClips):
 
     async def count_prepared(self, prepared: Prepared) -> TokenCount:
         """As :meth:`count_tokens`, for what ``prepare`` gave; the sum where it is several requests."""
-        from visionpipe.wire.tokenizer import TokenCount
+        from visionpipe.wire.chat import TokenCount
 
         require(self.settings, "tokenizer")
         require_model(self.settings, prepared.model, "counts_tokens")
@@ -380,7 +376,7 @@ class AsyncClient(AsyncClips):
         return f"{type(self).__name__}(model={settings.model.id!r}, endpoint={settings.endpoint.id!r})"
 
     async def _count(self, request: Request) -> TokenCount:
-        from visionpipe.wire.tokenizer import TOKENIZER_PATH, encode_count, read_count
+        from visionpipe.wire.chat import TOKENIZER_PATH, encode_count, read_count
 
         body = encode_count(request, self.settings.endpoint)
         return await self._calls.service(

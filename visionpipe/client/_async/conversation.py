@@ -14,10 +14,9 @@ import os
 from collections.abc import Callable
 from typing import Self, Unpack
 
-from visionpipe.client._async.calls import AsyncCalls
+from visionpipe.client._async.calls import AsyncCalls, run_tools_async
 from visionpipe.client._async.stream import AsyncStream
-from visionpipe.client._async.tools import run_tools_async
-from visionpipe.client.conversation_file import save_talk
+from visionpipe.client.conversation_file import save_conversation
 from visionpipe.client.options import CallOptions, MediaSources, merged
 from visionpipe.client.preparation import Prepared, Preparer
 from visionpipe.client.threads import in_thread_async
@@ -102,7 +101,7 @@ class AsyncConversation:
         Raises:
             OutputError: it cannot be written.
         """
-        save_talk(path, self._transcript, self.system, embed=embed)
+        save_conversation(path, self._transcript, self.system, embed=embed)
 
     def _prepared(self, prompt: str, images: tuple[MediaSources, ...], options: CallOptions) -> Prepared:
         return self._preparer.prepare(prompt, images, merged(self._options, options), self._transcript)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from visionpipe.client._async.calls import AsyncCalls
-from visionpipe.client.surfaces import require
+from visionpipe.client.settings import require
 from visionpipe.files import found_file
 from visionpipe.wire.answers import Page
 from visionpipe.wire.files import (

@@ -11,12 +11,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
-from visionpipe.client._async.calls import AsyncCalls
-from visionpipe.client._async.polling import poll_all_async, poll_async
+from visionpipe.client._async.calls import AsyncCalls, poll_all_async, poll_async
 from visionpipe.client.options import CallOptions, MediaSources
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.settings import Settings
-from visionpipe.client.surfaces import require, require_model
+from visionpipe.client.settings import Settings, require, require_model
 from visionpipe.errors import ReplyTimeoutError, ServerError, ServiceError, VisionPipeError
 from visionpipe.reply import Answered, Reply
 from visionpipe.request import Request

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
-from visionpipe.client._async.calls import AsyncCalls
-from visionpipe.client._async.polling import poll_async
-from visionpipe.client.surfaces import require
+from visionpipe.client._async.calls import AsyncCalls, poll_async
+from visionpipe.client.settings import require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnsupportedError
 from visionpipe.reply import Answered
 from visionpipe.stages.polling import LONG, Looked

@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from visionpipe.client._sync.applications import Applications
-from visionpipe.client._sync.calls import Calls
-from visionpipe.client._sync.polling import poll
+from visionpipe.client._sync.calls import Calls, poll
 from visionpipe.client._sync.stream import EventStream
 from visionpipe.client.event_reader import EventReader
-from visionpipe.client.settings import Settings
-from visionpipe.client.surfaces import beside, require
+from visionpipe.client.settings import Settings, beside, require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, ServerError, ServiceError, UnsupportedError
 from visionpipe.reply import Answered
 from visionpipe.stages.polling import Looked, PollPolicy

@@ -19,8 +19,7 @@ from typing import Any, Literal, TypeVar
 from visionpipe.client._sync.calls import Calls
 from visionpipe.client._sync.stream import EventStream
 from visionpipe.client.event_reader import EventReader
-from visionpipe.client.settings import Settings
-from visionpipe.client.surfaces import beside, require
+from visionpipe.client.settings import Settings, beside, require
 from visionpipe.errors import ParameterError, ServiceError
 from visionpipe.files import found_file
 from visionpipe.reply import Answered

@@ -20,14 +20,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-from visionpipe.client._sync.calls import Calls
+from visionpipe.client._sync.calls import Calls, poll
 from visionpipe.client._sync.files import Files
-from visionpipe.client._sync.polling import poll
-from visionpipe.client.disk import BatchFile, lines_of
+from visionpipe.client.batch_file import BatchFile
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.settings import Settings
-from visionpipe.client.surfaces import require, require_model
+from visionpipe.client.settings import Settings, require, require_model
 from visionpipe.errors import ReplyTimeoutError, UnreadableAnswerError, UnsupportedError, VisionPipeError
+from visionpipe.files import lines_of
 from visionpipe.reply import Answered
 from visionpipe.request import Request
 from visionpipe.stages.polling import LONG, Looked
@@ -94,7 +93,7 @@ class Batches:
                 if number == len(files):
                     path = place / f"{name}-{number + 1:04}.jsonl"
                     files.append(stack.enter_context(BatchFile(path)))
-                files[number].add(line)
+                files[number].add_line(line)
         return [file.path for file in files]
 
     def line(self, custom_id: str, prepared: Prepared) -> Body:

@@ -8,27 +8,32 @@ of :mod:`visionpipe.stages` and :mod:`visionpipe.wire`; here it is done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from visionpipe.client._sync.stream import Stream
-from visionpipe.client.disk import whole_file
-from visionpipe.client.extraction import after_the_first, together
+from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
-from visionpipe.client.threads import in_thread
+from visionpipe.client.threads import call_function, in_thread
+from visionpipe.client.tool_loop import Exchange, ToolLimits, ToolLoop
 from visionpipe.errors import AnswerError, ServiceError, VisionPipeError
+from visionpipe.files import output_errors, whole_file
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Answered, Reply
 from visionpipe.request import Request
 from visionpipe.stages.extraction import (
     Extraction,
     Schema,
+    after_the_first,
     ask_again,
     does_not_fit,
+    together,
     was_cut_off,
     with_schema,
 )
+from visionpipe.stages.polling import Looked, Polling, PollPolicy
 from visionpipe.stages.retry import Attempts, RetryPolicy, new_request_id
 from visionpipe.stages.schema import MisfitError
 from visionpipe.transport.sender import ByteStream, Sender
@@ -39,6 +44,7 @@ from visionpipe.wire.http import HttpRequest, HttpResponse, Timeouts
 from visionpipe.wire.reply import ReadingContext, read_reply
 from visionpipe.wire.stream import StreamReader
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -250,9 +256,100 @@ def _save(stream: ByteStream, path: str) -> HttpResponse:
     try:
         if not 200 <= stream.status < 300:
             return _read_refusal(stream)
-        with whole_file(path) as file:
+        target = Path(path)
+        with whole_file(target, make_folder=False) as draft, output_errors(target), draft.open("wb") as file:
             for chunk in stream:
                 in_thread(file.write, chunk)
         return HttpResponse(stream.status, stream.headers, b"")
     finally:
         stream.close()
+
+
+def run_tools(calls: Calls, prepared: Prepared, limits: ToolLimits) -> Exchange:
+    """Ask what was prepared, and run its functions until there is an answer.
+
+    Raises:
+        UnreadableAnswerError: the arguments of one function were broken twice in a row (code
+            "tool_arguments"); ``reply`` holds what was done so far.
+        AnswerError: the limits were reached (code "tool_limit"), or as for any call.
+        VisionPipeError: as for any call; notes tell which functions had been run.
+    """
+    loop = ToolLoop(prepared, limits, calls.clock)
+    try:
+        while True:
+            asked = loop.next_request()
+            left = loop.left()
+            patient = calls.within(left) if prepared.functions else calls
+            reply = patient.whole(asked, prepared.model)
+            wanted = loop.take(reply)
+            if not wanted:
+                return loop.exchange()
+            for call in wanted:
+                loop.left()
+                chosen = loop.chosen(call)
+                if chosen is not None:
+                    called = call_function(*chosen)
+                    loop.run(call, called)
+    except VisionPipeError as error:
+        loop.complete_error(error)
+        raise
+
+
+def poll(
+    look: Callable[[], Looked[T]],
+    *,
+    policy: PollPolicy,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+    deadline: float | None,
+    late: Callable[[], VisionPipeError],
+) -> T:
+    """Ask until it is the end.
+
+    Args:
+        look: asks once.
+        policy: how long to wait between.
+        sleep, clock: waiting, and monotonic seconds.
+        deadline: seconds from now after which ``late()`` is raised; None waits as long as it takes.
+        late: the error for a deadline that has passed.
+    """
+    ends = poll_all({None: look}, policy=policy, sleep=sleep, clock=clock, deadline=deadline)
+    end = ends.get(None)
+    if isinstance(end, VisionPipeError):
+        raise end
+    if end is None:
+        raise late()
+    return end.value
+
+
+def poll_all(
+    looks: Mapping[K, Callable[[], Looked[T]]],
+    *,
+    policy: PollPolicy,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float],
+    deadline: float | None,
+) -> dict[K, Looked[T] | VisionPipeError]:
+    """Ask after several things in turn until all are at their end; arguments as for :func:`poll`.
+
+    Returns:
+        What became of each; those that were not at their end by the ``deadline`` are missing.
+
+    Raises:
+        VisionPipeError: of scope "job", at once; any other stands in the place of its thing's end.
+    """
+    polling: Polling[K, T] = Polling(looks, policy, clock(), deadline)
+    while True:
+        for key in polling.next_round():
+            if not polling.is_due(key, clock()):
+                continue
+            looked: Looked[T] | VisionPipeError
+            try:
+                looked = looks[key]()
+            except VisionPipeError as error:
+                looked = error
+            polling.told(key, looked, clock())
+        wait = polling.wait(clock())
+        if wait is None:
+            return polling.ends
+        sleep(wait)

@@ -9,24 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, overload
 
-from visionpipe.client._sync.calls import Calls
+from visionpipe.client._sync.calls import Calls, run_tools
 from visionpipe.client._sync.conversation import Conversation
 from visionpipe.client._sync.stream import ObjectStream, Stream
-from visionpipe.client._sync.tools import run_tools
-from visionpipe.client.announce import announce_local
 from visionpipe.client.clips import Clips
 from visionpipe.client.conversation_file import begin
-from visionpipe.client.extraction import EXTRACTION_PROMPT, asked_for
 from visionpipe.client.options import CallOptions, MediaSources, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
-from visionpipe.client.settings import Settings, resolve_settings
-from visionpipe.client.surfaces import require, require_model
+from visionpipe.client.settings import Settings, announce_local, require, require_model, resolve_settings
 from visionpipe.client.threads import in_thread
 from visionpipe.client.tool_loop import ToolLimits, check_functions
 from visionpipe.prompts.presets import describe as describe_preset
 from visionpipe.reply import Reply
 from visionpipe.request import Request
-from visionpipe.stages.extraction import Extraction, Schema
+from visionpipe.stages.extraction import EXTRACTION_PROMPT, Extraction, Schema
 from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport._sync.connect import connect
@@ -39,7 +35,7 @@ if TYPE_CHECKING:
     from visionpipe.client._sync.files import Files
     from visionpipe.client._sync.tasks import Tasks
     from visionpipe.client._sync.tuning import FineTuning
-    from visionpipe.wire.tokenizer import TokenCount
+    from visionpipe.wire.chat import TokenCount
 
 T = TypeVar("T")
 
@@ -246,8 +242,8 @@ class Client(Clips):
         """
         wanted: Schema[Any] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
-        prepared = asked_for(self.prepare(question, *images, **options), wanted, self.settings.lang)
-        stream = self._stream(prepared)
+        prepared = self.prepare(question, *images, **options)
+        stream = self._stream(prepared.extracting(wanted, self.settings.lang))
         return ObjectStream(stream, wanted)
 
     def prepare(self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]) -> Prepared:
@@ -303,7 +299,7 @@ class Client(Clips):
 
     def count_prepared(self, prepared: Prepared) -> TokenCount:
         """As :meth:`count_tokens`, for what ``prepare`` gave; the sum where it is several requests."""
-        from visionpipe.wire.tokenizer import TokenCount
+        from visionpipe.wire.chat import TokenCount
 
         require(self.settings, "tokenizer")
         require_model(self.settings, prepared.model, "counts_tokens")
@@ -372,7 +368,7 @@ class Client(Clips):
         return f"{type(self).__name__}(model={settings.model.id!r}, endpoint={settings.endpoint.id!r})"
 
     def _count(self, request: Request) -> TokenCount:
-        from visionpipe.wire.tokenizer import TOKENIZER_PATH, encode_count, read_count
+        from visionpipe.wire.chat import TOKENIZER_PATH, encode_count, read_count
 
         body = encode_count(request, self.settings.endpoint)
         return self._calls.service(

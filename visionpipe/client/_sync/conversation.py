@@ -15,10 +15,9 @@ import os
 from collections.abc import Callable
 from typing import Self, Unpack
 
-from visionpipe.client._sync.calls import Calls
+from visionpipe.client._sync.calls import Calls, run_tools
 from visionpipe.client._sync.stream import Stream
-from visionpipe.client._sync.tools import run_tools
-from visionpipe.client.conversation_file import save_talk
+from visionpipe.client.conversation_file import save_conversation
 from visionpipe.client.options import CallOptions, MediaSources, merged
 from visionpipe.client.preparation import Prepared, Preparer
 from visionpipe.client.threads import in_thread
@@ -103,7 +102,7 @@ class Conversation:
         Raises:
             OutputError: it cannot be written.
         """
-        save_talk(path, self._transcript, self.system, embed=embed)
+        save_conversation(path, self._transcript, self.system, embed=embed)
 
     def _prepared(self, prompt: str, images: tuple[MediaSources, ...], options: CallOptions) -> Prepared:
         return self._preparer.prepare(prompt, images, merged(self._options, options), self._transcript)

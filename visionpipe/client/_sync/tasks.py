@@ -12,12 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
-from visionpipe.client._sync.calls import Calls
-from visionpipe.client._sync.polling import poll, poll_all
+from visionpipe.client._sync.calls import Calls, poll, poll_all
 from visionpipe.client.options import CallOptions, MediaSources
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.settings import Settings
-from visionpipe.client.surfaces import require, require_model
+from visionpipe.client.settings import Settings, require, require_model
 from visionpipe.errors import ReplyTimeoutError, ServerError, ServiceError, VisionPipeError
 from visionpipe.reply import Answered, Reply
 from visionpipe.request import Request

@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
 
-from visionpipe.client._sync.calls import Calls
-from visionpipe.client._sync.polling import poll
-from visionpipe.client.surfaces import require
+from visionpipe.client._sync.calls import Calls, poll
+from visionpipe.client.settings import require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnsupportedError
 from visionpipe.reply import Answered
 from visionpipe.stages.polling import LONG, Looked

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from visionpipe.client import Client
-from visionpipe.client.surfaces import require, require_model
+from visionpipe.client.settings import require, require_model
 from visionpipe.errors import VisionPipeError
 from visionpipe.pipeline.answerer import Judge
 from visionpipe.pipeline.batch.store import BatchStore
@@ -36,7 +36,7 @@ from visionpipe.pipeline.job_setup import BatchOptions, JobSetup
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.run import Run, ended
 from visionpipe.pipeline.triage import Triage
-from visionpipe.registry.service_limits import BATCH_LINES
+from visionpipe.registry.records import BATCH_LINES
 from visionpipe.results import Failure, ItemResult
 from visionpipe.sources.find import Found
 from visionpipe.stages.extraction import Schema

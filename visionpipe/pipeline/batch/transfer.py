@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from visionpipe.client import Client
-from visionpipe.client.disk import BatchFile
+from visionpipe.client.batch_file import BatchFile
 from visionpipe.errors import RejectedRequestError, VisionPipeError
 from visionpipe.pipeline.batch.store import BatchStore, StoredFile
 from visionpipe.stages.polling import LONG

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from visionpipe.client import Client
-from visionpipe.client.disk import BatchFile
+from visionpipe.client.batch_file import BatchFile
 from visionpipe.client.preparation import Prepared as Question
 from visionpipe.errors import AnswerError, ServerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, PreparedItem
@@ -284,7 +284,7 @@ class Work:
                 self._place = place
                 self._open = job.transfer.begin()
             assert self._open is not None, "a place belongs to an open file"
-            self._open[1].add(line)
+            self._open[1].add_line(line)
         except VisionPipeError as error:
             if error.scope == "job":
                 raise
