@@ -126,7 +126,9 @@ def check_options(options: CallOptions) -> None:
             )
     for name, value in (given.get("headers") or {}).items():
         _check_header(name, value)
-    colour = given.get("background", (0, 0, 0))
+    if "background" not in given:
+        return
+    colour = given["background"]
     if len(colour) != 3 or not all(isinstance(part, int) and 0 <= part <= 255 for part in colour):
         raise ParameterError(
             f"{colour!r} is no colour", cure="Give red, green and blue, 0 to 255.", subject="background"

@@ -21,7 +21,7 @@ from visionpipe.client.options import (
     parameters_of,
 )
 from visionpipe.client.settings import Settings
-from visionpipe.client.video_parts import ContentLength, VideoParts, stated_clip
+from visionpipe.client.video_parts import ContentLength, VideoParts, linked_clip
 from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
 from visionpipe.images.load import IN_MEMORY_BYTES, ImageSource, load_image
 from visionpipe.images.repair import apply_repair, has_transparent_pixels
@@ -35,7 +35,7 @@ from visionpipe.stages.check import build_request, check_context, check_image_co
 from visionpipe.stages.estimate import Estimate, estimate, tools_tokens
 from visionpipe.stages.extraction import Schema, with_schema
 from visionpipe.stages.fit import plan_repair, portions
-from visionpipe.stages.history import Transcript, Turn, fit_history
+from visionpipe.stages.history import Fitted, Transcript, Turn, fit_history
 from visionpipe.stages.tools import FunctionTool, check_tool_choice, choose_tools
 from visionpipe.values import Adjustment
 
@@ -148,15 +148,13 @@ class Preparer:
             options.get("tools", ()), model, prefer_priority=options.get("prefer_priority", False)
         )
         check_tool_choice(options.get("tool_choice"), settings.endpoint)
-        requests = []
+        requests: list[Request] = []
+        estimates: list[Estimate] = []
         for group in groups:
-            said = fit_history(
-                transcript or Transcript(),
-                Turn(prompt, tuple(group), options.get("system"), tools_tokens(box.sent)),
-                model,
-                parameters,
-                settings.lang,
-            )
+            said = Fitted()
+            if transcript is not None:
+                turn = Turn(prompt, tuple(group), options.get("system"), tools_tokens(box.sent))
+                said = fit_history(transcript, turn, model, parameters, settings.lang)
             request = build_request(
                 prompt,
                 group,
@@ -178,12 +176,17 @@ class Preparer:
                 note = Adjustment("split", model.id, f"{len(parts)} images over {len(groups)} requests")
                 request = replace(request, adjustments=(*request.adjustments, note))
             check_request(request, model, settings.registry)
-            requests.append(request)
-        estimates = [estimate(request, model) for request in requests]
-        for request, single in zip(requests, estimates, strict=True):
+            single = estimate(request, model)
             check_context(request, single, model)
-        sent = tuple(self._videos.delivered(request, model, options) for request in requests)
-        return Prepared(sent, model, reduce(_added, estimates), box.functions, frames)
+            requests.append(request)
+            estimates.append(single)
+        publisher = options.get("publisher")
+        if publisher is not None and not settings.endpoint.local:
+            inline = options.get("inline_video", False)
+            requests = [
+                self._videos.delivered(request, model, publisher, inline_video=inline) for request in requests
+            ]
+        return Prepared(tuple(requests), model, reduce(_added, estimates), box.functions, frames)
 
     def begun(self, messages: Any, options: CallOptions) -> tuple[Transcript, CallOptions]:
         """A conversation that goes on behind ``messages``, as the platform writes them.
@@ -252,7 +255,7 @@ class Preparer:
         """One source as an image, repaired, or as a clip, not looked at further yet."""
         if isinstance(source, Video | LinkedVideo):
             return source
-        clip: Video | LinkedVideo | None = stated_clip(source)
+        clip: Video | LinkedVideo | None = linked_clip(source)
         if clip is not None:
             return clip
         try:
@@ -268,6 +271,8 @@ class Preparer:
     ) -> tuple[str, list[Media], tuple[Frame, ...]]:
         """The parts with every clip as the model takes it. Where one clip alone is shown by frames, the
         prompt says of when they are and asks which of them the answer rests on."""
+        if not [part for part in parts if isinstance(part, Video | LinkedVideo)]:
+            return prompt, list(parts), ()
         images = sum(isinstance(part, Image | LinkedImage) for part in parts)
         shown: list[Media] = []
         frames: tuple[Frame, ...] = ()
@@ -334,9 +339,11 @@ class Preparer:
         self, parts: Sequence[Media], model: ModelRecord, options: CallOptions
     ) -> list[Sequence[Media]]:
         most = model.images.max_count if model.images else None
-        images = [part for part in parts if isinstance(part, Image | LinkedImage)]
         way = options.get("on_too_many", "error")
-        if most is None or len(images) <= most or way == "error":
+        if most is None or len(parts) <= most or way == "error":
+            return [parts]
+        images = [part for part in parts if isinstance(part, Image | LinkedImage)]
+        if len(images) <= most:
             return [parts]
         if len(images) < len(parts):
             check_image_count(len(images), model, self._settings.registry)

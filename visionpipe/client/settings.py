@@ -55,8 +55,10 @@ class Settings:
         Raises:
             ParameterError: it is no text.
         """
+        if model_id is None:
+            return self.model
         _check_text(model=model_id)
-        return self.model if model_id is None else self.registry.model(model_id, self.endpoint.id)
+        return self.registry.model(model_id, self.endpoint.id)
 
 
 def resolve_settings(

@@ -53,11 +53,8 @@ class Shown:
     frames: tuple[Frame, ...] = ()
 
 
-def stated_clip(source: Any) -> Video | LinkedVideo | None:
-    """The clip that ``source`` says it is, without looking at any bytes: a value of that kind, or a link
-    whose path ends like a clip's name."""
-    if isinstance(source, Video | LinkedVideo):
-        return source
+def linked_clip(source: Any) -> LinkedVideo | None:
+    """The clip that ``source`` is a link to, by the end of its path like a clip's name."""
     if isinstance(source, str) and source[:8].lower().startswith(("http://", "https://")):
         from visionpipe.clips.load import CLIP_SUFFIXES
 
@@ -136,18 +133,17 @@ class VideoParts:
             )
         return Shown(parts) if parts else self._frames(clip, images, model, options)
 
-    def delivered(self, request: Request, model: ModelRecord, options: CallOptions) -> Request:
-        """The checked request with its clips, and images of models that want links, published; unchanged
-        where no publisher was given."""
-        publisher = options.get("publisher")
-        if publisher is None or self._settings.endpoint.local:
-            return request
+    def delivered(
+        self, request: Request, model: ModelRecord, publisher: Publisher, *, inline_video: bool
+    ) -> Request:
+        """The checked request with its clips published, unless they go inline, and the images of a model that
+        wants links."""
         links = model.images is not None and model.images.transfer == "url_preferred"
         last = request.messages[-1]
         parts: list[Part] = []
         notes: list[Adjustment] = []
         for part in last.parts:
-            if isinstance(part, Video) and not options.get("inline_video", False):
+            if isinstance(part, Video) and not inline_video:
                 parts.append(self._published(part, publisher, notes))
             elif isinstance(part, Image) and links:
                 parts.append(_published_image(part, publisher, notes))

@@ -301,7 +301,7 @@ def refuse_job(
     Raises:
         VisionPipeError: as every item would meet it.
     """
-    check_kinds([LinkedImage("https://any")], model, client.settings.registry)
+    check_kinds([LinkedImage("https://any")], model)
     client.prepare(prompt, **options)
     if budget is not None:
         budget.check_price(estimate_cost(1, 1, model.prices))

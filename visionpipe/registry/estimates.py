@@ -101,8 +101,9 @@ def text_tokens(text: str) -> int:
     """
     east_asian = len(_EAST_ASIAN.findall(text))
     rest = _EAST_ASIAN.sub(" ", text)
-    words = sum(math.ceil(len(word) / _WORD_LENGTH) for word in _WORD.findall(rest))
-    words += len(_SIGN.findall(rest))
+    words = len(_SIGN.findall(rest))
+    for word in _WORD.findall(rest):
+        words += -(-len(word) // _WORD_LENGTH)
     # ceil(words / 0.75 + east_asian / 1.5), in whole numbers.
     return max(-(-(4 * words + 2 * east_asian) // 3), 1 if text.strip() else 0)
 
@@ -137,7 +138,7 @@ def _resized(
             cure="Cut it into pieces first.",
             code="ratio",
         )
-    wide, high = (max(round(side / _PATCH), 1) * _PATCH for side in (width, height))
+    wide, high = max(round(width / _PATCH), 1) * _PATCH, max(round(height / _PATCH), 1) * _PATCH
     pixels = frames * width * height
     if frames * wide * high > longest_edge_px:
         beta = math.sqrt(pixels / longest_edge_px)
@@ -158,14 +159,14 @@ _MILLION = Decimal(1_000_000)
 def price_for(prompt_tokens: int, prices: Sequence[Price]) -> Price | None:
     """The price whose tier a prompt of ``prompt_tokens`` falls in; None beyond the last tier, or where
     services with different currencies are mixed (look the model up with its endpoint)."""
-    if len({price.currency for price in prices}) > 1:
-        return None
-    fitting = [
-        price
-        for price in prices
-        if price.up_to_prompt_tokens is None or prompt_tokens <= price.up_to_prompt_tokens
-    ]
-    return min(fitting, key=lambda price: price.up_to_prompt_tokens or float("inf"), default=None)
+    chosen, lowest = None, math.inf
+    for price in prices:
+        if price.currency != prices[0].currency:
+            return None
+        tier = price.up_to_prompt_tokens or math.inf
+        if prompt_tokens <= tier and (chosen is None or tier < lowest):
+            chosen, lowest = price, tier
+    return chosen
 
 
 def estimate_cost(

@@ -73,6 +73,9 @@ def check_video(video: Video | LinkedVideo, rules: VideoRules | None) -> None:
         )
 
 
+_NOTHING_SET = Parameters()
+
+
 def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
     """Raise for the first parameter that ``model`` would refuse.
 
@@ -82,6 +85,8 @@ def check_parameters(parameters: Parameters, model: ModelRecord) -> None:
         ParameterError: a value of another kind or out of its range, or two that exclude one another.
         UnsupportedError: the model has no such switch.
     """
+    if parameters == _NOTHING_SET:
+        return
     _check_kinds(parameters)
     _check_sampling(parameters, model)
     _check_output(parameters, model)
@@ -220,8 +225,7 @@ def check_request(request: Request, model: ModelRecord, registry: Registry) -> N
         ParameterError: a parameter out of its range.
     """
     parts = [part for message in request.messages for part in message.parts]
-    check_kinds(parts, model, registry)
-    check_image_count(sum(isinstance(p, Image | LinkedImage) for p in parts), model, registry)
+    check_image_count(check_kinds(parts, model), model, registry)
     for part in parts:
         if isinstance(part, Image) and model.images is not None:
             check_image(part, model.images, model.id)
@@ -230,30 +234,40 @@ def check_request(request: Request, model: ModelRecord, registry: Registry) -> N
     check_parameters(request.parameters, model)
 
 
-def check_kinds(parts: Sequence[Part], model: ModelRecord, registry: Registry) -> None:
-    """The kinds of media a request holds: known to the model, and not mixed where it forbids that."""
-    kinds = {
-        "images": any(isinstance(p, Image | LinkedImage) for p in parts),
-        "videos": any(isinstance(p, Video | LinkedVideo) for p in parts),
-        "files": any(isinstance(p, LinkedFile) for p in parts),
-    }
-    known = {
-        "images": model.images is not None,
-        "videos": model.video is not None,
-        "files": model.files is not None,
-    }
-    for kind, present in kinds.items():
-        if present and not known[kind]:
+def check_kinds(parts: Sequence[Part], model: ModelRecord) -> int:
+    """The kinds of media a request holds: known to the model, and not mixed where it forbids that.
+
+    Returns:
+        How many images there are.
+    """
+    images = videos = files = 0
+    for part in parts:
+        if isinstance(part, Image | LinkedImage):
+            images += 1
+        elif isinstance(part, Video | LinkedVideo):
+            videos += 1
+        elif isinstance(part, LinkedFile):
+            files += 1
+    present_kinds = []
+    for kind, present, rules in (
+        ("images", images, model.images),
+        ("videos", videos, model.video),
+        ("files", files, model.files),
+    ):
+        if not present:
+            continue
+        present_kinds.append(kind)
+        if rules is None:
             cure = "Send frames of it as images, or choose" if kind == "videos" else "Choose"
             raise UnsupportedError(
                 f"{model.id} takes no {kind}", cure=f"{cure} a model that takes them (`visionpipe models`)."
             )
-    present_kinds = [kind for kind, present in kinds.items() if present]
     if len(present_kinds) > 1 and not model.mixed_media:
         raise UnsupportedError(
             f"{' and '.join(present_kinds)} in one request, and {model.id} takes one kind at a time",
             cure="Ask about them in separate requests.",
         )
+    return images
 
 
 def check_image_count(count: int, model: ModelRecord, registry: Registry) -> None:
@@ -353,9 +367,11 @@ def build_request(
     if not prompt.strip():
         raise ParameterError("the prompt is empty", cure="Say what the model shall do.", subject="prompt")
     notes: list[Adjustment] = []
-    videos = [part for part in media if isinstance(part, Video | LinkedVideo)]
-    others = [part for part in media if not isinstance(part, Video | LinkedVideo)]
-    parts: list[Part] = [*videos, *others]
+    videos: list[Part] = []
+    others: list[Part] = []
+    for medium in media:
+        (videos if isinstance(medium, Video | LinkedVideo) else others).append(medium)
+    parts = [*videos, *others]
     for part in parts:
         if isinstance(part, Image | Video):
             notes.extend(part.adjustments)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
@@ -45,9 +44,11 @@ class Estimate:
 
 def estimate(request: Request, model: ModelRecord) -> Estimate:
     """Estimate ``request`` on ``model`` from its real dimensions and texts."""
-    counted = [message_tokens(message, model) for message in request.messages]
-    total = sum(tokens for tokens, _ in counted) + tools_tokens(request.tools)
-    complete = not any(unknown for _, unknown in counted)
+    total, complete = tools_tokens(request.tools), True
+    for message in request.messages:
+        known, unknown = message_tokens(message, model)
+        total += known
+        complete = complete and not unknown
     output = request.parameters.max_tokens or model.default_output_tokens or 0
     return Estimate(
         prompt_tokens=total,
@@ -94,39 +95,40 @@ class Calibration:
 
 def message_tokens(message: Message, model: ModelRecord) -> tuple[int, int]:
     """The tokens of one message, and how many of its media could not be counted."""
-    counts = [_part_tokens(part, model) for part in message.parts]
-    calls = sum(text_tokens(f"{call.name} {call.arguments}") for call in message.tool_calls)
-    return sum(count for count in counts if count is not None) + calls, counts.count(None)
+    known = unknown = 0
+    for part in message.parts:
+        tokens = _part_tokens(part, model)
+        if tokens is None:
+            unknown += 1
+        else:
+            known += tokens
+    for call in message.tool_calls:
+        known += text_tokens(f"{call.name} {call.arguments}")
+    return known, unknown
 
 
 def tools_tokens(tools: Sequence[Mapping[str, JSON]]) -> int:
     """The tokens of the tools offered, as the JSON text that the model reads."""
-    return sum(text_tokens(orjson.dumps(tool).decode()) for tool in tools)
+    return sum([text_tokens(orjson.dumps(tool).decode()) for tool in tools]) if tools else 0
 
 
 def _part_tokens(part: object, model: ModelRecord) -> int | None:
-    match part:
-        case Text():
-            return text_tokens(part.text)
-        case Image():
-            with _about(part.name):
-                return image_tokens(*part.upright_size, model.tokens)
-        case Video():
-            with _about(part.name):
-                found = video_tokens(
-                    part.frame_count, part.frame_rate, part.duration_s, part.width, part.height, model.tokens
-                )
-            return found.tokens if found else None
-        case LinkedImage() if model.tokens.formula == "flat":
-            return model.tokens.flat
-        case _:
-            return None
-
-
-@contextmanager
-def _about(name: str) -> Iterator[None]:
-    """The arithmetic knows no file; its refusal names one."""
+    rules = model.tokens
     try:
-        yield
+        match part:
+            case Text():
+                return text_tokens(part.text)
+            case Image():
+                return image_tokens(*part.upright_size, rules)
+            case Video():
+                found = video_tokens(
+                    part.frame_count, part.frame_rate, part.duration_s, part.width, part.height, rules
+                )
+                return found.tokens if found else None
+            case LinkedImage() if rules.formula == "flat":
+                return rules.flat
     except MediaLimitError as error:
+        # The arithmetic knows no file.
+        name = getattr(part, "name", None)
         raise MediaLimitError(error.reason, cure=error.cure, code=error.code, subject=name) from error
+    return None

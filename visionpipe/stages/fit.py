@@ -44,7 +44,7 @@ def plan_repair(
         max_side: the caller's own limit for the longer side, in pixels.
         background: RGB that transparency is flattened on.
     """
-    side = min((limit for limit in (rules.max_side_px, max_side) if limit is not None), default=None)
+    side = min(filter(None, (rules.max_side_px, max_side)), default=None)
     reasons = tuple(_reasons(image, rules, side, transparent))
     if not reasons:
         return None

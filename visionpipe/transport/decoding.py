@@ -8,7 +8,7 @@ bytes are taken in all is for the reader of the pieces to limit.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import httpx
 
@@ -42,9 +42,12 @@ class Decoder:
     def __init__(
         self, coding: str, host: str, timeouts: Mapping[str, float], clock: Callable[[], float]
     ) -> None:
-        words = [word.strip().lower() for word in coding.split(",")]
-        found = [word for word in words if word in _NAMES or word in _OTHER]
-        if len(found) > 1 or any(word in _OTHER for word in found):
+        found: list[str] = []
+        for word in coding.lower().split(","):
+            name = word.strip()
+            if name in _NAMES or name in _OTHER:
+                found.append(name)
+        if len(found) > 1 or not _OTHER.isdisjoint(found):
             raise UnreadableAnswerError(
                 f"the answer is compressed as {', '.join(found)[:100]}, and one {ACCEPTED} was asked for",
                 cure="Look for a proxy or gateway on the way that compresses answers, and turn that off.",
@@ -58,16 +61,16 @@ class Decoder:
         self._fresh = True
         self._head = b""
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> Iterable[bytes]:
         """What ``data`` stands for, in pieces of at most ``PIECE_BYTES`` where it is compressed.
 
         Raises:
             TimeUpError: the deadline passed.
             httpx.DecodingError: it is not what the answer's head says.
         """
-        if self._zlib is None:
-            yield data
-            return
+        return (data,) if self._zlib is None else self._undone(data)
+
+    def _undone(self, data: bytes) -> Iterator[bytes]:
         if self._kind == "deflate" and self._fresh:
             # A header has two bytes, and by one alone nobody can tell whether it is there.
             data, self._head = self._head + data, b""

@@ -12,7 +12,7 @@ import re
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import httpx
@@ -37,16 +37,12 @@ _CURE = "Give it as http:// or https://, host and path, for example https://api.
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go. ``headers`` go with each, the key's excepted."""
+    """Where requests go. ``headers`` go with each, the key's excepted; ``host`` has its port with it."""
 
     base: httpx.URL
     auth: Auth
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def host(self) -> str:
-        """Host and port, for messages."""
-        return self.base.netloc.decode("ascii")
+    headers: Mapping[str, str]
+    host: str
 
     def build(self, request: HttpRequest) -> httpx.Request:
         """The request with its address, headers, body and timeouts."""
@@ -149,7 +145,7 @@ def endpoint(base_url: str, auth: Auth, headers: Mapping[str, str] | None) -> En
                 cure="Encode or leave out that header.",
                 code="header",
             )
-    return Endpoint(base, auth, dict(headers or {}))
+    return Endpoint(base, auth, dict(headers or {}), base.netloc.decode("ascii"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ tokenizer OpenAPI, read 2026-04-23).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -49,7 +50,8 @@ class AskedChat:
         self._usual = endpoint
         self.endpoint = endpoint
         self.request = request
-        self._take(forms.get(request.model, ChatForm()))
+        if request.model in forms:
+            self._take(forms[request.model])
 
     def mend(self, error: VisionPipeError) -> bool:
         """Whether ``error`` is a refusal that asks for another form; from now on it is asked so."""
@@ -124,14 +126,17 @@ def chat_fields(
 
 
 def _parameters(request: Request, endpoint: EndpointRecord) -> dict[str, Any]:
-    given = request.parameters
+    given, switch = request.parameters, endpoint.thinking
+    switched: Mapping[str, Any] = {}
+    if given.thinking is not None and switch is not None:
+        switched = switch.on if given.thinking == "on" else switch.off
     fields: dict[str, Any] = {
         "temperature": given.temperature,
         "top_p": given.top_p,
         endpoint.output_limit_field: given.max_tokens,
         "do_sample": given.do_sample,
         "stop": list(given.stop) or None,
-        **_thinking(request, endpoint),
+        **switched,
         "user_id" if endpoint.dialect == "glm" else "user": given.user_id,
     }
     if given.reasoning_effort is not None:
@@ -139,22 +144,14 @@ def _parameters(request: Request, endpoint: EndpointRecord) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None} | dict(given.extra)
 
 
-def _thinking(request: Request, endpoint: EndpointRecord) -> dict[str, Any]:
-    """The fields that switch thinking, as this endpoint wants them."""
-    asked, switch = request.parameters.thinking, endpoint.thinking
-    if asked is None or switch is None:
-        return {}
-    return dict(switch.on if asked == "on" else switch.off)
-
-
 def _message(message: Message, endpoint: EndpointRecord, detail: str | None) -> dict[str, Any]:
     encoded: dict[str, Any] = {"role": message.role}
-    texts = [part.text for part in message.parts if isinstance(part, Text)]
     if message.role == "user":
         # The 4V generation answers 1210 to a plain string, and every endpoint takes a list.
         encoded["content"] = [_part(part, endpoint, detail) for part in message.parts]
     else:
         # The service's schema has strings for these roles; null only beside tool calls.
+        texts = [part.text for part in message.parts if isinstance(part, Text)]
         encoded["content"] = "\n".join(texts) if texts or not message.tool_calls else None
     if message.tool_calls:
         encoded["tool_calls"] = [

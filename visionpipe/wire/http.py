@@ -54,7 +54,10 @@ class Body:
     @property
     def size(self) -> int:
         """Content-Length in bytes."""
-        return sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in self.pieces)
+        size = 0
+        for piece in self.pieces:
+            size += len(piece) if isinstance(piece, bytes) else piece.size
+        return size
 
 
 @dataclass(frozen=True, slots=True)

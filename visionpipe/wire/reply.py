@@ -16,12 +16,12 @@ from visionpipe.errors import (
     InterruptedAnswerError,
     UnreadableAnswerError,
 )
-from visionpipe.registry.dialects import dialects
+from visionpipe.registry.dialects import Ending, dialects
 from visionpipe.registry.estimates import estimate_cost
 from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.reply import Answered, Reply, Source
 from visionpipe.request import Request, ToolCall
-from visionpipe.values import ABSTAINED, Money, Note, Usage
+from visionpipe.values import ABSTAINED, Note, Usage
 from visionpipe.wire.answers import UnreadableError, mended, read_json
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import strip_markup
@@ -110,21 +110,26 @@ def finish_reply(
     where the service tells them apart; ``broken``: how the connection ended behind a stream that was
     complete; ``notes``: what was found in reading before."""
     stripped = strip_markup(text)
-    thought = "\n".join(part for part in (reasoning, stripped.reasoning) if part)
+    thought = "\n".join(filter(None, (reasoning, stripped.reasoning)))
+    ending = dialects().ending(finish_reason)
     usage = read_usage(answer.get("usage"))
     local = context.endpoint.local
     reply = Reply(
         text=stripped.text,
         model=str(answer.get("model") or context.model.id),
         usage=usage,
-        cost=_cost(usage, context.model),
+        cost=None
+        if usage is None
+        else estimate_cost(
+            usage.prompt_tokens, usage.completion_tokens, context.model.prices, usage.cached_tokens
+        ),
         request_id=answered.request_id,
         finish_reason=finish_reason,
         reasoning=thought,
         tool_calls=tool_calls,
         adjustments=context.request.adjustments,
         notes=(
-            *_notes(answer, stripped.removed, finish_reason, broken, local=local),
+            *_notes(answer, stripped.removed, finish_reason if ending == "cut" else "", broken, local=local),
             *_without_sources(answer, context.request),
             *notes,
         ),
@@ -133,15 +138,14 @@ def finish_reply(
         raw=answer,
         sources=read_sources(answer.get("web_search")),
     )
-    problem = _problem(reply, refusal)
+    problem = _problem(reply, ending, refusal)
     if problem is not None:
         raise problem
     return reply
 
 
-def _problem(reply: Reply, refusal: str) -> AnswerError | None:
+def _problem(reply: Reply, ending: Ending, refusal: str) -> AnswerError | None:
     """Why there is no answer; None where there is one."""
-    ending = dialects().ending(reply.finish_reason)
     if refusal.strip() or ending == "filtered":
         said = f"the model refused to answer (it says: {refusal.strip()[:_LONGEST_SAYING]})"
         return FilteredAnswerError(
@@ -187,16 +191,17 @@ def _said_in_choice(answer: Mapping[str, Any]) -> str:
 
 
 def _notes(
-    answer: Mapping[str, Any], removed: tuple[str, ...], finish_reason: str, broken: str, *, local: bool
+    answer: Mapping[str, Any], removed: tuple[str, ...], cut: str, broken: str, *, local: bool
 ) -> list[Note]:
+    """``cut``: the finish_reason of an answer that was cut off."""
     notes = []
     if local:
         notes.append(Note("local", "local analysis by the embedded engine; nothing left this machine"))
         own = answer.get("local")
         if isinstance(own, Mapping) and own.get("abstained"):
             notes.append(Note(ABSTAINED, str(own["abstained"])))
-    if dialects().ending(finish_reason) == "cut":
-        notes.append(Note("truncated", f"cut off by the service (finish_reason {finish_reason})"))
+    if cut:
+        notes.append(Note("truncated", f"cut off by the service (finish_reason {cut})"))
     if broken:
         notes.append(Note("stream_end", f"the answer is complete, but its stream was not closed: {broken}"))
     if removed:
@@ -213,6 +218,8 @@ def _notes(
 
 def _without_sources(answer: Mapping[str, Any], request: Request) -> list[Note]:
     """An empty account, or a search that is down, answers all the same, without having searched."""
+    if not request.tools:
+        return []
     searches = [tool.get("web_search") for tool in request.tools if tool.get("type") == "web_search"]
     wanted = any(isinstance(search, dict) and search.get("search_result") for search in searches)
     if not wanted or read_sources(answer.get("web_search")):
@@ -272,12 +279,6 @@ def read_usage(usage: Any) -> Usage | None:
         cached_tokens=count(usage.get("prompt_tokens_details"), "cached_tokens"),
         reasoning_tokens=count(usage.get("completion_tokens_details"), "reasoning_tokens"),
     )
-
-
-def _cost(usage: Usage | None, model: ModelRecord) -> Money | None:
-    if usage is None:
-        return None
-    return estimate_cost(usage.prompt_tokens, usage.completion_tokens, model.prices, usage.cached_tokens)
 
 
 def first_choice(answer: Mapping[str, Any], answered: Answered) -> Mapping[str, Any]:

@@ -26,7 +26,10 @@ def read_tool_calls(message: Mapping[str, Any]) -> tuple[tuple[ToolCall, ...], t
     Arguments given as an object are written as JSON text. ``function_call``, as servers had it before
     ``tool_calls``, counts where there is no other.
     """
-    found = [_read(call) for call in _listed(message)]
+    listed = _listed(message)
+    if not listed:
+        return (), ()
+    found = [_read(call) for call in listed]
     return _distinct(call for call in found if call is not None)
 
 

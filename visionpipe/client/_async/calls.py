@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,7 +96,7 @@ class AsyncCalls:
             return read_reply(response.body, self._context(asked.request, model), answered)
 
         return await self._tried(
-            lambda id_: self._http(asked, id_, stream=False), self.sender.send, read, asked=asked
+            partial(self._http, asked, stream=False), self.sender.send, read, asked=asked
         )
 
     async def streamed(
@@ -107,9 +108,7 @@ class AsyncCalls:
         def read(stream: Any, answered: Answered) -> AsyncStream:
             return AsyncStream(stream, StreamReader(self._context(asked.request, model), answered), done)
 
-        return await self._tried(
-            lambda id_: self._http(asked, id_, stream=True), self._open, read, asked=asked
-        )
+        return await self._tried(partial(self._http, asked, stream=True), self._open, read, asked=asked)
 
     async def extracted(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,9 +96,7 @@ class Calls:
         def read(response: HttpResponse, answered: Answered) -> Reply:
             return read_reply(response.body, self._context(asked.request, model), answered)
 
-        return self._tried(
-            lambda id_: self._http(asked, id_, stream=False), self.sender.send, read, asked=asked
-        )
+        return self._tried(partial(self._http, asked, stream=False), self.sender.send, read, asked=asked)
 
     def streamed(
         self, request: Request, model: ModelRecord, done: Callable[[Reply], None] | None = None
@@ -108,7 +107,7 @@ class Calls:
         def read(stream: Any, answered: Answered) -> Stream:
             return Stream(stream, StreamReader(self._context(asked.request, model), answered), done)
 
-        return self._tried(lambda id_: self._http(asked, id_, stream=True), self._open, read, asked=asked)
+        return self._tried(partial(self._http, asked, stream=True), self._open, read, asked=asked)
 
     def extracted(
         self,
