@@ -69,3 +69,12 @@ def test_an_abstention_is_no_caption(run: Here, tmp_path: Path) -> None:
     assert alone.returncode == 0, alone.stderr
     said = run("describe", "in/flower.jpg", folder=tmp_path)
     assert said.stdout.startswith("A photo whose subject the local analysis cannot name")
+
+
+def test_a_question_of_ones_own_is_refused_before_anything_is_looked_at(run: Here, tmp_path: Path) -> None:
+    """The embedded engine follows no prompts; ``describe`` alone is its own."""
+    for words in ("What colour is it?", "Write a poem."):
+        said = run("describe", SAMPLES / "coffee.png", "-p", words, folder=tmp_path)
+        assert (said.returncode, said.stdout) == (2, "")
+        assert "follows no prompt or schema of your own" in said.stderr
+        assert "Set BIGMODEL_API_KEY" in said.stderr

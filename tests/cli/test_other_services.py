@@ -86,3 +86,22 @@ def test_an_empty_account_stops_the_job_and_the_same_command_goes_on(tmp_path: P
         assert again.returncode == 0, again.stderr
         assert "25 items: 25 done" in again.stderr
         assert len(loopback.requests) - before == 22
+
+
+def test_a_gateways_header_goes_with_every_request_and_is_written_nowhere(tmp_path: Path) -> None:
+    photos(tmp_path / "in", 3)
+    value = "gw-8841c0ffee5a"
+    with serving(answer=answer) as server:
+        command = ["caption", "in", "-o", "out.jsonl", "-m", "glm-4.6v", "--base-url", f"zai+{server.url}"]
+        done = visionpipe(*command, "--header", f"X-Gateway-Key={value}", folder=tmp_path, env=KEY)
+        assert done.returncode == 0, done.stderr
+        assert [seen.headers["x-gateway-key"] for seen in server.requests] == [value] * 3
+        # The header is no part of the question: with another one nothing is asked again.
+        again = visionpipe(*command, "--header", "X-Gateway-Key=other", folder=tmp_path, env=KEY)
+        assert (again.returncode, len(server.requests)) == (0, 3), again.stderr
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    assert value not in done.stderr
+    assert value.encode() not in written
+    for wrong in (f"X-Gateway-Key: {value}", f"={value}", f"Authorization={value}", f"X={value}\nY: z"):
+        refused = visionpipe(*command, "--header", wrong, folder=tmp_path, env=KEY)
+        assert (refused.returncode, value in refused.stderr) == (2, False), refused.stderr

@@ -36,6 +36,25 @@ def test_a_key_that_a_server_quotes_is_in_no_error(face: Face, loopback: Loopbac
     assert KEY not in shown
 
 
+@pytest.mark.parametrize("per_call", [False, True])
+def test_a_header_of_the_callers_arrives_and_is_in_no_error(
+    face: Face, loopback: Loopback, per_call: bool
+) -> None:
+    told = "The gateway knows no gw-5f1e0c77a2."
+    loopback.script(Answer(status=401, body=orjson.dumps({"error": {"code": "1002", "message": told}})))
+    headers = {"X-Gateway-Key": "gw-5f1e0c77a2"}
+    setup = setup_for(loopback)
+    with pytest.raises(AuthenticationError) as caught:
+        if per_call:
+            face.ask("What?", jpeg_bytes(), setup=setup, headers=headers)
+        else:
+            face.ask("What?", jpeg_bytes(), setup={**setup, "headers": headers})
+    assert loopback.requests[0].headers["x-gateway-key"] == "gw-5f1e0c77a2"
+    shown = f"{caught.value} {caught.value!r} {vars(caught.value)}"
+    assert "The gateway knows no ***" in shown
+    assert "gw-5f1e0c77a2" not in shown
+
+
 QUOTED = {"error": {"code": "1210", "message": f"Bad request of 'Bearer {KEY}'."}}
 
 

@@ -160,6 +160,46 @@ def test_refusing_a_second_run_leaves_the_firsts_own_locks_alone(tmp_path: Path)
         assert found.execute("SELECT run FROM runs").fetchall() == [(1,)]
 
 
+TAKE = """
+import sys, time
+from pathlib import Path
+from visionpipe.errors import JournalError
+from visionpipe.store.lock import FileLock
+
+path, taken = Path(sys.argv[1]), 0
+alone = path.with_name("alone")
+while taken < 100:
+    try:
+        lock = FileLock(path, time.time())
+    except JournalError:
+        continue
+    taken += 1
+    with alone.open("x"):
+        pass
+    alone.unlink()
+    lock.close()
+"""
+
+
+def test_a_lock_that_goes_at_its_end_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    path.touch()
+    takers = [subprocess.Popen([sys.executable, "-c", TAKE, str(path)], cwd=ROOT) for _ in range(3)]
+    assert [taker.wait(timeout=120) for taker in takers] == [0, 0, 0]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_is_taken_over_and_goes(tmp_path: Path) -> None:
+    folder = numbered(tmp_path / "in", 8)
+    with started(tmp_path / "j", folder) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        first.send_signal(signal.SIGKILL)
+    assert (tmp_path / "j.lock").exists()
+    Journal(tmp_path / "j").close()
+    assert not (tmp_path / "j.lock").exists()
+
+
 def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
     def open_files() -> int:
         return sum(1 for _ in Path("/dev/fd").iterdir())

@@ -158,6 +158,7 @@ def caption(
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
+    header: connection.Header = None,
     lang: connection.Lang = None,
     max_tokens: connection.MaxTokens = None,
     temperature: connection.Temperature = None,
@@ -260,7 +261,7 @@ def caption(
     job = ""
     with (
         closing(locate),
-        connection.make_client(model, base_url, catalog, lang) as client,
+        connection.make_client(model, base_url, catalog, lang, header) as client,
         reporter(as_json=as_json, quiet=quiet, plain=STDOUT in specs) as show,
     ):
         costs: list[Money | None] = []

@@ -33,6 +33,7 @@ def check(
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
+    header: connection.Header = None,
     lang: connection.Lang = None,
     max_tokens: connection.MaxTokens = None,
     max_side: connection.MaxSide = None,
@@ -65,7 +66,7 @@ def check(
     own = own_files(output or (), sources, journal, naming)
     make = connection.make_client if count else connection.planning_client
     asked = main_job.chosen_prompt(prompt, preset)
-    with make(model, base_url, catalog, lang) as client:
+    with make(model, base_url, catalog, lang, header) as client:
         if main_job.in_batches(via):
             require(client.settings, "batches")
             require_model(client.settings, client.settings.model, "batches")

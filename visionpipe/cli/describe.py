@@ -19,6 +19,7 @@ def describe(
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
+    header: connection.Header = None,
     lang: connection.Lang = None,
     max_tokens: connection.MaxTokens = None,
     temperature: connection.Temperature = None,
@@ -55,7 +56,11 @@ def describe(
     if publish is not None:
         options["publisher"] = connection.publisher_named(publish)
     sources = [sys.stdin.buffer.read() if image == "-" else image for image in images]
-    with connection.make_client(model, base_url, catalog, lang) as client:
+    with connection.make_client(model, base_url, catalog, lang, header) as client:
+        if prompt is not None:
+            from visionpipe.pipeline.job_setup import refuse_purpose
+
+            refuse_purpose(client.settings.model, prompt, None)
         question = prompt or preset.text(client.settings.lang)
         if as_json or not sys.stdout.isatty():
             reply = client.ask(question, *sources, **options)

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 GROUPS: dict[str, tuple[str, ...]] = {
     "Question": ("prompt", "preset", "schema", "lang", "system", "ask", "quality"),
     "Model": (
-        *("model", "base_url", "catalog", "max_tokens", "temperature", "top_p", "thinking"),
+        *("model", "base_url", "catalog", "header", "max_tokens", "temperature", "top_p", "thinking"),
         *("reasoning_effort", "extra"),
     ),
     "Images and clips": (

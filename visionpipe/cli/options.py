@@ -47,14 +47,33 @@ Extra = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=JSON", help="A further field of the request, such as seed=7. Repeatable."),
 ]
+Header = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="An HTTP header for every request, such as a gateway's own key; shown and logged nowhere. "
+        "Repeatable.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def make_client(model: str | None, base_url: str | None, catalog: Path | None, lang: str | None) -> Client:
-    """A client from the options; keys come from the environment, never from the command line."""
+def make_client(
+    model: str | None,
+    base_url: str | None,
+    catalog: Path | None,
+    lang: str | None,
+    header: Sequence[str] | None = None,
+) -> Client:
+    """A client from the options; keys come from the environment, never from the command line.
+
+    Raises:
+        ParameterError: a ``header`` is not KEY=VALUE.
+    """
     from visionpipe.client import Client
 
-    client = Client(model, base_url=base_url, catalog=catalog, lang=lang)
+    headers = dict(map(_header, header or ()))
+    client = Client(model, base_url=base_url, catalog=catalog, lang=lang, headers=headers)
     _hint_at_model(client)
     return client
 
@@ -73,9 +92,13 @@ def _hint_at_model(client: Client) -> None:
 
 
 def planning_client(
-    model: str | None, base_url: str | None, catalog: Path | None, lang: str | None
+    model: str | None,
+    base_url: str | None,
+    catalog: Path | None,
+    lang: str | None,
+    header: Sequence[str] | None = None,
 ) -> Client:
-    """A client that prepares and estimates, and needs no key."""
+    """A client that prepares and estimates, and needs no key; nothing is sent, and so no header."""
     from visionpipe.client import Client
 
     client = Client(model, base_url=base_url, catalog=catalog, lang=lang, plan_only=True)
@@ -132,6 +155,20 @@ def call_options(
     if max_pixels is not None:
         options["max_pixels"] = max_pixels
     return options
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals:
+        from visionpipe.errors import ParameterError
+
+        # What was given may hold a key, and is not shown.
+        raise ParameterError(
+            "one of them is not KEY=VALUE",
+            cure="Such as X-Gateway-Key=abc, with an equals sign and no colon.",
+            subject="--header",
+        )
+    return name.strip(), value.strip()
 
 
 def _extra_field(text: str) -> tuple[str, Any]:

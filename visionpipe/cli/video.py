@@ -86,6 +86,7 @@ def video(
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
+    header: connection.Header = None,
     lang: connection.Lang = None,
     max_tokens: connection.MaxTokens = None,
     temperature: connection.Temperature = None,
@@ -127,7 +128,7 @@ def video(
     for error in unfound:
         typer.echo(f"failed: {error}", err=True)
     with ExitStack() as stack:
-        client = stack.enter_context(connection.make_client(model, base_url, catalog, lang))
+        client = stack.enter_context(connection.make_client(model, base_url, catalog, lang, header))
         kept = stack.enter_context(SqliteSpanJournal(_made(kept_at))) if kept_at else None
         wanted = WatchOptions(
             longest=longest,

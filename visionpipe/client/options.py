@@ -125,7 +125,7 @@ def check_options(options: CallOptions) -> None:
                 f"{value!r} is no whole number above 0", cure="Give one, or leave it out.", subject=name
             )
     for name, value in (given.get("headers") or {}).items():
-        _check_header(name, value)
+        check_header(name, value)
     if "background" not in given:
         return
     colour = given["background"]
@@ -135,7 +135,12 @@ def check_options(options: CallOptions) -> None:
         )
 
 
-def _check_header(name: object, value: object) -> None:
+def check_header(name: object, value: object) -> None:
+    """Refuse what cannot be sent as a header, or is the transport's own; the value is never shown.
+
+    Raises:
+        ParameterError: as it says.
+    """
     texts = isinstance(name, str) and isinstance(value, str)
     if not texts or not f"{name}{value}".isascii() or not f"{name}{value}".isprintable() or not name:
         raise ParameterError(

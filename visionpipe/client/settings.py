@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from visionpipe.client.options import check_header
 from visionpipe.errors import ConfigurationError, ParameterError, UnsupportedError
 from visionpipe.prompts.presets import LANGUAGES, Checks, Language, Preset
 from visionpipe.registry.lookup import Registry, belongs_to
@@ -68,6 +69,7 @@ def resolve_settings(
     api_key: str | None = None,
     catalog: str | os.PathLike[str] | None = None,
     lang: str | None = None,
+    headers: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     plan_only: bool = False,
@@ -81,13 +83,14 @@ def resolve_settings(
         api_key: the key; default from the environment variable of the endpoint.
         catalog: a TOML file with the caller's own models and endpoints.
         lang: "en" or "zh", the language of the library's own prompts.
+        headers: of every request, beside the endpoint's own; they are the endpoint record's from then on.
         environ: environment variables; default the process's.
         plan_only: nothing will be sent, so no key is needed, and a model is enough to find its endpoint.
         folder: where ``visionpipe.toml`` or ``pyproject.toml`` is looked for; default the current one.
 
     Raises:
         ConfigurationError: an unknown name, an unreadable file, or no key for an endpoint that needs one.
-        ParameterError: an argument that is no text.
+        ParameterError: an argument that is no text, or headers that cannot be sent.
     """
     _check_text(model=model, base_url=base_url, api_key=api_key, lang=lang)
     _check_text(catalog=os.fspath(catalog) if isinstance(catalog, os.PathLike) else catalog)
@@ -113,6 +116,8 @@ def resolve_settings(
         found = _first_with_key(registry, env, model)
         by_default = found is None
         endpoint = registry.endpoint(found or _EMBEDDED)
+    if headers:
+        endpoint = _with_headers(endpoint, headers)
     api_key = api_key or _key_for(endpoint, env)
     if endpoint.key_required and not api_key and not plan_only:
         at_home = not endpoint.hosts or belongs_to(endpoint.base_url, endpoint)
@@ -146,6 +151,18 @@ def resolve_settings(
         embedded_by_default=by_default,
         dialect_by_path=bool(base_url) and _by_path(base_url or "", endpoint),
     )
+
+
+def _with_headers(endpoint: EndpointRecord, headers: Mapping[str, str]) -> EndpointRecord:
+    for name, value in headers.items():
+        check_header(name, value)
+    if endpoint.local:
+        raise ParameterError(
+            "the embedded engine takes no headers",
+            cure="Name the endpoint that wants them with base_url, or leave them out.",
+            subject="headers",
+        )
+    return endpoint.with_headers(headers)
 
 
 def _by_path(given: str, endpoint: EndpointRecord) -> bool:

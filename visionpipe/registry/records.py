@@ -7,10 +7,11 @@ between them is a field here. None means "no limit known", never "unlimited by d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 
 class Record(BaseModel):
@@ -177,6 +178,7 @@ class EndpointRecord(Record):
     host. ``url_is_example``: each customer has a base URL of their own. ``query`` stands behind every chat
     call's path; ``query_names`` are those that a base URL may bring. ``key_header`` carries the key where it
     is not Authorization. ``thinking`` is how thinking is switched here; None: that is not known.
+    ``headers`` go with every request, and like the key they are masked where an error quotes them.
     ``error_hints``: lower-case text in the service's message -> the cure; such an error is not retried.
     ``batch_price_factor``: what a call in a batch file costs, relative to the list price.
     ``applications_url``: the older agents' API. ``for_any_url`` marks the record for base URLs of hosts that
@@ -204,7 +206,7 @@ class EndpointRecord(Record):
     stream_usage_option: bool = False
     output_limit_field: str = "max_tokens"
     thinking: ThinkingSwitch | None = None
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default={}, repr=False)
     tasks: bool = False
     batches: bool = False
     batch_price_factor: Decimal | None = None
@@ -218,6 +220,10 @@ class EndpointRecord(Record):
     error_hints: dict[str, str] = {}
     sources: dict[str, str] = {}
     doubts: dict[str, str] = {}
+
+    def with_headers(self, headers: Mapping[str, str]) -> EndpointRecord:
+        """The record with further headers."""
+        return self.model_copy(update={"headers": {**self.headers, **headers}}) if headers else self
 
 
 BATCH_LINES = 50_000

@@ -1,8 +1,9 @@
 """One run at a time on a database, by whatever name its file is reached.
 
 Two locks of the operating system are held, and both die with their process. One is on ``NAME.lock`` beside
-the file; its text (pid and start) tells a second run which one it has met. The other is on the database's own
-bytes, so a hard link, a bind mount or another spelling leads to the same lock: one byte of the page that
+the file; its text (pid and start) tells a second run which one it has met. It goes when the run ends, so
+whoever takes it makes sure that others will find the same file by its name. The other is on the database's
+own bytes, so a hard link, a bind mount or another spelling leads to the same lock: one byte of the page that
 SQLite reserves for its locks and never reads, and behind the bytes that SQLite locks itself.
 
 Closing any descriptor of a file drops every POSIX lock that the process holds on it, SQLite's included. So
@@ -39,6 +40,12 @@ if sys.platform == "win32":
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         os.lseek(descriptor, 0, os.SEEK_SET)
 
+    def _remove_name(descriptor: int, place: Path) -> None:
+        # What is open cannot be removed here: neither this one before it is closed, nor another run's after.
+        os.close(descriptor)
+        with suppress(OSError):
+            place.unlink()
+
     def _lock_database(descriptor: int) -> None:
         os.lseek(descriptor, _DATABASE_OFFSET, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
@@ -51,6 +58,12 @@ else:
 
     def _lock_name(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _remove_name(descriptor: int, place: Path) -> None:
+        # While it is held, so that no other run's is removed.
+        with suppress(OSError):
+            place.unlink()
+        os.close(descriptor)
 
     if sys.platform == "linux":
         import struct
@@ -128,18 +141,19 @@ class FileLock:
     def __init__(self, path: Path, started_at: float) -> None:
         self._path = path
         real = Path(os.path.realpath(path))
-        self._name = self._lock_name(real.with_name(f"{real.name}.lock"))
+        self._place = real.with_name(f"{real.name}.lock")
+        self._name = self._lock_name(self._place)
         try:
             self._file = self._lock_file(real)
         except BaseException:
-            os.close(self._name)
+            _remove_name(self._name, self._place)
             raise
         started = datetime.fromtimestamp(started_at, UTC).isoformat(timespec="seconds")
         os.ftruncate(self._name, 0)
         os.write(self._name, json.dumps({"pid": os.getpid(), "started": started}).encode())
 
     def close(self) -> None:
-        """Gives the locks back. ``NAME.lock`` stays: removing it would let two runs hold two files."""
+        """Gives the locks back, and removes ``NAME.lock``."""
         with _open_files_lock:
             held = _open_files[self._file]
             held.locked = False
@@ -148,24 +162,28 @@ class FileLock:
                     # Where there are no such locks there is nothing to give back.
                     _unlock_database(held.descriptor)
             leave_file(self._file)
-        os.close(self._name)
+        _remove_name(self._name, self._place)
 
     def _lock_name(self, place: Path) -> int:
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        try:
-            _lock_name(descriptor)
-        except (BlockingIOError, PermissionError) as error:
-            owner = _owner(descriptor)
+        while True:
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(place, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise self._unwritable(error) from error
+            try:
+                _lock_name(descriptor)
+            except (BlockingIOError, PermissionError) as error:
+                owner = _owner(descriptor)
+                os.close(descriptor)
+                raise self._locked(owner) from error
+            except OSError as error:
+                _remove_name(descriptor, place)
+                raise self._no_locks(error) from error
+            if _is_at(descriptor, place):
+                return descriptor
+            # The run that held it has removed it since it was opened.
             os.close(descriptor)
-            raise self._locked(owner) from error
-        except OSError as error:
-            os.close(descriptor)
-            raise self._no_locks(error) from error
-        return descriptor
 
     def _lock_file(self, real: Path) -> FileId:
         with _open_files_lock:
@@ -230,6 +248,13 @@ def check_free(path: Path) -> None:
     """
     if path.exists():
         FileLock(path, time.time()).close()
+
+
+def _is_at(descriptor: int, place: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), place.stat())
+    except OSError:
+        return False
 
 
 def _owner(descriptor: int) -> str:

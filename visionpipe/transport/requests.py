@@ -44,6 +44,10 @@ class Endpoint:
     headers: Mapping[str, str]
     host: str
 
+    def secrets(self) -> tuple[str, ...]:
+        """Strings that must never be shown: the key's, and the values of the headers."""
+        return (*self.auth.secrets(), *self.headers.values())
+
     def build(self, request: HttpRequest) -> httpx.Request:
         """The request with its address, headers, body and timeouts."""
         url = self.url(request.url)

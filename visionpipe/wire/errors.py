@@ -119,7 +119,7 @@ def service_error(
         model_id=None if model is None else model.id,
     )
     hint = next((cure for text, cure in endpoint.error_hints.items() if text in message.lower()), None)
-    secrets = (key or "",)
+    secrets = (key or "", *endpoint.headers.values())
     shown = masked(message, secrets)[:_MESSAGE_LIMIT]
     said = f" (the service says: {shown})" if shown else ""
     own = None if model is None else model.cures.get(code)

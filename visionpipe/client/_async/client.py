@@ -59,6 +59,8 @@ class AsyncClient(AsyncClips):
         retry: when to try again.
         timeouts: in seconds.
         defaults: options for every call; see :class:`visionpipe.client.options.CallOptions`.
+        headers: HTTP headers of every request, such as a gateway's own key. Their values are handled as the
+            key is: no message shows them, and no journal holds them.
         plan_only: prepare and estimate without a key; sending is an error.
         sender: what carries requests out; default by endpoint.
         fetch: downloads a URL; default with the library's own guards.
@@ -67,7 +69,7 @@ class AsyncClient(AsyncClips):
 
     Raises:
         ConfigurationError: unknown names, or no key for an endpoint that needs one.
-        ParameterError: a name or key that is no text.
+        ParameterError: a name, key or header that cannot be one.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class AsyncClient(AsyncClips):
         retry: RetryPolicy | None = None,
         timeouts: Timeouts | None = None,
         defaults: CallOptions | None = None,
+        headers: Mapping[str, str] | None = None,
         plan_only: bool = False,
         sender: AsyncSender | None = None,
         fetch: Fetch | None = None,
@@ -93,6 +96,7 @@ class AsyncClient(AsyncClips):
             api_key=api_key,
             catalog=catalog,
             lang=lang,
+            headers=headers,
             plan_only=plan_only,
         )
         self.defaults: CallOptions = defaults or CallOptions()

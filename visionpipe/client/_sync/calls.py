@@ -219,14 +219,15 @@ class Calls:
         return HttpRequest("POST", address, body, headers, timeouts=self.timeouts)
 
     def _refusal(self, response: HttpResponse, request_id: str, asked: AskedChat | None) -> ServiceError:
-        settings = self.settings
+        settings, endpoint = self.settings, self.settings.endpoint
+        if asked is not None:
+            endpoint = endpoint.with_headers(asked.request.headers)
         model = settings.model_named(asked.request.model if asked is not None else None)
-        return read_error(
-            response, settings.endpoint, request_id=request_id, key=settings.api_key, model=model
-        )
+        return read_error(response, endpoint, request_id=request_id, key=settings.api_key, model=model)
 
     def _context(self, request: Request, model: ModelRecord) -> ReadingContext:
-        return ReadingContext(request, model, self.settings.endpoint, self.settings.api_key)
+        endpoint = self.settings.endpoint.with_headers(request.headers)
+        return ReadingContext(request, model, endpoint, self.settings.api_key)
 
 
 def _read_refusal(stream: ByteStream) -> HttpResponse:

@@ -97,7 +97,7 @@ class AsyncHttpSender:
                         raise too_long(self._endpoint.host, self._max_answer_bytes)
                     parts.append(part)
         except httpx.HTTPError as error:
-            raise in_whole_answer(error, self._endpoint.host, self._auth.secrets()) from error
+            raise in_whole_answer(error, self._endpoint.host, self._endpoint.secrets()) from error
         finally:
             await response.aclose()
         return HttpResponse(response.status_code, dict(response.headers), b"".join(parts))
@@ -114,7 +114,7 @@ class AsyncHttpSender:
         except UnreadableAnswerError:
             await response.aclose()
             raise
-        return AsyncHttpByteStream(response, decoder, self._endpoint.host, self._auth.secrets())
+        return AsyncHttpByteStream(response, decoder, self._endpoint.host, self._endpoint.secrets())
 
     async def close(self) -> None:
         """Close idle connections; those in use close when they are done. May be called again."""
@@ -133,7 +133,7 @@ class AsyncHttpSender:
         try:
             response = await self._transport.handle_async_request(built)
         except httpx.HTTPError as error:
-            raise before_answer(error, self._endpoint.host, self._auth.secrets()) from error
+            raise before_answer(error, self._endpoint.host, self._endpoint.secrets()) from error
         response.request = built
         timeouts["read"] = timeouts["idle"]
         return response

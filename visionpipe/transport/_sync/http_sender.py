@@ -98,7 +98,7 @@ class HttpSender:
                         raise too_long(self._endpoint.host, self._max_answer_bytes)
                     parts.append(part)
         except httpx.HTTPError as error:
-            raise in_whole_answer(error, self._endpoint.host, self._auth.secrets()) from error
+            raise in_whole_answer(error, self._endpoint.host, self._endpoint.secrets()) from error
         finally:
             response.close()
         return HttpResponse(response.status_code, dict(response.headers), b"".join(parts))
@@ -115,7 +115,7 @@ class HttpSender:
         except UnreadableAnswerError:
             response.close()
             raise
-        return HttpByteStream(response, decoder, self._endpoint.host, self._auth.secrets())
+        return HttpByteStream(response, decoder, self._endpoint.host, self._endpoint.secrets())
 
     def close(self) -> None:
         """Close idle connections; those in use close when they are done. May be called again."""
@@ -134,7 +134,7 @@ class HttpSender:
         try:
             response = self._transport.handle_request(built)
         except httpx.HTTPError as error:
-            raise before_answer(error, self._endpoint.host, self._auth.secrets()) from error
+            raise before_answer(error, self._endpoint.host, self._endpoint.secrets()) from error
         response.request = built
         timeouts["read"] = timeouts["idle"]
         return response
