@@ -149,7 +149,6 @@ ONCE = [
     ("fault", "kind", "code", "scope"),
     [
         *ONCE,
-        ({"kind": "body", "form": "invalid_json"}, errors.UnreadableAnswerError, None, "item"),
         ({"kind": "body", "form": "error_frame", "code": "1301"}, errors.ContentPolicyError, "1301", "item"),
         ({"kind": "body", "form": "error_frame", "code": "1113"}, errors.AccountError, "1113", "job"),
     ],
@@ -169,6 +168,16 @@ def test_what_cannot_pass_is_sent_once(
     assert (error.code, error.scope, error.attempts) == (code or kind.default_code, scope, 1)
     assert (requests(sandbox), clock.sleeps) == (1, [])
     assert error.request_id == request_ids(sandbox)[0]
+
+
+def test_a_document_that_is_cut_off_behind_its_text_is_read_with_a_note(
+    face: Face, sandbox: SandboxHandle
+) -> None:
+    clock = Clock()
+    fault = {"kind": "body", "form": "invalid_json"}
+    reply = face.ask("Tell me.", setup=struck(sandbox, fault, clock=clock))
+    assert reply.text and "damaged" in [note.kind for note in reply.notes]
+    assert (requests(sandbox), clock.sleeps) == (1, [])
 
 
 @pytest.mark.parametrize("reason", ["sensitive", "network_error"])

@@ -118,6 +118,8 @@ class Tampered(Mortal):
 class Lossy:
     """A downloaded file whose first line is broken, whose second is missing, and whose third stands twice."""
 
+    oddities: tuple[str, ...] = ()
+
     def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
         self.status = stream.status

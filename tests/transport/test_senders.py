@@ -352,6 +352,15 @@ def test_informational_answers_are_passed_over(kind: Kind, loopback: Loopback) -
         assert sender.send(post()).body == b"ok"
 
 
+@both
+def test_a_connection_with_an_odd_head_is_read_and_not_used_again(kind: Kind, loopback: Loopback) -> None:
+    loopback.script(Answer(raw=b"HTTP/1.1 200 OK\r\nX-Trace : 1\r\nContent-Length: 2\r\n\r\n{}"))
+    with sending(kind, loopback.url) as sender:
+        answers = [sender.send(post()) for _ in range(2)]
+    assert [(answer.body, len(answer.oddities)) for answer in answers] == [(b"{}", 1)] * 2
+    assert loopback.connections == 2
+
+
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()

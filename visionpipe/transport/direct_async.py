@@ -55,7 +55,10 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
         except BaseException:
             connection.close()
             raise
-        return httpx.Response(status, headers=headers, stream=_Answer(self, connection, timeouts))
+        answer = _Answer(self, connection, timeouts)
+        return httpx.Response(
+            status, headers=headers, stream=answer, extensions={"exchange": connection.current}
+        )
 
     def give_back(self, connection: _Connection) -> None:
         """After an answer has been read to its end, or given up."""
@@ -171,6 +174,11 @@ class _Connection(asyncio.Protocol):
             self._waiter.set_result(None)
 
     # What the transport calls.
+
+    @property
+    def current(self) -> Exchange:
+        """The exchange under way, or the last one."""
+        return self._exchange
 
     @property
     def reusable(self) -> bool:

@@ -77,7 +77,10 @@ class SocketTransport(httpx.BaseTransport):
         except BaseException:
             connection.close()
             raise
-        return httpx.Response(status, headers=headers, stream=_Answer(self, connection, timeouts))
+        answer = _Answer(self, connection, timeouts)
+        return httpx.Response(
+            status, headers=headers, stream=answer, extensions={"exchange": connection.current}
+        )
 
     def give_back(self, connection: _Connection) -> None:
         """After an answer has been read to its end, or given up."""
@@ -150,6 +153,11 @@ class _Connection:
     def is_own(self) -> bool:
         """False in a forked process: on a socket of both, each would read the other's answers."""
         return self._process == os.getpid()
+
+    @property
+    def current(self) -> Exchange:
+        """The exchange under way, or the last one."""
+        return self._exchange
 
     @property
     def reusable(self) -> bool:

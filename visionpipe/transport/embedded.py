@@ -27,6 +27,8 @@ _EVENTS = {"content-type": "text/event-stream; charset=utf-8"}
 class EmbeddedStream:
     """An answer of the embedded engine, read as it is written out."""
 
+    oddities: tuple[str, ...] = ()
+
     def __init__(self, status: int, headers: Mapping[str, str], chunks: Iterable[bytes]) -> None:
         self._status = status
         self._headers = headers
@@ -54,6 +56,8 @@ class EmbeddedStream:
 
 class AsyncEmbeddedStream:
     """As :class:`EmbeddedStream`, awaited."""
+
+    oddities: tuple[str, ...] = ()
 
     def __init__(self, stream: EmbeddedStream) -> None:
         self._stream = stream

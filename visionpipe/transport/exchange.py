@@ -2,14 +2,20 @@
 
 Both senders drive this same code, so that framing, early answers and the question whether a
 connection may be used again are decided once. The protocol itself is h11's.
+
+What has come with status 200 may be paid for. So a head is read without what is wrong in it, and an answer
+that is a whole JSON document although its connection broke behind it, or its head promised another length.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from enum import Enum
 
 import h11
+import httpx
+import orjson
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -17,7 +23,14 @@ MAX_HEAD = 1024 * 1024
 """Bytes an answer's head may have: gateways add their traces, and what is behind them is paid for."""
 
 
+LARGE_HEAD = 100 * 1024
+"""Bytes from which an answer's head is worth a note."""
+
 _GREETING = b"HTTP/"
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d\b")
+_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:")
+_LENGTH = re.compile(rb"content-length:\s*(.*?)\s*", re.IGNORECASE)
 
 
 class Step(Enum):
@@ -38,15 +51,27 @@ class _Length:
 
 
 class Exchange:
-    """From the request's head to the answer's last byte."""
+    """From the request's head to the answer's last byte.
+
+    ``oddities``: what was not as HTTP wants it and was read all the same, for a note; the connection is then
+    used for nothing else.
+    """
 
     def __init__(self) -> None:
-        self._h11 = h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._h11 = self._begin()
         self._first = b""
         self._given = 0
+        self._arrived: bytearray | None = bytearray()  # until the head is read
+        self._method = b"GET"
+        self.oddities: list[str] = []
+
+    @staticmethod
+    def _begin() -> h11.Connection:
+        return h11.Connection(our_role=h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
 
     def request(self, method: bytes, target: bytes, headers: RawHeaders) -> bytes:
         """The request's head. A body's length is announced in it, so its bytes go out as they are."""
+        self._method = method
         return self._h11.send(h11.Request(method=method, target=target, headers=list(headers))) or b""
 
     def data(self, chunk: bytes) -> bytes:
@@ -66,6 +91,8 @@ class Exchange:
         """Bytes from the server; empty at the end of its stream."""
         if len(self._first) < len(_GREETING):
             self._first += data[: len(_GREETING)]
+        if self._arrived is not None and len(self._arrived) <= MAX_HEAD:
+            self._arrived += data
         self._h11.receive_data(data)
 
     @property
@@ -78,13 +105,53 @@ class Exchange:
         if not (self._first.startswith(_GREETING) or _GREETING.startswith(self._first)):
             raise h11.RemoteProtocolError(f"it begins with {self._first!r}")
         while True:
-            event = self._h11.next_event()
+            try:
+                event = self._h11.next_event()
+            except h11.RemoteProtocolError:
+                if not self._mend_head():
+                    raise
+                continue
             if event is h11.NEED_DATA:
                 return None
             if isinstance(event, h11.Response):
+                self._head_is_read()
                 return event.status_code, event.headers.raw_items()
             if not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
                 raise h11.RemoteProtocolError(f"unexpected {type(event).__name__} before an answer")
+
+    def _head_is_read(self) -> None:
+        arrived, self._arrived = self._arrived or b"", None
+        if len(arrived) > LARGE_HEAD and (end := _HEAD_END.search(arrived)) and end.end() > LARGE_HEAD:
+            self.oddities.append(f"its head has {end.end():,} bytes")
+
+    def _mend_head(self) -> bool:
+        """Whether the head that h11 refused can be read without what is wrong in it: lengths that are none or
+        contradict each other, and lines that are no headers. A body without a length ends with its
+        connection."""
+        arrived = bytes(self._arrived or b"")
+        while _INTERIM.match(arrived) and (end := _HEAD_END.search(arrived)):
+            arrived = arrived[end.end() :]
+        end = _HEAD_END.search(arrived)
+        if end is None or self.oddities:
+            return False
+        status, *lines = arrived[: end.start()].splitlines()
+        kept = [line for line in lines if _LINE.match(line) and not _LENGTH.fullmatch(line)]
+        lengths = [found[1] for line in lines if (found := _LENGTH.fullmatch(line))]
+        if len(set(lengths)) == 1 and lengths[0].isdigit():
+            kept.append(b"Content-Length: " + lengths[0])
+        elif lengths:
+            said = b" and ".join(lengths)[:60].decode("ascii", "replace")
+            self.oddities.append(f"its Content-Length is {said!r}")
+        left_out = sum(not _LINE.match(line) for line in lines)
+        if left_out:
+            self.oddities.append(f"{left_out} lines of its head are no headers")
+        if not self.oddities:
+            return False
+        self._h11 = self._begin()
+        self._h11.send(h11.Request(method=self._method, target=b"/", headers=[(b"Host", b"-")]))
+        self._h11.send(h11.EndOfMessage())
+        self._h11.receive_data(b"\r\n".join((status, *kept)) + b"\r\n\r\n" + arrived[end.end() :])
+        return True
 
     def body(self) -> bytes | Step:
         """The next bytes of the answer's body."""
@@ -102,4 +169,40 @@ class Exchange:
     def reusable(self) -> bool:
         """Whether both sides are done, neither wants to close, and nothing came after the answer."""
         done = self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE
-        return done and not self._h11.trailing_data[0]
+        return done and not self.behind and not self.oddities
+
+    @property
+    def behind(self) -> bytes:
+        """What came behind the answer's end."""
+        return self._h11.trailing_data[0]
+
+
+def oddities_of(response: httpx.Response) -> tuple[str, ...]:
+    """What was odd about the head of an answer that was read all the same."""
+    exchange = response.extensions.get("exchange")
+    return tuple(exchange.oddities) if isinstance(exchange, Exchange) else ()
+
+
+def is_whole(response: httpx.Response, parts: Sequence[bytes]) -> bool:
+    """Whether what has come of an answer with status 200 is a whole JSON object."""
+    return response.status_code == 200 and _is_object(b"".join(parts))
+
+
+def with_rest(response: httpx.Response, parts: list[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
+    """An answer's parts with what came behind its promised length, where only that makes it whole; and what
+    was odd about it."""
+    exchange = response.extensions.get("exchange")
+    behind = exchange.behind if isinstance(exchange, Exchange) else b""
+    odd = oddities_of(response)
+    if behind and response.status_code == 200 and not is_whole(response, parts):
+        longer = [*parts, behind]
+        if is_whole(response, longer):
+            return longer, (*odd, f"it is {len(behind)} bytes longer than its Content-Length says")
+    return parts, odd
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(body), dict)
+    except orjson.JSONDecodeError:
+        return False

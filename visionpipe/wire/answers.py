@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 
 from visionpipe.errors import UnreadableAnswerError
+from visionpipe.wire.tolerant_json import DocumentReader, NoJSONError
 
 T = TypeVar("T")
 
@@ -159,6 +160,20 @@ def read_json(body: bytes) -> tuple[Any, str]:
     return value, "; ".join(
         dict.fromkeys(found)
     ) or "its text holds what JSON has to escape, or halves of characters"
+
+
+def read_beginning(body: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """What there is of a JSON object that was cut off: the values in it that are whole, and these with the
+    one in which it ends. None where it is no beginning of a JSON object."""
+    text = body.removeprefix(_BOM).decode("utf-8", "replace").lstrip()
+    if not text.startswith("{"):
+        return None
+    reader = DocumentReader()
+    try:
+        reader.feed(text)
+    except NoJSONError:
+        return None
+    return reader.root, reader.so_far()
 
 
 def mended(value: Any) -> Any:

@@ -89,11 +89,13 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """``headers`` have lower-case names. ``body`` is the whole answer."""
+    """``headers`` have lower-case names. ``body`` is the whole answer. ``oddities``: what was not as its head
+    says, or as HTTP wants it, and was read all the same."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    oddities: tuple[str, ...] = ()
 
 
 _MARK = b"\0"

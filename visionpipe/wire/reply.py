@@ -22,12 +22,14 @@ from visionpipe.registry.records import EndpointRecord, ModelRecord
 from visionpipe.reply import Answered, Reply, Source
 from visionpipe.request import Request, ToolCall
 from visionpipe.values import ABSTAINED, Note, Usage
-from visionpipe.wire.answers import UnreadableError, mended, read_json
+from visionpipe.wire.answers import UnreadableError, mended, read_beginning, read_json
 from visionpipe.wire.errors import error_in, service_error
 from visionpipe.wire.markup import strip_markup
+from visionpipe.wire.secrets import masked
 from visionpipe.wire.tool_calls import read_tool_calls
 
 _LONGEST_SAYING = 500
+_CUT_OFF = "it is cut off behind the answer's text, so how it ended is not known"
 _MOST_TOKENS = 2**53
 """A number from here on, or below 0, is no count; a journal could not hold it."""
 
@@ -43,18 +45,32 @@ class ReadingContext:
     """The key that was sent, masked where an error quotes it."""
 
 
-def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Reply:
+def read_reply(
+    body: bytes, context: ReadingContext, answered: Answered, oddities: tuple[str, ...] = ()
+) -> Reply:
     """Read a whole answer.
+
+    Args:
+        body: JSON. Of one that was cut off behind the answer's text, what is there is read, with a note.
+        context: what was asked.
+        answered: how.
+        oddities: of the exchange; each becomes a note.
 
     Raises:
         UnreadableAnswerError: no JSON, or not the protocol's shape.
-        EmptyAnswerError, FilteredAnswerError, InterruptedAnswerError: an answer without use.
+        InterruptedAnswerError: it was cut off inside the answer's text; ``reply`` holds what came.
+        EmptyAnswerError, FilteredAnswerError: an answer without use.
         ServiceError: an error inside a response with status 200.
     """
     try:
         answer, damage = read_json(body)
     except UnreadableError as cause:
-        raise unreadable("the answer is no JSON", answered) from cause
+        answer, damage = (
+            _beginning(body, context, answered, oddities),
+            _CUT_OFF,
+        )
+        if answer is None:
+            raise unreadable(_not_json(body, context), answered) from cause
     if damage:
         answer = mended(answer)
     if not isinstance(answer, dict):
@@ -74,11 +90,8 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
     if not isinstance(message, dict):
         raise unreadable("the answer's first choice has no message", answered)
     calls, notes = read_tool_calls(message)
-    if damage:
-        notes = (
-            *notes,
-            Note("damaged", f"read as well as it can be: {damage}"),
-        )
+    found = (*oddities, damage) if damage else oddities
+    notes = (*notes, *(Note("damaged", f"read as well as it can be: {what}") for what in found))
     return finish_reply(
         text=content_text(message.get("content")),
         reasoning=reasoning_text(message),
@@ -90,6 +103,56 @@ def read_reply(body: bytes, context: ReadingContext, answered: Answered) -> Repl
         context=context,
         answered=answered,
     )
+
+
+def _beginning(
+    body: bytes, context: ReadingContext, answered: Answered, oddities: tuple[str, ...]
+) -> Mapping[str, Any] | None:
+    """The answer that was cut off behind its text; None where it is none.
+
+    Raises:
+        InterruptedAnswerError: it was cut off inside its text.
+    """
+    begun = read_beginning(body)
+    if begun is None:
+        return None
+    whole, so_far = begun
+    if content_text(_message(whole).get("content")):
+        return whole
+    text = content_text(_message(so_far).get("content"))
+    if "choices" not in so_far:
+        return None
+    raise InterruptedAnswerError(
+        f"the answer was cut off after {len(text)} characters of its text",
+        cure="Try again; the service may have billed this request.",
+        request_id=answered.request_id,
+        reply=Reply(
+            text=strip_markup(text).text,
+            model=str(so_far.get("model") or context.model.id),
+            request_id=answered.request_id,
+            adjustments=context.request.adjustments,
+            notes=tuple(Note("damaged", f"read as well as it can be: {what}") for what in oddities),
+            attempts=answered.attempts,
+            raw=so_far,
+        ),
+    )
+
+
+def _message(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = answer.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return message if isinstance(message, dict) else {}
+
+
+def _not_json(body: bytes, context: ReadingContext) -> str:
+    """What came in place of JSON."""
+    if not body.strip():
+        return "the answer is empty"
+    begins = body[:80].decode("utf-8", "replace")
+    if context.key is not None:
+        begins = masked(begins, [context.key])
+    return f"the answer is no JSON (it begins with {begins!r})"
 
 
 def finish_reply(

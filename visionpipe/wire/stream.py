@@ -44,8 +44,14 @@ class StreamReader:
     """
 
     def __init__(
-        self, context: ReadingContext, answered: Answered, *, max_bytes: int = MAX_STREAM_BYTES
+        self,
+        context: ReadingContext,
+        answered: Answered,
+        *,
+        max_bytes: int = MAX_STREAM_BYTES,
+        oddities: tuple[str, ...] = (),
     ) -> None:
+        self._oddities = oddities
         self._context = context
         self._answered = answered
         self._events = SseParser()
@@ -195,7 +201,7 @@ class StreamReader:
 
     def _found(self) -> tuple[Note, ...]:
         """What was found wrong with the stream."""
-        notes = []
+        notes = [Note("damaged", f"read as well as it can be: {what}") for what in self._oddities]
         if self._skipped:
             first = self._skipped[0]
             more = f", and {len(self._skipped) - 1} more" if len(self._skipped) > 1 else ""

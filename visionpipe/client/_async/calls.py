@@ -93,7 +93,7 @@ class AsyncCalls:
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         def read(response: HttpResponse, answered: Answered) -> Reply:
-            return read_reply(response.body, self._context(asked.request, model), answered)
+            return read_reply(response.body, self._context(asked.request, model), answered, response.oddities)
 
         return await self._tried(
             partial(self._http, asked, stream=False), self.sender.send, read, asked=asked
@@ -106,7 +106,8 @@ class AsyncCalls:
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         def read(stream: Any, answered: Answered) -> AsyncStream:
-            return AsyncStream(stream, StreamReader(self._context(asked.request, model), answered), done)
+            reader = StreamReader(self._context(asked.request, model), answered, oddities=stream.oddities)
+            return AsyncStream(stream, reader, done)
 
         return await self._tried(partial(self._http, asked, stream=True), self._open, read, asked=asked)
 

@@ -94,7 +94,7 @@ class Calls:
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         def read(response: HttpResponse, answered: Answered) -> Reply:
-            return read_reply(response.body, self._context(asked.request, model), answered)
+            return read_reply(response.body, self._context(asked.request, model), answered, response.oddities)
 
         return self._tried(partial(self._http, asked, stream=False), self.sender.send, read, asked=asked)
 
@@ -105,7 +105,8 @@ class Calls:
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         def read(stream: Any, answered: Answered) -> Stream:
-            return Stream(stream, StreamReader(self._context(asked.request, model), answered), done)
+            reader = StreamReader(self._context(asked.request, model), answered, oddities=stream.oddities)
+            return Stream(stream, reader, done)
 
         return self._tried(partial(self._http, asked, stream=True), self._open, read, asked=asked)
 

@@ -19,6 +19,7 @@ from visionpipe.transport.body import check_files
 from visionpipe.transport.decoding import Decoder
 from visionpipe.transport.direct_async import AsyncioTransport
 from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
+from visionpipe.transport.exchange import is_whole, oddities_of, with_rest
 from visionpipe.transport.proxied import AsyncProxyTransport
 from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
 from visionpipe.wire.http import HttpRequest, HttpResponse
@@ -97,10 +98,15 @@ class AsyncHttpSender:
                         raise too_long(self._endpoint.host, self._max_answer_bytes)
                     parts.append(part)
         except httpx.HTTPError as error:
-            raise in_whole_answer(error, self._endpoint.host, self._endpoint.secrets()) from error
+            told = in_whole_answer(error, self._endpoint.host, self._endpoint.secrets())
+            if not is_whole(response, parts):
+                raise told from error
+            oddities = (*oddities_of(response), f"it is whole, though {told.reason}")
+        else:
+            parts, oddities = with_rest(response, parts)
         finally:
             await response.aclose()
-        return HttpResponse(response.status_code, dict(response.headers), b"".join(parts))
+        return HttpResponse(response.status_code, dict(response.headers), b"".join(parts), oddities)
 
     async def open(self, request: HttpRequest) -> AsyncHttpByteStream:
         """Send, and return as soon as the answer's head is there. Raises as ``send``; its errors after the
@@ -152,6 +158,7 @@ class AsyncHttpByteStream:
         self._closed = False
         self.status = response.status_code
         self.headers: Mapping[str, str] = dict(response.headers)
+        self.oddities = oddities_of(response)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._closed:

@@ -20,6 +20,7 @@ from visionpipe.transport.body import check_files
 from visionpipe.transport.decoding import Decoder
 from visionpipe.transport.direct_sync import SocketTransport
 from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
+from visionpipe.transport.exchange import is_whole, oddities_of, with_rest
 from visionpipe.transport.proxied import ProxyTransport
 from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
 from visionpipe.wire.http import HttpRequest, HttpResponse
@@ -98,10 +99,15 @@ class HttpSender:
                         raise too_long(self._endpoint.host, self._max_answer_bytes)
                     parts.append(part)
         except httpx.HTTPError as error:
-            raise in_whole_answer(error, self._endpoint.host, self._endpoint.secrets()) from error
+            told = in_whole_answer(error, self._endpoint.host, self._endpoint.secrets())
+            if not is_whole(response, parts):
+                raise told from error
+            oddities = (*oddities_of(response), f"it is whole, though {told.reason}")
+        else:
+            parts, oddities = with_rest(response, parts)
         finally:
             response.close()
-        return HttpResponse(response.status_code, dict(response.headers), b"".join(parts))
+        return HttpResponse(response.status_code, dict(response.headers), b"".join(parts), oddities)
 
     def open(self, request: HttpRequest) -> HttpByteStream:
         """Send, and return as soon as the answer's head is there. Raises as ``send``; its errors after the
@@ -153,6 +159,7 @@ class HttpByteStream:
         self._closed = False
         self.status = response.status_code
         self.headers: Mapping[str, str] = dict(response.headers)
+        self.oddities = oddities_of(response)
 
     def __iter__(self) -> Iterator[bytes]:
         if self._closed:
