@@ -22,8 +22,7 @@ from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.sinks.jsonl import JsonlSink
 from visionpipe.testing.images import jpeg_bytes
-from visionpipe.transport.sender import ByteStream
-from visionpipe.wire.http import HttpRequest, HttpResponse
+from visionpipe.wire.http import ByteStream, HttpRequest, HttpResponse
 
 PEAK_MB = 200.0
 GROWTH_MB = 15.0

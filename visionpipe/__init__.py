@@ -116,6 +116,7 @@ if TYPE_CHECKING:
     from visionpipe.prompts.presets import Checks as Checks
     from visionpipe.prompts.presets import Preset as Preset
     from visionpipe.prompts.template import Template as Template
+    from visionpipe.registry.estimates import Estimate as Estimate
     from visionpipe.registry.lookup import Registry as Registry
     from visionpipe.registry.records import EndpointRecord as EndpointRecord
     from visionpipe.registry.records import FileRules as FileRules
@@ -147,7 +148,6 @@ if TYPE_CHECKING:
     from visionpipe.sources.publish import Published as Published
     from visionpipe.sources.publish import Publisher as Publisher
     from visionpipe.sources.publish import StorePublisher as StorePublisher
-    from visionpipe.stages.estimate import Estimate as Estimate
     from visionpipe.stages.extraction import Extraction as Extraction
     from visionpipe.stages.extraction import Schema as Schema
     from visionpipe.stages.plain_text import TextForm as TextForm
@@ -157,10 +157,6 @@ if TYPE_CHECKING:
     from visionpipe.stages.tools import FunctionTool as FunctionTool
     from visionpipe.stages.tools import Retrieval as Retrieval
     from visionpipe.stages.tools import WebSearch as WebSearch
-    from visionpipe.transport.sender import AsyncByteStream as AsyncByteStream
-    from visionpipe.transport.sender import AsyncSender as AsyncSender
-    from visionpipe.transport.sender import ByteStream as ByteStream
-    from visionpipe.transport.sender import Sender as Sender
     from visionpipe.values import Adjustment as Adjustment
     from visionpipe.values import Money as Money
     from visionpipe.values import Note as Note
@@ -185,9 +181,13 @@ if TYPE_CHECKING:
     from visionpipe.wire.batches import BatchStatus as BatchStatus
     from visionpipe.wire.chat import TokenCount as TokenCount
     from visionpipe.wire.files import FileRecord as FileRecord
+    from visionpipe.wire.http import AsyncByteStream as AsyncByteStream
+    from visionpipe.wire.http import AsyncSender as AsyncSender
     from visionpipe.wire.http import Body as Body
+    from visionpipe.wire.http import ByteStream as ByteStream
     from visionpipe.wire.http import HttpRequest as HttpRequest
     from visionpipe.wire.http import HttpResponse as HttpResponse
+    from visionpipe.wire.http import Sender as Sender
     from visionpipe.wire.http import Timeouts as Timeouts
     from visionpipe.wire.tasks import TaskRecord as TaskRecord
     from visionpipe.wire.tasks import TaskStatus as TaskStatus
@@ -255,14 +255,13 @@ _NAMES = {
     "visionpipe.sinks.opening": "SinkOptions open_sink",
     "visionpipe.sinks.sink": "Sink export",
     "visionpipe.sources.publish": ("FolderPublisher FunctionPublisher Published Publisher StorePublisher "),
-    "visionpipe.stages.estimate": "Estimate",
+    "visionpipe.registry.estimates": "Estimate",
     "visionpipe.stages.extraction": "Extraction Schema",
     "visionpipe.stages.plain_text": "TextForm",
     "visionpipe.stages.polling": "PollPolicy",
     "visionpipe.stages.quality_policy": "QualityPolicy",
     "visionpipe.stages.retry": "RetryPolicy",
     "visionpipe.stages.tools": "FunctionTool Retrieval WebSearch",
-    "visionpipe.transport.sender": "AsyncByteStream AsyncSender ByteStream Sender",
     "visionpipe.values": "Adjustment Money Note Timecode Usage",
     "visionpipe.video.options": "WatchOptions",
     "visionpipe.video.question": "ClipAnswer",
@@ -272,7 +271,9 @@ _NAMES = {
     "visionpipe.wire.applications": ("ApplicationReply FileKind FileReadiness UploadedFile Value Variable "),
     "visionpipe.wire.batches": "BatchAnswer BatchLimits BatchRecord BatchStatus",
     "visionpipe.wire.files": "FileRecord",
-    "visionpipe.wire.http": "Body HttpRequest HttpResponse Timeouts",
+    "visionpipe.wire.http": (
+        "AsyncByteStream AsyncSender Body ByteStream HttpRequest HttpResponse Sender Timeouts"
+    ),
     "visionpipe.wire.tasks": "TaskRecord TaskStatus",
     "visionpipe.wire.chat": "TokenCount",
     "visionpipe.wire.tuning": "TuningEvent TuningJob",

@@ -1,9 +1,9 @@
-"""What came back, as a frozen value."""
+"""What came back, as a frozen value, and several of them as one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from visionpipe.request import ToolCall
 from visionpipe.values import JSON, Adjustment, Money, Note, Usage
@@ -127,3 +127,31 @@ class Reply:
             "tool_results": [result.to_json() for result in self.tool_results],
             "sources": [source.to_json() for source in self.sources],
         }
+
+
+def merge_replies(replies: Sequence[Reply]) -> Reply:
+    """Join the texts in order; usage and cost are summed, adjustments, notes and attempts kept in order.
+
+    Usage (or cost) is None where any portion's is, since a part would look like the whole. ``raw`` is
+    the last portion's.
+    """
+    first, *others = replies
+    if not others:
+        return first
+    usage, cost = first.usage, first.cost
+    for reply in others:
+        usage = usage + reply.usage if usage and reply.usage else None
+        cost = cost + reply.cost if cost and reply.cost else None
+    adjustments: list[Adjustment] = []
+    for reply in replies:
+        adjustments.extend(a for a in reply.adjustments if a not in adjustments)
+    return replace(
+        replies[-1],
+        text="\n\n".join(reply.text for reply in replies),
+        reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
+        usage=usage,
+        cost=cost,
+        adjustments=tuple(adjustments),
+        notes=tuple(note for reply in replies for note in reply.notes),
+        attempts=tuple(attempt for reply in replies for attempt in reply.attempts),
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.walk import walk
 from tests.client.faces import KEY, Clock, Face, chat, event_stream, refusal, setup_for
 from tests.loopback import Answer, Loopback
 from visionpipe.client import Client
@@ -248,3 +249,13 @@ def test_images_may_come_in_lists(face: Face, loopback: Loopback) -> None:
     images = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
     sent = [CHINA.read_bytes(), COFFEE.read_bytes(), CHINA.read_bytes()]
     assert [base64.b64decode(image) for image in images] == sent
+
+
+def test_one_question_takes_no_detours(loopback: Loopback) -> None:
+    loopback.script(answer=lambda seen: chat("Yes."))
+    with Client(**setup_for(loopback)) as client:
+        client.ask("What is it?", CHINA)  # what is loaded and connected once is not the question's
+        calls = walk(lambda: client.ask("What is it?", CHINA))
+    files = [file for place, (file, _) in enumerate(calls) if place == 0 or calls[place - 1][0] != file]
+    assert len(calls) <= 200
+    assert len({file for file in files if files.count(file) > 1}) < 20

@@ -15,7 +15,6 @@ from tests.client.service_faces import Calling
 from tests.client.test_tasks import sandbox_setup
 from tests.loopback import Answer, Loopback
 from visionpipe.client import Client
-from visionpipe.client.batch_file import BatchFile
 from visionpipe.errors import (
     ContentPolicyError,
     InterruptedAnswerError,
@@ -32,7 +31,7 @@ from visionpipe.files import lines_of
 from visionpipe.media import FileContent
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle
-from visionpipe.wire.batches import BatchLimits, BatchStatus
+from visionpipe.wire.batches import BatchFile, BatchLimits, BatchStatus
 from visionpipe.wire.http import Base64Piece, Body
 
 

@@ -14,8 +14,7 @@ from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle
 from visionpipe.transport._sync.http_sender import HttpSender
 from visionpipe.transport.auth import ApiKey
-from visionpipe.transport.sender import ByteStream
-from visionpipe.wire.http import HttpRequest, HttpResponse
+from visionpipe.wire.http import ByteStream, HttpRequest, HttpResponse
 
 MODEL = "glm-4v-plus-0111"
 

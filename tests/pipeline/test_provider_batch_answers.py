@@ -18,10 +18,9 @@ from visionpipe.results import ItemResult, Outcome
 from visionpipe.stages.quality_policy import QualityPolicy
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
-from visionpipe.transport.sender import ByteStream
 from visionpipe.values import Note
 from visionpipe.wire.batches import BatchLimits, BatchRecord, BatchStatus
-from visionpipe.wire.http import HttpRequest
+from visionpipe.wire.http import ByteStream, HttpRequest
 
 
 def test_errors_of_lines_are_the_items_errors(service: SandboxHandle, photos: Path, tmp_path: Path) -> None:

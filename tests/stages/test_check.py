@@ -15,11 +15,11 @@ from visionpipe.errors import (
     UnsupportedError,
 )
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, MemoryContent, Part, Text
+from visionpipe.registry.estimates import estimate
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Message, Parameters, Request
 from visionpipe.stages.check import check_context, check_request, input_room
-from visionpipe.stages.estimate import estimate
 
 REGISTRY = Registry.load()
 PHOTO = Image("a.jpg", MemoryContent(bytes(1000)), "jpeg", 1024, 1024)

@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 
 from visionpipe.errors import MediaLimitError
 from visionpipe.media import FileContent, Image, LinkedImage, LinkedVideo, MemoryContent, Part, Text, Video
-from visionpipe.registry.estimates import image_tokens, text_tokens, video_tokens
+from visionpipe.registry.estimates import (
+    Calibration,
+    estimate,
+    image_tokens,
+    message_tokens,
+    text_tokens,
+    tools_tokens,
+    video_tokens,
+)
 from visionpipe.registry.records import ModelRecord, Price, TokenRules
 from visionpipe.request import Message, Parameters, Request, ToolCall
-from visionpipe.stages.estimate import Calibration, estimate, message_tokens, tools_tokens
 from visionpipe.values import JSON, Money
 
 PATCHES = ModelRecord(

@@ -7,8 +7,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.reply import Attempt, Reply
-from visionpipe.stages.fit import merge_replies, portions
+from visionpipe.reply import Attempt, Reply, merge_replies
+from visionpipe.stages.fit import portions
 from visionpipe.values import Adjustment, Money, Note, Usage
 
 SHRUNK = Adjustment("resized", "a.jpg", "80x60 -> 40x30")

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from visionpipe.stages.quality import assess
-from visionpipe.stages.refusal import refusal
+from visionpipe.stages.quality import assess, refusal
 
 LANGUAGES = {"en", "zh", "fr", "de", "es", "ja", "ru", "ko"}
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visionpipe.media import Image, LinkedImage, LinkedVideo, MemoryContent, Part, Text
+from visionpipe.registry.estimates import Calibration
 from visionpipe.registry.lookup import Registry
 from visionpipe.request import Message, Parameters, ToolCall
-from visionpipe.stages.estimate import Calibration
 from visionpipe.stages.history import Transcript, Turn, exchanges, fit_history, trim
 
 REGISTRY = Registry.load()

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.loopback import Answer, Loopback
 from tests.transport.faces import KINDS, Kind, sending
 from visionpipe.errors import UnreadableAnswerError
-from visionpipe.transport.decoding import PIECE_BYTES, Decoder
 from visionpipe.transport.errors import TimeUpError
+from visionpipe.transport.exchange import PIECE_BYTES, Decoder
 from visionpipe.wire.http import Body, HttpRequest
 
 both = pytest.mark.parametrize("kind", KINDS)

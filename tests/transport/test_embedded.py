@@ -22,8 +22,16 @@ from visionpipe.local.sentence import Language
 from visionpipe.media import FileContent, MemoryContent
 from visionpipe.prompts import presets
 from visionpipe.transport.embedded import AsyncEmbeddedSender, EmbeddedSender
-from visionpipe.transport.sender import AsyncSender, Sender
-from visionpipe.wire.http import Base64Piece, Base64Text, Body, HttpRequest, HttpResponse, encode_body
+from visionpipe.wire.http import (
+    AsyncSender,
+    Base64Piece,
+    Base64Text,
+    Body,
+    HttpRequest,
+    HttpResponse,
+    Sender,
+    encode_body,
+)
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 LOOK = Look(colours=(), grey=False, bilevel=False, sharpness=None, brightness=1.0, exposure="normal")

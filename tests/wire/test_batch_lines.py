@@ -14,7 +14,6 @@ from visionpipe.media import Image, MemoryContent, Text
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import BATCH_LINES
 from visionpipe.request import Message, Parameters, Request
-from visionpipe.transport.body import iterate
 from visionpipe.wire.batches import (
     MOST_BYTES,
     BatchLimits,
@@ -25,6 +24,7 @@ from visionpipe.wire.batches import (
     read_batch,
     read_line,
 )
+from visionpipe.wire.http import chunks_of
 
 ENDPOINT = Registry.load().endpoint("bigmodel")
 LINES = st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(1, 50)), max_size=60)
@@ -40,7 +40,7 @@ def request(data: bytes) -> Request:
 @given(st.binary(max_size=400))
 def test_a_line_is_one_line_and_its_size_is_known(data: bytes) -> None:
     line = encode_line("vp-000001", request(data), ENDPOINT)
-    text = b"".join(iterate(line))
+    text = b"".join(chunks_of(line))
     assert len(text) == line.size
     assert text.endswith(b"\n")
     assert text.count(b"\n") == 1

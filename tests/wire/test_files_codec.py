@@ -15,7 +15,6 @@ from starlette.formparsers import MultiPartParser
 from visionpipe.errors import MediaLimitError, UnreadableAnswerError
 from visionpipe.files import found_file
 from visionpipe.media import MemoryContent
-from visionpipe.transport.body import iterate
 from visionpipe.wire.files import (
     LARGEST,
     FileRecord,
@@ -26,6 +25,7 @@ from visionpipe.wire.files import (
     read_file,
     read_files,
 )
+from visionpipe.wire.http import chunks_of
 
 PLAIN = st.text(st.characters(codec="utf-8", exclude_characters='"\r\n\0\\'), min_size=1, max_size=12)
 
@@ -36,7 +36,7 @@ PLAIN = st.text(st.characters(codec="utf-8", exclude_characters='"\r\n\0\\'), mi
 )
 def test_a_form_is_what_a_parser_reads(fields: dict[str, str], files: dict[str, bytes]) -> None:
     body = encode_form(fields, "file", {name: MemoryContent(data) for name, data in files.items()})
-    sent = b"".join(iterate(body))
+    sent = b"".join(chunks_of(body))
     assert len(sent) == body.size
     assert asyncio.run(parsed(sent, body.media_type)) == (
         fields,
@@ -65,7 +65,7 @@ def test_a_form_byte_for_byte(tmp_path: Path) -> None:
     path.write_bytes(b'{"a":1}\n')
     body = encode_form({"purpose": "batch"}, "file", {'a "b".jsonl': found_file(path)}, boundary="XX")
     assert body.media_type == "multipart/form-data; boundary=XX"
-    assert b"".join(iterate(body)) == (
+    assert b"".join(chunks_of(body)) == (
         b'--XX\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
         b'--XX\r\nContent-Disposition: form-data; name="file"; filename="a %22b%22.jsonl"\r\n'
         b'Content-Type: application/octet-stream\r\n\r\n{"a":1}\n\r\n--XX--\r\n'
@@ -102,5 +102,5 @@ def test_records_and_pages() -> None:
 
 def test_a_file_whose_name_is_no_utf8_can_be_uploaded() -> None:
     body = encode_form({}, "file", {"\udcff.pdf": MemoryContent(b"x")})
-    sent = b"".join(iterate(body))
+    sent = b"".join(chunks_of(body))
     assert asyncio.run(parsed(sent, body.media_type)) == ({}, [("file", "\\udcff.pdf", b"x")])

@@ -31,8 +31,8 @@ from visionpipe.media import (
     Part,
     Text,
 )
+from visionpipe.registry.estimates import Calibration
 from visionpipe.request import Message, ToolCall
-from visionpipe.stages.estimate import Calibration
 from visionpipe.stages.history import Transcript
 from visionpipe.values import JSON
 

@@ -27,12 +27,12 @@ from visionpipe.images.load import IN_MEMORY_BYTES, ImageSource, load_image
 from visionpipe.images.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Text, Video
 from visionpipe.prompts.presets import Language
+from visionpipe.registry.estimates import Estimate, estimate, tools_tokens
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Message, Request, Role
 from visionpipe.sources.addresses import FetchedFile
 from visionpipe.stages.check import build_request, check_context, check_image_count, check_request
-from visionpipe.stages.estimate import Estimate, estimate, tools_tokens
 from visionpipe.stages.extraction import Schema, with_schema
 from visionpipe.stages.fit import plan_repair, portions
 from visionpipe.stages.history import Fitted, Transcript, Turn, fit_history

@@ -17,11 +17,10 @@ from visionpipe.client.preparation import Prepared
 from visionpipe.client.threads import Called
 from visionpipe.errors import AnswerError, ParameterError, UnreadableAnswerError, VisionPipeError
 from visionpipe.media import Text
-from visionpipe.reply import Reply, ToolResult
+from visionpipe.registry.estimates import estimate
+from visionpipe.reply import Reply, ToolResult, merge_replies
 from visionpipe.request import Message, Request, ToolCall
 from visionpipe.stages.check import check_context
-from visionpipe.stages.estimate import estimate
-from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.tools import ArgumentsError, read_arguments, result_text
 from visionpipe.values import Note
 

@@ -11,9 +11,8 @@ from visionpipe.client.preparation import Prepared as Question
 from visionpipe.client.settings import exact_count
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, PreparedItem
-from visionpipe.registry.estimates import estimate_cost
+from visionpipe.registry.estimates import Estimate, estimate, estimate_cost
 from visionpipe.sources.find import Source
-from visionpipe.stages.estimate import Estimate, estimate
 from visionpipe.stages.extraction import Schema
 
 # Dozens of images are under way at once, so all but small ones stay on disk until they are sent.

@@ -21,6 +21,7 @@ from visionpipe.errors import (
     UnsupportedError,
 )
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Media, Part, Text, Video
+from visionpipe.registry.estimates import Estimate
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import (
     USER_ID_LENGTHS,
@@ -31,7 +32,6 @@ from visionpipe.registry.records import (
     in_words,
 )
 from visionpipe.request import Message, Parameters, Request
-from visionpipe.stages.estimate import Estimate
 from visionpipe.values import Adjustment
 
 

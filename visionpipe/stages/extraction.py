@@ -16,9 +16,8 @@ import orjson
 from visionpipe.errors import AnswerError, UnreadableAnswerError
 from visionpipe.media import Text
 from visionpipe.registry.records import ModelRecord
-from visionpipe.reply import Reply
+from visionpipe.reply import Reply, merge_replies
 from visionpipe.request import Message, Request
-from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.schema import MisfitError, plain, root_wrapped, shape_of_target, takes_text
 from visionpipe.values import JSON, Note
 from visionpipe.wire.tolerant_json import Spoiled, read_documents, unfenced

@@ -1,4 +1,4 @@
-"""What has to change so that a model takes an image, and requests divided and their replies joined.
+"""What has to change so that a model takes an image, and requests divided.
 
 No repair without a reason from the model's record, and an image without a reason is sent as it
 lies on disk.
@@ -6,13 +6,10 @@ lies on disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from itertools import compress
 
 from visionpipe.media import Image, Repair
 from visionpipe.registry.records import ImageRules
-from visionpipe.reply import Reply
-from visionpipe.values import Adjustment
 
 # Beyond 9,633,792 / 2 px the published GLM-4.1V to 4.6V processor shrinks a picture itself, so an image
 # that must be re-encoded anyway loses nothing the model would have seen. Taken where a record has none.
@@ -45,7 +42,7 @@ def plan_repair(
         background: RGB that transparency is flattened on.
     """
     side = min(filter(None, (rules.max_side_px, max_side)), default=None)
-    reasons = tuple(_reasons(image, rules, side, transparent))
+    reasons = _reasons(image, rules, side, transparent)
     if not reasons:
         return None
     keeps_format = image.format in rules.formats and "bytes" not in reasons
@@ -92,7 +89,7 @@ def target_size(
     return fitted
 
 
-def _reasons(image: Image, rules: ImageRules, max_side: int | None, transparent: bool) -> list[str]:
+def _reasons(image: Image, rules: ImageRules, max_side: int | None, transparent: bool) -> tuple[str, ...]:
     found = {
         "orientation": image.orientation != 1,
         "format": image.format not in rules.formats,
@@ -104,7 +101,7 @@ def _reasons(image: Image, rules: ImageRules, max_side: int | None, transparent:
         "bytes": rules.max_bytes is not None and image.size > rules.max_bytes,
         "side": max_side is not None and max(image.width, image.height) > max_side,
     }
-    return [reason for reason, holds in found.items() if holds]
+    return tuple(compress(found, found.values()))
 
 
 def _encoding(image: Image, rules: ImageRules) -> str:
@@ -120,31 +117,3 @@ def portions(count: int, most: int) -> list[slice]:
     shortest, longer = divmod(count, runs)
     ends = [shortest * (n + 1) + min(n + 1, longer) for n in range(runs)]
     return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
-
-
-def merge_replies(replies: Sequence[Reply]) -> Reply:
-    """Join the texts in order; usage and cost are summed, adjustments, notes and attempts kept in order.
-
-    Usage (or cost) is None where any portion's is, since a part would look like the whole. ``raw`` is
-    the last portion's.
-    """
-    first, *others = replies
-    if not others:
-        return first
-    usage, cost = first.usage, first.cost
-    for reply in others:
-        usage = usage + reply.usage if usage and reply.usage else None
-        cost = cost + reply.cost if cost and reply.cost else None
-    adjustments: list[Adjustment] = []
-    for reply in replies:
-        adjustments.extend(a for a in reply.adjustments if a not in adjustments)
-    return replace(
-        replies[-1],
-        text="\n\n".join(reply.text for reply in replies),
-        reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
-        usage=usage,
-        cost=cost,
-        adjustments=tuple(adjustments),
-        notes=tuple(note for reply in replies for note in reply.notes),
-        attempts=tuple(attempt for reply in replies for attempt in reply.attempts),
-    )

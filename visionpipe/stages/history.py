@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from visionpipe.media import Image, LinkedFile, LinkedImage, LinkedVideo, Media, Part, Text, Video
+from visionpipe.registry.estimates import Calibration
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Message, Parameters
 from visionpipe.stages.check import input_room
-from visionpipe.stages.estimate import Calibration
 from visionpipe.values import Adjustment
 
 NONE = Calibration()

@@ -18,10 +18,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable
 import h11
 import httpx
 
-from visionpipe.transport.deadlines import wait_limit
 from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
 from visionpipe.transport.errors import AnswerCutError
-from visionpipe.transport.exchange import Exchange, Step
+from visionpipe.transport.exchange import Exchange, Step, wait_limit
 from visionpipe.transport.loop_end import close_with_loop, drop
 
 

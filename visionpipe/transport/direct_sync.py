@@ -21,9 +21,8 @@ from typing import TypeAlias
 import h11
 import httpx
 
-from visionpipe.transport.deadlines import wait_limit
 from visionpipe.transport.errors import AnswerCutError
-from visionpipe.transport.exchange import Exchange, Step
+from visionpipe.transport.exchange import Exchange, Step, wait_limit
 
 KEPT_IDLE_S = 30.0
 """Seconds after which an unused connection is closed rather than used again."""

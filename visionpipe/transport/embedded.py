@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from visionpipe.local.chat import Answer, Engine, Refusal, answer, read_call
-from visionpipe.transport.body import iterate
-from visionpipe.wire.http import HttpRequest, HttpResponse
+from visionpipe.wire.http import HttpRequest, HttpResponse, chunks_of
 
 CHAT_PATH = "/chat/completions"
 _JSON = {"content-type": "application/json; charset=utf-8"}
@@ -126,7 +125,7 @@ class EmbeddedSender:
         asked = request.body.made_of
         if asked is None:
             try:
-                asked = orjson.loads(b"".join(iterate(request.body)))
+                asked = orjson.loads(b"".join(chunks_of(request.body)))
             except ValueError as error:
                 raise Refusal(f"the body is no JSON ({error})") from error
         call = read_call(asked)

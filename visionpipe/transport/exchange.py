@@ -1,21 +1,30 @@
 """One request and its answer on one HTTP/1.1 connection, as bytes in and bytes out; no I/O.
 
-Both senders drive this same code, so that framing, early answers and the question whether a
-connection may be used again are decided once. The protocol itself is h11's.
+All senders drive this same code, so that framing, early answers, the time that is left and the question
+whether a connection may be used again are decided once. The protocol itself is h11's.
 
 What has come with status 200 may be paid for. So a head is read without what is wrong in it, and an answer
 that is a whole JSON document although its connection broke behind it, or its head promised another length.
+
+An answer's compression is undone in small pieces and within the answer's time: a few compressed bytes can
+stand for gigabytes, and each further coding multiplies that by a thousand. So one coding is taken, and before
+each piece the deadline is looked at; how many bytes are taken in all is for the reader to limit.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 import h11
 import httpx
 import orjson
+
+from visionpipe.errors import UnreadableAnswerError
+from visionpipe.transport.errors import TimeUpError
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -206,3 +215,128 @@ def _is_object(body: bytes) -> bool:
         return isinstance(orjson.loads(body), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+LONGEST_S = 1_000_000.0
+"""Eleven days stand for ever: systems count a wait in milliseconds of 31 bits."""
+
+
+def wait_limit(
+    timeouts: Mapping[str, float],
+    name: str,
+    clock: Callable[[], float],
+    otherwise: Callable[[str], httpx.TimeoutException],
+) -> tuple[float, httpx.TimeoutException]:
+    """Seconds to wait now, and the error to raise where they pass in vain.
+
+    Args:
+        timeouts: seconds by name; ``deadline``, where there is one, is a moment of ``clock``.
+        name: which of them limits this wait.
+        clock: seconds, monotonic.
+        otherwise: makes the error of that limit.
+
+    Raises:
+        TimeUpError: the deadline has passed.
+    """
+    seconds = min(timeouts[name], LONGEST_S)
+    left = timeouts.get("deadline", math.inf) - clock()
+    if left <= 0:
+        raise TimeUpError("the time is up")
+    if left < seconds:
+        return left, TimeUpError("the time is up")
+    return seconds, otherwise(f"nothing happened for {seconds:g} s")
+
+
+ACCEPTED = "gzip"
+"""What requests say they take. One ``deflate`` is read as well, as some servers send it unasked."""
+
+PIECE_BYTES = 64 * 1024
+"""Most bytes that one piece has."""
+
+_NAMES = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
+_OTHER = frozenset(("br", "compress", "x-compress", "dcb", "dcz", "zstd"))
+
+
+class Decoder:
+    """Undoes the one coding of an answer.
+
+    Args:
+        coding: the answer's Content-Encoding. Words that name no compression (some servers give a character
+            set there) are passed over.
+        host: for messages.
+        timeouts: seconds by name, with the ``deadline`` of ``clock``.
+        clock: seconds, monotonic.
+
+    Raises:
+        UnreadableAnswerError: more than one coding, or one that was not asked for (code "content_coding").
+    """
+
+    def __init__(
+        self, coding: str, host: str, timeouts: Mapping[str, float], clock: Callable[[], float]
+    ) -> None:
+        found: list[str] = []
+        for word in coding.lower().split(","):
+            name = word.strip()
+            if name in _NAMES or name in _OTHER:
+                found.append(name)
+        if len(found) > 1 or not _OTHER.isdisjoint(found):
+            raise UnreadableAnswerError(
+                f"the answer is compressed as {', '.join(found)[:100]}, and one {ACCEPTED} was asked for",
+                cure="Look for a proxy or gateway on the way that compresses answers, and turn that off.",
+                subject=host,
+                code="content_coding",
+            )
+        self._kind = _NAMES[found[0]] if found else ""
+        self._timeouts = timeouts
+        self._clock = clock
+        self._zlib = self._begin(raw=False) if self._kind else None
+        self._fresh = True
+        self._head = b""
+
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """What ``data`` stands for, in pieces of at most ``PIECE_BYTES`` where it is compressed.
+
+        Raises:
+            TimeUpError: the deadline passed.
+            httpx.DecodingError: it is not what the answer's head says.
+        """
+        return (data,) if self._zlib is None else self._undone(data)
+
+    def _undone(self, data: bytes) -> Iterator[bytes]:
+        if self._kind == "deflate" and self._fresh:
+            # A header has two bytes, and by one alone nobody can tell whether it is there.
+            data, self._head = self._head + data, b""
+            if len(data) < 2:
+                self._head = data
+                return
+        full = False
+        while data or full:
+            wait_limit(self._timeouts, "read", self._clock, httpx.ReadTimeout)
+            piece, data = self._step(data)
+            full = len(piece) == PIECE_BYTES  # more of what was read may wait inside
+            if piece:
+                yield piece
+
+    def _step(self, data: bytes) -> tuple[bytes, bytes]:
+        """The next piece, and what is left of ``data``."""
+        undo = self._zlib or self._begin(raw=False)
+        if undo.eof:
+            if self._kind != "gzip" or not data.startswith(b"\x1f"):
+                return b"", b""  # padding behind the end
+            undo = self._zlib = self._begin(raw=False)  # the next member of the file
+        try:
+            piece = undo.decompress(data, PIECE_BYTES)
+        except zlib.error as error:
+            if self._kind == "deflate" and self._fresh:
+                # Some servers send it without the header that the name promises.
+                self._fresh = False
+                self._zlib = self._begin(raw=True)
+                return b"", data
+            raise httpx.DecodingError(str(error)) from error
+        self._fresh = False
+        return piece, undo.unused_data if undo.eof else undo.unconsumed_tail
+
+    def _begin(self, *, raw: bool) -> zlib._Decompress:
+        if self._kind == "gzip":
+            return zlib.decompressobj(16 + zlib.MAX_WBITS)
+        return zlib.decompressobj(-zlib.MAX_WBITS if raw else zlib.MAX_WBITS)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from visionpipe.transport.deadlines import wait_limit
+from visionpipe.transport.exchange import wait_limit
 from visionpipe.transport.loop_end import close_with_loop, drop
 
 _ONE = httpx.Limits(max_connections=1)

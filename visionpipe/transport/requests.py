@@ -19,9 +19,8 @@ import httpx
 
 from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.transport.auth import Auth
-from visionpipe.transport.body import iterate
-from visionpipe.transport.decoding import ACCEPTED
-from visionpipe.wire.http import Body, HttpRequest, Timeouts
+from visionpipe.transport.exchange import ACCEPTED
+from visionpipe.wire.http import Body, HttpRequest, Timeouts, chunks_of
 from visionpipe.wire.secrets import redact
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -112,11 +111,11 @@ class _BodyStream(httpx.SyncByteStream, httpx.AsyncByteStream):
         self._body = body
 
     def __iter__(self) -> Iterator[bytes]:
-        return iterate(self._body) if self._body is not None else iter(())
+        return chunks_of(self._body) if self._body is not None else iter(())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._body is not None:
-            for chunk in iterate(self._body):
+            for chunk in chunks_of(self._body):
                 yield chunk
 
 

@@ -16,11 +16,14 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import orjson
 
 from visionpipe.errors import MediaLimitError, ParameterError, VisionPipeError
+from visionpipe.files import GrowingFile
 from visionpipe.registry.records import BATCH_ID_LENGTH, BATCH_LINES, BATCH_METADATA, EndpointRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Request
@@ -38,7 +41,7 @@ from visionpipe.wire.answers import (
 )
 from visionpipe.wire.chat import chat_fields
 from visionpipe.wire.files import LARGEST
-from visionpipe.wire.http import Body, encode_body
+from visionpipe.wire.http import Body, chunks_of, encode_body
 
 LINE_URL = "/v4/chat/completions"
 MOST_BYTES = LARGEST["batch"]
@@ -283,3 +286,37 @@ def _errors(errors: Any) -> tuple[str, ...]:
             place = f"line {line}: " if line is not None else ""
             said.append(f"{place}{text_of(entry, 'message') or text_of(entry, 'code') or 'no reason given'}")
     return tuple(said)
+
+
+class BatchFile(GrowingFile):
+    """A file of lines that is being written; ``lines`` and ``size`` (bytes) say how far it is.
+
+    Args:
+        path: made anew.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, make_folder=False)
+        self.lines = 0
+        self._unsynced = 1  # all of it is on the disk once it is closed
+
+    def add_line(self, line: Body) -> None:
+        """Write one line, whole or not at all.
+
+        Raises:
+            UnreadableSourceError: a file in it vanished or changed.
+            OutputError: the disk is full or fails; the file is of no use then.
+        """
+        self.add_pieces(chunks_of(line))
+        self.lines += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -305,7 +305,8 @@ def content_text(content: Any) -> str:
 def reasoning_text(message: Mapping[str, Any]) -> str:
     """A message's thinking, or that of a streamed piece of one: ``reasoning_content``, or ``reasoning`` as
     vLLM, Ollama and OpenRouter say. Where both stand there they hold the same."""
-    return content_text(message.get("reasoning_content")) or content_text(message.get("reasoning"))
+    first = message.get("reasoning_content")
+    return (content_text(first) if first else "") or content_text(message.get("reasoning"))
 
 
 def read_sources(found: Any) -> tuple[Source, ...]:

@@ -21,7 +21,6 @@ from pathlib import Path
 
 from visionpipe.client._async.calls import AsyncCalls, poll_async
 from visionpipe.client._async.files import AsyncFiles
-from visionpipe.client.batch_file import BatchFile
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings, require, require_model
 from visionpipe.errors import ReplyTimeoutError, UnreadableAnswerError, UnsupportedError, VisionPipeError
@@ -34,6 +33,7 @@ from visionpipe.wire.answers import Page
 from visionpipe.wire.batches import (
     BATCHES_PATH,
     BatchAnswer,
+    BatchFile,
     BatchLimits,
     BatchRecord,
     Splitter,

@@ -20,14 +20,12 @@ from visionpipe.client.settings import Settings, announce_local, require, requir
 from visionpipe.client.threads import in_thread_async
 from visionpipe.client.tool_loop import ToolLimits, check_functions_async
 from visionpipe.prompts.presets import describe as describe_preset
-from visionpipe.reply import Reply
+from visionpipe.reply import Reply, merge_replies
 from visionpipe.request import Request
 from visionpipe.stages.extraction import EXTRACTION_PROMPT, Extraction, Schema
-from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport._async.connect import connect_async
-from visionpipe.transport.sender import AsyncSender
-from visionpipe.wire.http import HttpRequest, Timeouts
+from visionpipe.wire.http import AsyncSender, HttpRequest, Timeouts
 
 if TYPE_CHECKING:
     from visionpipe.client._async.agents import AsyncAgents

@@ -23,9 +23,9 @@ from visionpipe.client.threads import in_thread_async
 from visionpipe.client.tool_loop import ToolLimits, check_functions_async
 from visionpipe.errors import UnsupportedError
 from visionpipe.media import Text
+from visionpipe.registry.estimates import message_tokens
 from visionpipe.reply import Reply
 from visionpipe.request import Message
-from visionpipe.stages.estimate import message_tokens
 from visionpipe.stages.history import Transcript
 
 

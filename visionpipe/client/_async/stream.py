@@ -14,8 +14,8 @@ from visionpipe.errors import InterruptedAnswerError, UnreadableAnswerError, Vis
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import Schema, was_cut_off
 from visionpipe.stages.schema import MisfitError
-from visionpipe.transport.sender import AsyncByteStream
 from visionpipe.wire.growing_json import PartialReader
+from visionpipe.wire.http import AsyncByteStream
 from visionpipe.wire.stream import StreamReader
 
 T = TypeVar("T")

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from visionpipe.client._sync.calls import Calls, poll
 from visionpipe.client._sync.files import Files
-from visionpipe.client.batch_file import BatchFile
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings, require, require_model
 from visionpipe.errors import ReplyTimeoutError, UnreadableAnswerError, UnsupportedError, VisionPipeError
@@ -35,6 +34,7 @@ from visionpipe.wire.answers import Page
 from visionpipe.wire.batches import (
     BATCHES_PATH,
     BatchAnswer,
+    BatchFile,
     BatchLimits,
     BatchRecord,
     Splitter,

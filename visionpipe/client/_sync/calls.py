@@ -37,11 +37,10 @@ from visionpipe.stages.extraction import (
 from visionpipe.stages.polling import Looked, Polling, PollPolicy
 from visionpipe.stages.retry import Attempts, RetryPolicy, new_request_id
 from visionpipe.stages.schema import MisfitError
-from visionpipe.transport.sender import ByteStream, Sender
 from visionpipe.values import Note
 from visionpipe.wire.chat import AskedChat, ChatForm, chat_path, encode_chat
 from visionpipe.wire.errors import MAX_REFUSAL_BYTES, read_error
-from visionpipe.wire.http import HttpRequest, HttpResponse, Timeouts
+from visionpipe.wire.http import ByteStream, HttpRequest, HttpResponse, Sender, Timeouts
 from visionpipe.wire.reply import ReadingContext, read_reply
 from visionpipe.wire.stream import StreamReader
 

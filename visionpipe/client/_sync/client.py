@@ -20,14 +20,12 @@ from visionpipe.client.settings import Settings, announce_local, require, requir
 from visionpipe.client.threads import in_thread
 from visionpipe.client.tool_loop import ToolLimits, check_functions
 from visionpipe.prompts.presets import describe as describe_preset
-from visionpipe.reply import Reply
+from visionpipe.reply import Reply, merge_replies
 from visionpipe.request import Request
 from visionpipe.stages.extraction import EXTRACTION_PROMPT, Extraction, Schema
-from visionpipe.stages.fit import merge_replies
 from visionpipe.stages.retry import RetryPolicy
 from visionpipe.transport._sync.connect import connect
-from visionpipe.transport.sender import Sender
-from visionpipe.wire.http import HttpRequest, Timeouts
+from visionpipe.wire.http import HttpRequest, Sender, Timeouts
 
 if TYPE_CHECKING:
     from visionpipe.client._sync.agents import Agents

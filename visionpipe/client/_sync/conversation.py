@@ -24,9 +24,9 @@ from visionpipe.client.threads import in_thread
 from visionpipe.client.tool_loop import ToolLimits, check_functions
 from visionpipe.errors import UnsupportedError
 from visionpipe.media import Text
+from visionpipe.registry.estimates import message_tokens
 from visionpipe.reply import Reply
 from visionpipe.request import Message
-from visionpipe.stages.estimate import message_tokens
 from visionpipe.stages.history import Transcript
 
 

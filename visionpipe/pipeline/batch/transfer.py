@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from visionpipe.client import Client
-from visionpipe.client.batch_file import BatchFile
 from visionpipe.errors import RejectedRequestError, VisionPipeError
 from visionpipe.pipeline.batch.store import BatchStore, StoredFile
 from visionpipe.stages.polling import LONG
-from visionpipe.wire.batches import BatchRecord
+from visionpipe.wire.batches import BatchFile, BatchRecord
 from visionpipe.wire.files import FileRecord
 
 _TRIES = 5

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from visionpipe.client import Client
-from visionpipe.client.batch_file import BatchFile
 from visionpipe.client.preparation import Prepared as Question
 from visionpipe.errors import AnswerError, ServerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, PreparedItem
@@ -34,7 +33,15 @@ from visionpipe.stages.extraction import Schema, was_cut_off, with_schema
 from visionpipe.stages.polling import PollPolicy
 from visionpipe.stages.schema import MisfitError
 from visionpipe.values import JSON, Money
-from visionpipe.wire.batches import BatchAnswer, BatchLimits, BatchRecord, BatchStatus, Splitter, custom_id
+from visionpipe.wire.batches import (
+    BatchAnswer,
+    BatchFile,
+    BatchLimits,
+    BatchRecord,
+    BatchStatus,
+    Splitter,
+    custom_id,
+)
 
 
 def end_of(

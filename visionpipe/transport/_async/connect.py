@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from visionpipe.errors import ConfigurationError
 from visionpipe.registry.records import EndpointRecord
-from visionpipe.transport.sender import AsyncByteStream, AsyncSender
-from visionpipe.wire.http import HttpRequest, HttpResponse
+from visionpipe.wire.http import AsyncByteStream, AsyncSender, HttpRequest, HttpResponse
 
 
 def connect_async(endpoint: EndpointRecord, api_key: str | None, *, plan_only: bool = False) -> AsyncSender:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from visionpipe.errors import ConfigurationError
 from visionpipe.registry.records import EndpointRecord
-from visionpipe.transport.sender import ByteStream, Sender
-from visionpipe.wire.http import HttpRequest, HttpResponse
+from visionpipe.wire.http import ByteStream, HttpRequest, HttpResponse, Sender
 
 
 def connect(endpoint: EndpointRecord, api_key: str | None, *, plan_only: bool = False) -> Sender:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from visionpipe.errors import UnreadableSourceError
 from visionpipe.media import Content, FileContent, MemoryContent
-from visionpipe.transport.body import SMALL, STEP, check_files, iterate
-from visionpipe.wire.http import Base64Piece, Body, FilePiece
+from visionpipe.wire.http import SMALL, STEP, Base64Piece, Body, FilePiece, check_files, chunks_of
 
 
 def probed(path: Path) -> FileContent:
@@ -34,10 +33,10 @@ def test_pieces_arrive_in_order_and_whole(tmp_path: Path, size: int, on_disk: bo
         content = probed(tmp_path / "a")
     body = Body((b'{"url":"', Base64Piece(content), b'"}', FilePiece(content), b"end"))
     check_files(body)
-    sent = b"".join(iterate(body))
+    sent = b"".join(chunks_of(body))
     assert sent == b'{"url":"' + base64.b64encode(data) + b'"}' + data + b"end"
     assert len(sent) == body.size
-    assert b"".join(iterate(body)) == sent  # a second attempt starts from the front
+    assert b"".join(chunks_of(body)) == sent  # a second attempt starts from the front
 
 
 @settings(max_examples=60)
@@ -50,15 +49,15 @@ def test_pieces_arrive_in_order_and_whole(tmp_path: Path, size: int, on_disk: bo
 )
 def test_length_is_always_the_announced_one(pieces: list[bytes | Base64Piece]) -> None:
     body = Body(tuple(pieces))
-    chunks = list(iterate(body))
+    chunks = list(chunks_of(body))
     assert sum(map(len, chunks)) == body.size
     assert all(chunks), "an empty chunk would end a chunked body"
 
 
 def test_small_pieces_travel_together() -> None:
     body = Body((b"a" * 100, Base64Piece(MemoryContent(b"b" * 60_000)), b"c" * 100))
-    assert len(list(iterate(body))) == 3
-    assert len(list(iterate(Body((b"a", b"b", b"c"))))) == 1
+    assert len(list(chunks_of(body))) == 3
+    assert len(list(chunks_of(Body((b"a", b"b", b"c"))))) == 1
 
 
 def test_a_changed_file_is_found_before_anything_is_sent(tmp_path: Path) -> None:
@@ -71,7 +70,7 @@ def test_a_changed_file_is_found_before_anything_is_sent(tmp_path: Path) -> None
     assert caught.value.code == "changed"
     assert caught.value.subject == str(path)
     with pytest.raises(UnreadableSourceError):
-        list(iterate(body))
+        list(chunks_of(body))
 
 
 def test_a_vanished_file_says_so(tmp_path: Path) -> None:
@@ -79,7 +78,7 @@ def test_a_vanished_file_says_so(tmp_path: Path) -> None:
     path.write_bytes(b"1234")
     body = Body((FilePiece(probed(path)),))
     path.unlink()
-    for act in (check_files, lambda b: list(iterate(b))):
+    for act in (check_files, lambda b: list(chunks_of(b))):
         with pytest.raises(UnreadableSourceError) as caught:
             act(body)
         assert caught.value.code == "vanished"
@@ -90,7 +89,7 @@ def test_a_change_while_reading_never_ends_in_a_complete_body(tmp_path: Path, ch
     path = tmp_path / "a.bin"
     path.write_bytes(b"x" * (3 * STEP))
     body = Body((FilePiece(probed(path)),))
-    chunks = iterate(body)
+    chunks = chunks_of(body)
     sent = len(next(chunks))
     if change == "cut":
         os.truncate(path, STEP + 10)
@@ -111,7 +110,7 @@ def test_bodies_read_in_turns_do_not_mix(tmp_path: Path) -> None:
         path = tmp_path / str(letter)
         path.write_bytes(bytes([letter]) * (3 * STEP + 5))
         bodies.append(Body((FilePiece(probed(path)), Base64Piece(probed(path)))))
-    turns = [list(chunks) for chunks in zip(*map(iterate, bodies), strict=True)]
+    turns = [list(chunks) for chunks in zip(*map(chunks_of, bodies), strict=True)]
     for number, letter in enumerate(b"abcd"):
         data = bytes([letter]) * (3 * STEP + 5)
         assert b"".join(turn[number] for turn in turns) == data + base64.b64encode(data)
