@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
+import orjson
 import pytest
+import trustme
 
+from tests.loopback import Answer, Loopback, serving
 from visionpipe.transport.requests import proxy_for
 
 
@@ -41,8 +49,12 @@ def test_authorities_that_are_not_there_are_named(variable: str) -> None:
     program = (
         "from visionpipe.transport._sync.http_sender import HttpSender\n"
         "from visionpipe.errors import ConfigurationError\n"
-        "try: HttpSender('https://api.example/v1')\n"
-        "except ConfigurationError as error: print(error)"
+        "from functools import partial\n"
+        "from visionpipe.transport.fetch import fetch_bytes\n"
+        "fetch = partial(fetch_bytes, max_bytes=9, timeout_s=9, allow_private=True)\n"
+        "for way in (HttpSender, fetch):\n"
+        "    try: way('https://127.0.0.1:9/v1')\n"
+        "    except ConfigurationError as error: print(error)"
     )
     run = subprocess.run(
         [sys.executable, "-c", program],
@@ -51,4 +63,128 @@ def test_authorities_that_are_not_there_are_named(variable: str) -> None:
         text=True,
         timeout=60,
     )
-    assert f"{variable} names /nowhere/ca.pem, which is not there" in run.stdout, run.stderr
+    assert run.stdout.count(f"{variable} names /nowhere/ca.pem, which is not there") == 2, run.stderr
+
+
+def test_a_file_that_holds_no_authority_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate", "utf-8")
+    done = asked("https://localhost:9/v1", SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+    assert "ConfigurationError" in done.stderr and "ca.pem" in done.stderr and "PEM" in done.stderr
+
+
+ANSWER = Answer(
+    body=orjson.dumps(
+        {"model": "m", "choices": [{"message": {"content": "A cat."}, "finish_reason": "stop"}]}
+    )
+)
+ASKING = """
+import asyncio, sys
+import visionpipe as vp
+
+url = sys.argv[1]
+with vp.Client("m", base_url=url, api_key="k") as client:
+    print(client.ask("What?").text, end=" ")
+    with client.stream("What?") as stream:
+        print("".join(stream), end=" ")
+
+
+async def main() -> None:
+    async with vp.AsyncClient("m", base_url=url, api_key="k") as client:
+        print((await client.ask("What?")).text, end="")
+
+
+asyncio.run(main())
+"""
+
+
+def asked(url: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What both clients print in an environment of their own."""
+    other = ("_proxy", "ssl_cert_file", "ssl_cert_dir")
+    quiet = {k: v for k, v in os.environ.items() if not k.lower().endswith(other)}
+    command = [sys.executable, "-W", "error", "-c", ASKING, url]
+    env = quiet | variables
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def answered() -> Iterator[Answer]:
+    frame = b'data: {"choices":[{"index":0,"delta":{"content":"A cat."},"finish_reason":"stop"}]}\n\n'
+    yield ANSWER
+    yield Answer(body=[frame, b"data: [DONE]\n\n"], headers={"Content-Type": "text/event-stream"})
+    yield ANSWER
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_a_private_authority_of_the_environment_is_trusted(tmp_path: Path, variable: str) -> None:
+    authority = trustme.CA()
+    certificate = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    named = certificate
+    if variable == "SSL_CERT_DIR":
+        subprocess.run(["openssl", "rehash", str(tmp_path)], check=True, capture_output=True)
+        named = tmp_path
+    with serving(*answered(), ssl_context=context) as server:
+        done = asked(server.url, **{variable: str(named)})
+        assert done.stdout == "A cat. A cat. A cat.", done.stderr
+        server.script(*answered())
+        refused = asked(server.url)
+        assert "certificate is not trusted" in refused.stderr and refused.returncode == 1
+
+
+class Socks:
+    """A SOCKS5 server that takes every name to one port of this machine, and remembers what it was asked."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"socks5://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.asked: list[tuple[str, int]] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, client.makefile("rb") as incoming:
+            incoming.read(incoming.read(2)[1])
+            client.sendall(b"\x05\x00")
+            assert incoming.read(4) == b"\x05\x01\x00\x03", "a name, which this server looks up"
+            name = incoming.read(incoming.read(1)[0]).decode()
+            self.asked.append((name, int.from_bytes(incoming.read(2), "big")))
+            with socket.create_connection(("127.0.0.1", self._port)) as target:
+                client.sendall(b"\x05\x00\x00\x01\x7f\x00\x00\x01\x00\x00")
+                back = threading.Thread(target=_carry, args=(target, client), daemon=True)
+                back.start()
+                while data := incoming.read1():
+                    target.sendall(data)
+                target.shutdown(socket.SHUT_WR)
+                back.join()
+
+
+def _carry(source: socket.socket, to: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            to.sendall(data)
+    except OSError:
+        return  # one side has hung up
+
+
+def test_a_socks_proxy_of_the_environment_carries_every_call(loopback: Loopback) -> None:
+    loopback.script(*answered())
+    proxy = Socks(loopback.port)
+    try:
+        done = asked("http://model.example:8080/v1", ALL_PROXY=proxy.url)
+        assert done.stdout == "A cat. A cat. A cat.", done.stderr
+        assert set(proxy.asked) == {("model.example", 8080)}
+        assert [seen.path for seen in loopback.requests] == ["/v1/chat/completions"] * 3
+    finally:
+        proxy.close()

@@ -253,7 +253,7 @@ def unreadable(error: OSError | ValueError, path: str, name: str) -> UnreadableS
         )
     if number == errno.EISDIR:
         return _folder(name)
-    if number in (errno.ENXIO, errno.EOPNOTSUPP):
+    if number is not None and number in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):
         return UnreadableSourceError(
             "it is a socket or a device, not a file",
             cure="Give an ordinary file.",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from visionpipe.errors import OutputError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", None))  # not every platform has quotas
 _BAD_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 _LONGEST_NAME = 255  # bytes, on nearly every file system
 

@@ -87,7 +87,7 @@ else:
             """See :func:`_lock_database`."""
 
 
-_NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", None))
 """Said by file systems without such locks, where the lock of the name has to do."""
 
 FileId: TypeAlias = tuple[int, int]

@@ -74,7 +74,7 @@ def before_answer(error: Exception, host: str, secrets: Iterable[str] = ()) -> V
     if _caused_by(error, ssl.SSLCertVerificationError):
         return ConnectionFailedError(
             f"the server's certificate is not trusted ({words})",
-            cure="Check the base URL; for a private authority, pass an ssl_context that trusts it.",
+            cure="Check the base URL; for a private authority, name its certificate with SSL_CERT_FILE.",
             subject=host,
             retryable=False,
         )

@@ -24,6 +24,7 @@ from visionpipe.errors import FetchError
 from visionpipe.files import whole_file
 from visionpipe.sources.addresses import FetchedFile, Resolver, check_url, resolve, vet
 from visionpipe.transport.direct_sync import Dial, SocketTransport
+from visionpipe.transport.requests import trusting
 from visionpipe.wire.secrets import redact
 
 T = TypeVar("T")
@@ -187,7 +188,7 @@ def _ask(method: str, url: httpx.URL, shown: str, deadline: float, way: _Way) ->
     vet(shown, addresses, allow_private=way.allow_private)
     ssl_context = way.ssl_context
     if url.scheme == "https" and ssl_context is None:
-        ssl_context = _public_authorities()
+        ssl_context = _authorities()
     failure: httpx.HTTPError | None = None
     for address in addresses:
         left = deadline - way.clock()
@@ -248,9 +249,8 @@ def _take(response: httpx.Response, shown: str, max_bytes: int, take: Callable[[
         raise _failed(shown, error) from error
 
 
-@functools.cache
-def _public_authorities() -> ssl.SSLContext:
-    return httpx.create_ssl_context()  # reads every authority's certificate: tens of milliseconds
+_authorities = functools.cache(trusting)
+"""One context for all fetches."""
 
 
 def _failed(shown: str, error: httpx.HTTPError) -> FetchError:
