@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 
 from visionpipe.files import read_content
+from visionpipe.images.encode import apply_repair
 from visionpipe.images.load import load_image
-from visionpipe.images.repair import apply_repair
 from visionpipe.media import Image, Repair
 
 SAMPLES = Path(__file__).parent.parent / "samples"

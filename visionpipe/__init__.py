@@ -151,8 +151,8 @@ if TYPE_CHECKING:
     from visionpipe.stages.extraction import Extraction as Extraction
     from visionpipe.stages.extraction import Schema as Schema
     from visionpipe.stages.plain_text import TextForm as TextForm
-    from visionpipe.stages.polling import PollPolicy as PollPolicy
     from visionpipe.stages.quality_policy import QualityPolicy as QualityPolicy
+    from visionpipe.stages.retry import PollPolicy as PollPolicy
     from visionpipe.stages.retry import RetryPolicy as RetryPolicy
     from visionpipe.stages.tools import FunctionTool as FunctionTool
     from visionpipe.stages.tools import Retrieval as Retrieval
@@ -258,9 +258,8 @@ _NAMES = {
     "visionpipe.registry.estimates": "Estimate",
     "visionpipe.stages.extraction": "Extraction Schema",
     "visionpipe.stages.plain_text": "TextForm",
-    "visionpipe.stages.polling": "PollPolicy",
     "visionpipe.stages.quality_policy": "QualityPolicy",
-    "visionpipe.stages.retry": "RetryPolicy",
+    "visionpipe.stages.retry": "PollPolicy RetryPolicy",
     "visionpipe.stages.tools": "FunctionTool Retrieval WebSearch",
     "visionpipe.values": "Adjustment Money Note Timecode Usage",
     "visionpipe.video.options": "WatchOptions",

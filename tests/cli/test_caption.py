@@ -15,8 +15,7 @@ import pytest
 from tests.cli.commands import SAMPLES, cat, environment, lines, visionpipe
 from tests.client.faces import KEY, chat, refusal
 from tests.loopback import Answer, Loopback, Seen
-from visionpipe.testing.hostile import hostile_files
-from visionpipe.testing.images import png_bytes
+from visionpipe.testing.images import hostile_files, png_bytes
 
 PHOTOS = ("chelsea.png", "coffee.png", "grace_hopper.jpg", "rocket.jpg")
 

@@ -12,7 +12,7 @@ import pytest
 from visionpipe.client._async.calls import poll_all_async, poll_async
 from visionpipe.client._sync.calls import poll, poll_all
 from visionpipe.errors import AuthenticationError, ReplyTimeoutError, ServerError, VisionPipeError
-from visionpipe.stages.polling import Looked, PollPolicy
+from visionpipe.stages.retry import Looked, PollPolicy
 
 STEADY = PollPolicy(first_wait=5, longest_wait=5)
 Look: TypeAlias = Callable[[], Looked[str]]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image as pillow
 
 from visionpipe.files import read_content
+from visionpipe.images.encode import apply_repair
 from visionpipe.images.load import ImageSource, load_image
-from visionpipe.images.repair import apply_repair
 from visionpipe.media import Image, Repair
 
 

@@ -17,9 +17,9 @@ from tests.images.test_colour import png_with
 from tests.images.test_modes import encoded as in_mode
 from tests.images.test_orientation import png_chunk, raw_profile, untransformed_exif
 from visionpipe.errors import InputError
+from visionpipe.images.encode import apply_repair
 from visionpipe.images.hashes import dhash
 from visionpipe.images.load import load_image
-from visionpipe.images.repair import apply_repair
 from visionpipe.images.sniff import kind_of
 from visionpipe.media import Image, Repair
 from visionpipe.testing.images import png_bytes

@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from visionpipe.errors import BadImageError, UnreadableSourceError
-from visionpipe.images.exif import read_exif_fields
+from visionpipe.images.metadata import read_exif_fields
 
 
 def photo(path: Path, exif: Image.Exif | None = None) -> Path:

@@ -10,7 +10,7 @@ from visionpipe.errors import BadImageError, InputError, UnreadableSourceError
 from visionpipe.images.load import load_image, verify_image
 from visionpipe.media import Image
 from visionpipe.sources.find import Source, find_sources
-from visionpipe.testing.hostile import hostile_files
+from visionpipe.testing.images import hostile_files
 
 ONLY_WHEN_DECODED = {"damaged_pixels.png", "damaged_tables.jpg"}
 

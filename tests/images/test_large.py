@@ -16,9 +16,9 @@ from PIL import Image as pillow
 from tests.images.as_sent import loaded
 from visionpipe.errors import BadImageError
 from visionpipe.files import read_content
+from visionpipe.images.encode import apply_repair
 from visionpipe.images.hashes import dhash
 from visionpipe.images.load import MAX_FILE_BYTES, MAX_PIXELS, load_image, verify_image
-from visionpipe.images.repair import apply_repair
 from visionpipe.registry.records import ImageRules
 from visionpipe.stages.fit import plan_repair
 from visionpipe.testing.images import jpeg_bytes, png_bytes
@@ -65,7 +65,7 @@ def test_it_takes_the_memory_of_the_smaller_picture(tmp_path: Path) -> None:
         "import resource, sys\n"
         "from visionpipe.images.hashes import dhash\n"
         "from visionpipe.images.load import load_image, verify_image\n"
-        "from visionpipe.images.repair import apply_repair\n"
+        "from visionpipe.images.encode import apply_repair\n"
         "from visionpipe.media import Repair\n"
         "import numpy, PIL.ImageCms\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

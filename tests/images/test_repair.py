@@ -12,8 +12,8 @@ from PIL import Image as pillow
 from PIL import ImageCms
 
 from visionpipe.errors import BadImageError, MediaLimitError, ParameterError
+from visionpipe.images.encode import apply_repair, has_transparent_pixels
 from visionpipe.images.load import load_image
-from visionpipe.images.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Image, MemoryContent, Repair
 from visionpipe.testing.images import CORNERS, image_bytes, jpeg_bytes, picture, png_bytes
 from visionpipe.values import Adjustment

@@ -26,7 +26,7 @@ from visionpipe.pipeline.reading import (
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import ItemResult
 from visionpipe.store.repair import Kind, check, repair
-from visionpipe.video.span_journal import SPANS, SqliteSpanJournal
+from visionpipe.video.spans import SPANS, SqliteSpanJournal
 
 KINDS = [Kind(JOURNAL, is_readable), Kind(SPANS)]
 COUNT = 40

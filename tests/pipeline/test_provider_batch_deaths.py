@@ -105,7 +105,7 @@ import sys
 from visionpipe.client import Client
 from visionpipe.pipeline.job_setup import BatchOptions
 from visionpipe.pipeline.pipeline import Pipeline
-from visionpipe.stages.polling import PollPolicy
+from visionpipe.stages.retry import PollPolicy
 
 url, key, journal, photos = sys.argv[1:]
 with Client("glm-4v-plus-0111", base_url=url, api_key=key) as client:

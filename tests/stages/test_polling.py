@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.stages.polling import LONG, PollPolicy
+from visionpipe.stages.retry import LONG, PollPolicy
 
 
 @pytest.mark.parametrize(("policy", "most"), [(PollPolicy(), 15), (LONG, 60)])

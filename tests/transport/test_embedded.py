@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from visionpipe.errors import BadImageError, UnreadableSourceError
 from visionpipe.local.facts import Facts, LocalAnswer, Look, Subject, TextLine
-from visionpipe.local.sentence import Language
 from visionpipe.media import FileContent, MemoryContent
 from visionpipe.prompts import presets
+from visionpipe.prompts.presets import Language
 from visionpipe.transport.embedded import AsyncEmbeddedSender, EmbeddedSender
 from visionpipe.wire.http import (
     AsyncSender,

@@ -22,7 +22,7 @@ from visionpipe.media import Image, LinkedVideo, Media, Video
 from visionpipe.reply import Reply
 from visionpipe.values import Money, Timecode, Usage
 from visionpipe.video.options import WatchOptions, WholeClip
-from visionpipe.video.span_journal import SqliteSpanJournal
+from visionpipe.video.spans import SqliteSpanJournal
 from visionpipe.video.timeline import Span, Timeline
 from visionpipe.video.watch import watch
 
@@ -213,7 +213,7 @@ from pathlib import Path
 from visionpipe.clips.load import load_video
 from visionpipe.reply import Reply
 from visionpipe.video.options import WatchOptions
-from visionpipe.video.span_journal import SqliteSpanJournal
+from visionpipe.video.spans import SqliteSpanJournal
 from visionpipe.video.watch import watch
 
 clip, journal, log, die_after = sys.argv[1:]

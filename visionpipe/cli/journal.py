@@ -83,7 +83,7 @@ def _kinds() -> list[Kind]:
     from visionpipe.pipeline.reading import is_readable
     from visionpipe.pipeline.tables import JOURNAL
     from visionpipe.store.repair import Kind
-    from visionpipe.video.span_journal import SPANS
+    from visionpipe.video.spans import SPANS
 
     return [Kind(JOURNAL, is_readable), Kind(SPANS)]
 

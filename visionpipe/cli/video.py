@@ -104,7 +104,7 @@ def video(
     from visionpipe.errors import InputError, VisionPipeError
     from visionpipe.sinks.timelines import to_json
     from visionpipe.video.options import WatchOptions
-    from visionpipe.video.span_journal import SqliteSpanJournal
+    from visionpipe.video.spans import SqliteSpanJournal
 
     found, unfound = _found(clips)
     places = _places(output or ())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from visionpipe.reply import Reply
     from visionpipe.video.options import ClipSource, WatchOptions
     from visionpipe.video.question import ClipAnswer
-    from visionpipe.video.span_journal import SpanJournal
+    from visionpipe.video.spans import SpanJournal
     from visionpipe.video.timeline import Span, Timeline
 
 T = TypeVar("T")

@@ -23,8 +23,8 @@ from visionpipe.client.options import (
 from visionpipe.client.settings import Settings
 from visionpipe.client.video_parts import ContentLength, VideoParts, linked_clip
 from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
+from visionpipe.images.encode import apply_repair, has_transparent_pixels
 from visionpipe.images.load import IN_MEMORY_BYTES, ImageSource, load_image
-from visionpipe.images.repair import apply_repair, has_transparent_pixels
 from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Text, Video
 from visionpipe.prompts.presets import Language
 from visionpipe.registry.estimates import Estimate, estimate, tools_tokens

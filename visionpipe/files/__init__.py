@@ -1,6 +1,5 @@
 """The one home of files: opened, read, written, replaced, and told whose they are."""
 
-from visionpipe.files.marks import FileMark, back_up, carries, mark_file, set_aside
 from visionpipe.files.reading import (
     BufferPool,
     changed,
@@ -17,15 +16,20 @@ from visionpipe.files.reading import (
     unreadable,
 )
 from visionpipe.files.writing import (
+    FileMark,
     GrowingFile,
     ReplacingFile,
+    back_up,
+    carries,
     disk_full,
+    mark_file,
     output_error,
     output_errors,
     partial_path,
     prove_folder,
     replace_file,
     resolve_link,
+    set_aside,
     whole_file,
 )
 

@@ -20,8 +20,8 @@ import pybase64
 from visionpipe.errors import BadImageError
 from visionpipe.files import read_content
 from visionpipe.local.facts import Facts, LocalAnswer
-from visionpipe.local.sentence import NO_TEXT, Language, all_text, is_abstention, tags
-from visionpipe.prompts.presets import LANGUAGES, PRESETS
+from visionpipe.local.sentence import NO_TEXT, all_text, is_abstention, tags
+from visionpipe.prompts.presets import LANGUAGES, PRESETS, Language
 from visionpipe.values import JSON
 from visionpipe.wire.http import Base64Text
 

@@ -5,13 +5,10 @@ Exactly one sentence, and no word in it that is not in the facts. Where nothing 
 
 from __future__ import annotations
 
-from typing import Literal
-
 from visionpipe.local.decide import kin_of
 from visionpipe.local.facts import Facts, Objects, Subject
 from visionpipe.local.names import BY_LABEL, CHINESE, COLOURS, ENGLISH, FAMILY_OF, Thing
-
-Language = Literal["en", "zh"]
+from visionpipe.prompts.presets import Language
 
 LARGE_PERSON = 0.12
 """From this share of the image on, a person is what the photo is of."""

@@ -38,9 +38,9 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.sources.find import Source
 from visionpipe.stages.check import check_kinds
 from visionpipe.stages.extraction import Schema
-from visionpipe.stages.polling import LONG, PollPolicy
 from visionpipe.stages.quality import assess
 from visionpipe.stages.quality_policy import QualityPolicy, decide
+from visionpipe.stages.retry import LONG, PollPolicy
 from visionpipe.values import JSON
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def renderer(prompt: Prompt, lang: Language) -> Render:
 
 
 def _exif(path: str) -> dict[str, str]:
-    from visionpipe.images.exif import read_exif_fields
+    from visionpipe.images.metadata import read_exif_fields
 
     return read_exif_fields(path)
 

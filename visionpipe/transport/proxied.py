@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from visionpipe.transport.direct_async import close_with_loop, drop
 from visionpipe.transport.exchange import wait_limit
-from visionpipe.transport.loop_end import close_with_loop, drop
 
 _ONE = httpx.Limits(max_connections=1)
 

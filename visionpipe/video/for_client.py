@@ -25,7 +25,7 @@ from visionpipe.reply import Reply
 from visionpipe.stages.check import check_video
 from visionpipe.video.options import Asker, ClipSource, WatchOptions, WholeClip
 from visionpipe.video.question import ClipAnswer, ask_clip
-from visionpipe.video.span_journal import SpanJournal, SqliteSpanJournal
+from visionpipe.video.spans import SpanJournal, SqliteSpanJournal
 from visionpipe.video.timeline import Span, Timeline
 from visionpipe.video.watch import watch
 

@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 from visionpipe.clips.cuts import SceneRules
 from visionpipe.errors import ParameterError
 from visionpipe.media import Media, Video
+from visionpipe.prompts.presets import Language
 from visionpipe.reply import Reply
-from visionpipe.video.wording import Language
 
 ClipSource: TypeAlias = str | os.PathLike[str] | bytes | Video
 """A path, a whole clip's bytes, or a loaded clip."""

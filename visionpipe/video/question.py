@@ -13,10 +13,11 @@ from visionpipe.clips.frames import FrameSet, sample_frames
 from visionpipe.clips.sampling import Even, Sampling, fit_count
 from visionpipe.images.contact_sheet import contact_sheet
 from visionpipe.media import Frame, Image, Video
+from visionpipe.prompts.presets import Language
 from visionpipe.reply import Reply
 from visionpipe.values import Note
 from visionpipe.video.options import Asker
-from visionpipe.video.wording import Language, about_clip
+from visionpipe.video.wording import about_clip
 
 _ON_A_SHEET = 9
 _NUMBERS = r"\d{1,3}(?:\s*(?:[,，、;–-]|and|和)\s*\d{1,3}){0,63}"

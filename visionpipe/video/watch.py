@@ -26,15 +26,22 @@ from visionpipe.clips.scenes import SceneScan, scan_scenes
 from visionpipe.errors import BadVideoError, VisionPipeError
 from visionpipe.images.contact_sheet import contact_sheet
 from visionpipe.media import Frame, Image, Video
+from visionpipe.prompts.presets import Language
 from visionpipe.reply import Reply
 from visionpipe.results import Failure
 from visionpipe.values import JSON, Adjustment, Money, Note, Timecode
 from visionpipe.video.options import Asker, WatchOptions, WholeClip
-from visionpipe.video.span_journal import SpanJournal, clip_fingerprint, recorded_span, span_key
-from visionpipe.video.spans import SpanPlan, plan_spans
+from visionpipe.video.spans import (
+    SpanJournal,
+    SpanPlan,
+    clip_fingerprint,
+    plan_spans,
+    recorded_span,
+    span_key,
+)
 from visionpipe.video.timeline import SeenBy, Span, Timeline
 from visionpipe.video.whole import tell_whole
-from visionpipe.video.wording import Language, about_frames, about_scenes
+from visionpipe.video.wording import about_frames, about_scenes
 
 _NAMED = 6
 

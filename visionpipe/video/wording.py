@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Literal, TypeAlias
 
+from visionpipe.prompts.presets import Language
 from visionpipe.values import Timecode
 from visionpipe.video.spans import SpanPlan
-
-Language: TypeAlias = Literal["en", "zh"]
 
 _ONE = {
     "en": "This picture is from a clip, at {times}. Say in one or two plain sentences what it shows and what "

@@ -1,19 +1,27 @@
-"""Server-sent events, byte by byte: chunks of a stream in, data payloads out.
+"""Server-sent events, byte by byte: chunks of a stream in, data payloads out; and those of an agent or an
+application as texts and at last one reply.
 
-The rules: lines end at LF, CRLF or CR and nowhere else, so that a caption may hold U+2028 or U+0085; how
-the stream was cut into chunks makes no difference; no bytes raise.
+Lines end at LF, CRLF or CR and nowhere else, so that a caption may hold U+2028 or U+0085; how the stream was
+cut into chunks makes no difference; no bytes raise.
 
 Events end at a blank line. As some services leave blank lines out, and the standard lets one payload span
 several ``data:`` lines, a further ``data:`` line is joined to the one before (with LF) except where that
 cannot be meant: the payload so far is a whole JSON object or ``[DONE]``, or the new line is.
 
 An event that is named ``error`` comes out as ``{"error": ...}`` around its payload, since the name is all
-that tells some of them from an answer.
+that tells some of them from an answer. Such an event ends the stream as that error; a stream that ends
+without a word of its end is an interrupted answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
 import orjson
+
+from visionpipe.errors import InterruptedAnswerError, ServiceError, UnreadableAnswerError, VisionPipeError
+from visionpipe.wire.answers import UnreadableError, mended, read_json
 
 DONE = b"[DONE]"
 MOST_LOOKS = 100
@@ -122,3 +130,100 @@ def _whole(payload: bytes) -> bool:
     except orjson.JSONDecodeError:
         return False
     return True
+
+
+class Said(Protocol):
+    """What one event says."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def finish_reason(self) -> str | None: ...
+
+
+R = TypeVar("R", bound=Said)
+
+
+class EventReader(Generic[R]):
+    """Feed it bytes as they come; it gives texts, and at the end the reply.
+
+    Args:
+        read: an event's JSON -> what it says.
+        refusal: an event's JSON -> the error that it is, None where it is none.
+        whole: all that was said, joined, and the last events' fields together -> the reply.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Mapping[str, Any]], R],
+        refusal: Callable[[Mapping[str, Any]], ServiceError | None],
+        whole: Callable[[str, Mapping[str, Any]], R],
+    ) -> None:
+        self._read = read
+        self._refusal = refusal
+        self._whole = whole
+        self._events = SseParser()
+        self._texts: list[str] = []
+        self._last: dict[str, Any] = {}
+        self._finished = False
+        self._done = False
+        self._error: VisionPipeError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing more to be read: the service has said that this is all, or told an error,
+        which :meth:`finish` raises."""
+        return self._done or self._error is not None
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """The texts that ``chunk`` completes. An error behind some of them is kept for the next call."""
+        self._raise_kept()
+        return self._said(self._events.feed(chunk))
+
+    def finish(self) -> tuple[list[str], R]:
+        """At the end of the bytes: the last texts, and the reply.
+
+        Raises:
+            UnreadableAnswerError: there was no event.
+            InterruptedAnswerError: the stream ended before the answer did.
+        """
+        self._raise_kept()
+        texts = self._said(self._events.finish())
+        self._raise_kept()
+        if not self._last and not self._finished:
+            raise UnreadableAnswerError("the answer is no stream of events", cure="Check the base URL.")
+        if not self._finished:
+            raise InterruptedAnswerError("the stream ended before the answer did", cure="Try again.")
+        return texts, self._whole("".join(self._texts), self._last)
+
+    def _said(self, payloads: list[bytes]) -> list[str]:
+        texts = []
+        for payload in payloads:
+            if payload.strip() == b"[DONE]":
+                self._finished = self._done = True
+                continue
+            try:
+                event = mended(read_json(payload)[0])
+            except UnreadableError:
+                if not payload.lstrip().startswith(b"{"):
+                    continue  # a word such as "ping"
+                self._error = InterruptedAnswerError("an event is no JSON", cure="Try again.")
+                break
+            if not isinstance(event, dict):
+                continue
+            self._error = self._refusal(event)
+            if self._error is not None:
+                break
+            said = self._read(event)
+            self._last = {**self._last, **event}
+            self._finished = self._finished or said.finish_reason is not None
+            if said.text:
+                self._texts.append(said.text)
+                texts.append(said.text)
+        if not texts:
+            self._raise_kept()
+        return texts
+
+    def _raise_kept(self) -> None:
+        if self._error is not None:
+            raise self._error

@@ -12,11 +12,10 @@ from typing import Any
 from visionpipe.client._async.applications import AsyncApplications
 from visionpipe.client._async.calls import AsyncCalls, poll_async
 from visionpipe.client._async.stream import AsyncEventStream
-from visionpipe.client.event_reader import EventReader
 from visionpipe.client.settings import Settings, beside, require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, ServerError, ServiceError, UnsupportedError
 from visionpipe.reply import Answered
-from visionpipe.stages.polling import Looked, PollPolicy
+from visionpipe.stages.retry import Looked, PollPolicy
 from visionpipe.values import JSON
 from visionpipe.wire.agents import (
     RESULT,
@@ -30,6 +29,7 @@ from visionpipe.wire.agents import (
 from visionpipe.wire.answers import read_object
 from visionpipe.wire.errors import retry_after, service_error
 from visionpipe.wire.http import HttpRequest, HttpResponse
+from visionpipe.wire.sse import EventReader
 
 
 @dataclass(frozen=True, slots=True)

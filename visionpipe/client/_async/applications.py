@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeVar
 
 from visionpipe.client._async.calls import AsyncCalls
 from visionpipe.client._async.stream import AsyncEventStream
-from visionpipe.client.event_reader import EventReader
 from visionpipe.client.settings import Settings, beside, require
 from visionpipe.errors import ParameterError, ServiceError
 from visionpipe.files import found_file
@@ -45,6 +44,7 @@ from visionpipe.wire.applications import (
 from visionpipe.wire.errors import service_error
 from visionpipe.wire.files import encode_form
 from visionpipe.wire.http import Body, HttpRequest, HttpResponse
+from visionpipe.wire.sse import EventReader
 
 T = TypeVar("T")
 

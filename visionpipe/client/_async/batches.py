@@ -27,7 +27,7 @@ from visionpipe.errors import ReplyTimeoutError, UnreadableAnswerError, Unsuppor
 from visionpipe.files import lines_of
 from visionpipe.reply import Answered
 from visionpipe.request import Request
-from visionpipe.stages.polling import LONG, Looked
+from visionpipe.stages.retry import LONG, Looked
 from visionpipe.values import Money
 from visionpipe.wire.answers import Page
 from visionpipe.wire.batches import (

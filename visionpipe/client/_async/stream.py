@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from visionpipe.client.event_reader import EventReader, Said
 from visionpipe.errors import InterruptedAnswerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import Schema, was_cut_off
 from visionpipe.stages.schema import MisfitError
 from visionpipe.wire.growing_json import PartialReader
 from visionpipe.wire.http import AsyncByteStream
+from visionpipe.wire.sse import EventReader, Said
 from visionpipe.wire.stream import StreamReader
 
 T = TypeVar("T")

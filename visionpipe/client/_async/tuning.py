@@ -18,7 +18,7 @@ from visionpipe.client._async.calls import AsyncCalls, poll_async
 from visionpipe.client.settings import require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, UnsupportedError
 from visionpipe.reply import Answered
-from visionpipe.stages.polling import LONG, Looked
+from visionpipe.stages.retry import LONG, Looked
 from visionpipe.values import JSON
 from visionpipe.wire.answers import Page
 from visionpipe.wire.errors import retry_after

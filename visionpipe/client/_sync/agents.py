@@ -13,11 +13,10 @@ from typing import Any
 from visionpipe.client._sync.applications import Applications
 from visionpipe.client._sync.calls import Calls, poll
 from visionpipe.client._sync.stream import EventStream
-from visionpipe.client.event_reader import EventReader
 from visionpipe.client.settings import Settings, beside, require
 from visionpipe.errors import ParameterError, ReplyTimeoutError, ServerError, ServiceError, UnsupportedError
 from visionpipe.reply import Answered
-from visionpipe.stages.polling import Looked, PollPolicy
+from visionpipe.stages.retry import Looked, PollPolicy
 from visionpipe.values import JSON
 from visionpipe.wire.agents import (
     RESULT,
@@ -31,6 +30,7 @@ from visionpipe.wire.agents import (
 from visionpipe.wire.answers import read_object
 from visionpipe.wire.errors import retry_after, service_error
 from visionpipe.wire.http import HttpRequest, HttpResponse
+from visionpipe.wire.sse import EventReader
 
 
 @dataclass(frozen=True, slots=True)

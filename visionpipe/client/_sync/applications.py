@@ -18,7 +18,6 @@ from typing import Any, Literal, TypeVar
 
 from visionpipe.client._sync.calls import Calls
 from visionpipe.client._sync.stream import EventStream
-from visionpipe.client.event_reader import EventReader
 from visionpipe.client.settings import Settings, beside, require
 from visionpipe.errors import ParameterError, ServiceError
 from visionpipe.files import found_file
@@ -46,6 +45,7 @@ from visionpipe.wire.applications import (
 from visionpipe.wire.errors import service_error
 from visionpipe.wire.files import encode_form
 from visionpipe.wire.http import Body, HttpRequest, HttpResponse
+from visionpipe.wire.sse import EventReader
 
 T = TypeVar("T")
 

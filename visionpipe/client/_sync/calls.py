@@ -34,8 +34,7 @@ from visionpipe.stages.extraction import (
     was_cut_off,
     with_schema,
 )
-from visionpipe.stages.polling import Looked, Polling, PollPolicy
-from visionpipe.stages.retry import Attempts, RetryPolicy, new_request_id
+from visionpipe.stages.retry import Attempts, Looked, Polling, PollPolicy, RetryPolicy, new_request_id
 from visionpipe.stages.schema import MisfitError
 from visionpipe.values import Note
 from visionpipe.wire.chat import AskedChat, ChatForm, chat_path, encode_chat

@@ -19,7 +19,7 @@ from visionpipe.client.settings import Settings, require, require_model
 from visionpipe.errors import ReplyTimeoutError, ServerError, ServiceError, VisionPipeError
 from visionpipe.reply import Answered, Reply
 from visionpipe.request import Request
-from visionpipe.stages.polling import Looked, PollPolicy
+from visionpipe.stages.retry import Looked, PollPolicy
 from visionpipe.wire.chat import encode_chat
 from visionpipe.wire.errors import retry_after, service_error
 from visionpipe.wire.http import HttpRequest, HttpResponse

@@ -12,7 +12,7 @@ from pathlib import Path
 from visionpipe.client import Client
 from visionpipe.errors import RejectedRequestError, VisionPipeError
 from visionpipe.pipeline.batch.store import BatchStore, StoredFile
-from visionpipe.stages.polling import LONG
+from visionpipe.stages.retry import LONG
 from visionpipe.wire.batches import BatchFile, BatchRecord
 from visionpipe.wire.files import FileRecord
 

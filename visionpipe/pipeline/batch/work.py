@@ -30,7 +30,7 @@ from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 from visionpipe.sources.find import Found, Source
 from visionpipe.stages.extraction import Schema, was_cut_off, with_schema
-from visionpipe.stages.polling import PollPolicy
+from visionpipe.stages.retry import PollPolicy
 from visionpipe.stages.schema import MisfitError
 from visionpipe.values import JSON, Money
 from visionpipe.wire.batches import (
