@@ -31,6 +31,7 @@ DOCS = ROOT / "docs"
 GENERATED = every_page()
 DOCUMENTS = [
     ROOT / "README.md",
+    ROOT / "SECURITY.md",
     *(path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(DOCS).as_posix() not in GENERATED),
 ]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
