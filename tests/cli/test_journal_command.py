@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,3 +56,68 @@ def test_what_is_no_journal_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     for name, words in (("notes", "no journal of visionpipe"), ("missing", "no such file")):
         assert status_of(["journal", "check", str(tmp_path / name)]) == 1
         assert words in capsys.readouterr().err
+
+
+def test_status_of_a_job_under_way_in_another_process_and_after_it_was_killed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def status() -> dict[str, Any]:
+        assert status_of(["status", str(journal), "--json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    images, journal = tmp_path / "in", tmp_path / "out.jsonl.journal"
+    numbered(images, 3)
+    script = (
+        "import sys, time\n"
+        "from tests.pipeline.answering import Scripted\n"
+        "from visionpipe import Money\n"
+        "from visionpipe.pipeline.pipeline import Pipeline\n"
+        "def answer(name, number):\n"
+        "    if name.startswith('i0002'):\n"
+        "        print('asked', flush=True)\n"
+        "        sys.stdin.read()\n"
+        "job = Pipeline('What?', answerer=Scripted(answer, cost=Money('0.5', 'CNY')), model='m',\n"
+        "               journal=sys.argv[1], concurrency=1)\n"
+        "for result in job.run(sys.argv[2]):\n"
+        "    pass\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(journal), str(images)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as running:
+        assert running.stdout is not None
+        running.stdout.readline()
+        found = status()
+        assert (found["state"], found["run"], found["under_way"]) == ("running", 1, 1)
+        assert str(running.pid) in found["held_by"]
+        job = found["jobs"][0]
+        assert (job["model"], job["prompt"], job["done"], job["failed"]) == ("m", "What?", 2, 0)
+        assert job["cost"] == [{"amount": "1", "currency": "CNY"}]
+        assert found["rate"] > 0
+        assert found["last_result_seconds_ago"] >= 0
+        assert status_of(["journal", "status", str(journal)]) == 0
+        assert "run 1 is under way" in capsys.readouterr().out
+        running.kill()
+    found = status()
+    assert (found["state"], found["held_by"], found["under_way"]) == ("killed", None, 1)
+
+    list(Pipeline("What?", answerer=Scripted(), model="m", journal=journal).run(images))
+    found = status()
+    assert (found["state"], found["run"], found["under_way"]) == ("complete", 2, 0)
+    assert found["jobs"][0]["done"] == 3
+
+
+def test_status_within_the_process_that_runs_the_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = tmp_path / "j"
+    results = iter(Pipeline("W?", answerer=Scripted(), model="m", journal=journal).run(numbered(tmp_path, 2)))
+    next(results)
+    assert status_of(["status", str(journal)]) == 0
+    assert f"pid {os.getpid()}" in capsys.readouterr().out
+    assert len(list(results)) == 1
+    assert status_of(["status", str(journal)]) == 0
+    assert "run 1 has ended: complete" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from visionpipe.cli.check import check
 from visionpipe.cli.describe import describe
 from visionpipe.cli.export import export
 from visionpipe.cli.help import GroupedCommand
-from visionpipe.cli.journal import journal
+from visionpipe.cli.journal import journal, status
 from visionpipe.cli.models import models
 from visionpipe.cli.plain import one_line
 from visionpipe.cli.sandbox import sandbox
@@ -46,6 +46,7 @@ app.command(cls=GroupedCommand)(export)
 app.add_typer(journal, name="journal")
 app.command(cls=GroupedCommand)(models)
 app.command(cls=GroupedCommand)(sandbox)
+app.command(cls=GroupedCommand)(status)
 app.command(cls=GroupedCommand)(video)
 
 

@@ -57,6 +57,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "visionpipe sandbox --port 8011",
         "visionpipe sandbox --answers saw --log requests.jsonl",
     ),
+    "status": ("visionpipe status captions.jsonl.journal",),
     "video": (
         "visionpipe video clip.mp4 -o clip.srt -o clip.html",
         "visionpipe video clips/ -o srt:subtitles/ --model glm-4.6v",

@@ -3,7 +3,6 @@ left of a damaged one saved."""
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,37 +19,27 @@ journal = typer.Typer(
     rich_markup_mode=None,
 )
 
-_SHOWN = 100
-"""Characters of a prompt that are shown."""
-
 File = Annotated[Path, typer.Argument(help="The journal of a job, or of a clip's spans.")]
 
 
 @journal.command()
-def status(file: File) -> None:
-    """Show how far a job is and what it has cost, also while it is running."""
-    from visionpipe.errors import JournalError
-    from visionpipe.pipeline.reading import JournalView
+def status(
+    file: File,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
+) -> None:
+    """Show how far a job is, what it has cost, and whether a run is at it now."""
+    import time
 
-    if not file.exists():
-        raise JournalError(
-            "there is no such journal",
-            cure="Give the .journal file beside a job's first output.",
-            subject=str(file),
-            code="missing",
-        )
-    with closing(JournalView.open(file)) as view:
-        for job, model, prompt, counts in view.jobs():
-            ends = (
-                ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing yet"
-            )
-            typer.echo(f"{model}: {ends}")
-            typer.echo(f"  prompt: {one_line(prompt)[:_SHOWN]}")
-            spent = view.spent(job=job)
-            money = ", ".join(map(str, spent.money)) or "cost not known"
-            typer.echo(f"  requests: {spent.requests}, tokens: {spent.tokens}, {money}")
-        run, ending = view.last_run()
-        typer.echo(f"runs: {run}; the latest: {ending or 'under way, or killed'}")
+    import orjson
+
+    from visionpipe.pipeline.status import read_status
+
+    found = read_status(file, time.time())
+    if as_json:
+        typer.echo(orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2))
+        return
+    for line in found.lines():
+        typer.echo(one_line(line))
 
 
 @journal.command()

@@ -332,11 +332,6 @@ class JournalView:
             }
             yield row["job"], row["model"], row["template"], counts
 
-    def last_run(self) -> tuple[int, str | None]:
-        """The number of the latest run (0: none yet) and how it ended; None: under way, or killed."""
-        row = self.database.one("SELECT run, ending FROM runs ORDER BY run DESC LIMIT 1")
-        return (0, None) if row is None else (row["run"], row["ending"])
-
     def recorded_count(self, job: str) -> int:
         """How many items of a job have come to an end."""
         row = self.database.one("SELECT count(*) AS n FROM results WHERE job = ?", (job,))

@@ -73,6 +73,11 @@ else:
             wanted = struct.pack("hhqqi", kind, os.SEEK_SET, _DATABASE_OFFSET, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
 
+        def _is_locked(descriptor: int) -> bool:
+            wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, _DATABASE_OFFSET, 1, 0)
+            found: int = struct.unpack("hhqqi", fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted))[0]
+            return found != fcntl.F_UNLCK
+
         def _lock_database(descriptor: int) -> None:
             _set_lock(descriptor, fcntl.F_WRLCK)
 
@@ -248,6 +253,68 @@ def check_free(path: Path) -> None:
     """
     if path.exists():
         FileLock(path, time.time()).close()
+
+
+def holder(path: Path) -> str | None:
+    """Which run holds the database at ``path``, as it says of itself; None where none does.
+
+    No lock is taken, so a run that begins meanwhile meets none. Where the system has no way to look at a lock
+    (all but Linux), the process that ``NAME.lock`` names is looked for instead, and on Windows the lock of
+    that file is tried.
+    """
+    real = Path(os.path.realpath(path))
+    held = _is_database_held(real)
+    try:
+        descriptor = os.open(real.with_name(f"{real.name}.lock"), os.O_RDWR)
+    except OSError:
+        return "by another name of the file" if held else None
+    try:
+        owner = _owner(descriptor)
+        return owner if held or (held is None and _is_name_held(descriptor)) else None
+    finally:
+        os.close(descriptor)
+
+
+def _is_database_held(real: Path) -> bool | None:
+    """None where it cannot be told."""
+    if sys.platform != "linux":
+        return None
+    with _open_files_lock, suppress(OSError):
+        found = real.stat()
+        use = _open_files.get((found.st_dev, found.st_ino))
+        if use is None:
+            # Nobody in this process uses the file, so closing this drops no lock.
+            descriptor = os.open(real, os.O_RDONLY)
+            try:
+                return _is_locked(descriptor)
+            finally:
+                os.close(descriptor)
+        if use.descriptor is not None:
+            return use.locked or _is_locked(use.descriptor)
+    return None
+
+
+if sys.platform == "win32":
+
+    def _is_name_held(descriptor: int) -> bool:
+        try:
+            _lock_name(descriptor)
+        except OSError:
+            return True
+        os.lseek(descriptor, _TEXT_OFFSET, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        return False
+else:
+
+    def _is_name_held(descriptor: int) -> bool:
+        try:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.kill(int(json.loads(os.read(descriptor, 4096))["pid"]), 0)
+        except PermissionError:
+            return True  # it is there, and somebody else's
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
+            return False
+        return True
 
 
 def _is_at(descriptor: int, place: Path) -> bool:
