@@ -109,12 +109,12 @@ Sources_ = Annotated[
 PromptText = Annotated[
     str | None, typer.Option("--prompt", "-p", help="Ask this; may hold fields such as {path.stem}.")
 ]
-_PRESET = "caption"
-PresetName = Annotated[
-    str,
+PresetNames = Annotated[
+    list[str] | None,
     typer.Option(
-        help="caption, alt_text, ocr, tags, product, chart, screenshot, describe, or one of your own from "
-        "visionpipe.toml."
+        "--preset",
+        help="caption (the default), alt_text, ocr, tags, product, chart, screenshot, describe, or one of "
+        "your own from visionpipe.toml. Several are asked in one request, and each has a column.",
     ),
 ]
 JournalPath = Annotated[Path | None, typer.Option(help="The job's journal; default beside the output.")]
@@ -153,7 +153,7 @@ def caption(
     sources: Sources_,
     output: Outputs_ = None,
     prompt: PromptText = None,
-    preset: PresetName = _PRESET,
+    preset: PresetNames = None,
     schema: SchemaFile = None,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,
@@ -214,7 +214,7 @@ def caption(
     as_json: connection.AsJson = False,
 ) -> None:
     """Caption images by the folder. Run the same command again to go on where it ended."""
-    from visionpipe.cli.outputs import STDOUT, Locator, Outputs, default_journal, form_of, own_files
+    from visionpipe.cli.outputs import STDOUT, Locator, Outputs, default_journal, own_files
     from visionpipe.cli.progress import reporter
     from visionpipe.cli.sample import drawn
     from visionpipe.pipeline.events import ItemEnded
@@ -223,6 +223,7 @@ def caption(
     from visionpipe.pipeline.pipeline import Pipeline
     from visionpipe.sinks.opening import SinkOptions
     from visionpipe.sinks.ownership import chosen_existing
+    from visionpipe.stages.plain_text import form_of
 
     options = connection.call_options(
         max_tokens=max_tokens,
@@ -388,21 +389,23 @@ def _account(
         raise typer.Exit(1)
 
 
-def chosen_prompt(prompt: str | None, preset: str) -> Any:
-    """The prompt's template where one is given, else the preset of that name.
+def chosen_prompt(prompt: str | None, presets: Sequence[str] | None) -> Any:
+    """The prompt's template where one is given, else the preset of that name, or several as one.
 
     Raises:
-        ParameterError: no such preset, a malformed or blank template, or both a prompt and a preset.
+        ParameterError: no such preset, one twice, a malformed or blank template, or a prompt and a preset.
     """
     from visionpipe.client.settings import own_presets
-    from visionpipe.prompts.presets import named
+    from visionpipe.prompts.presets import named, together
     from visionpipe.prompts.template import Template
 
     if prompt is None:
-        return named(preset, own_presets())
+        own = own_presets()
+        found = [named(name, own) for name in presets or ["caption"]]
+        return together(*found)
     if not prompt.strip():
         raise ParameterError("it is blank", cure="Write a question, or leave it out.", subject="--prompt")
-    if preset != _PRESET:
+    if presets:
         raise ParameterError(
             "both are given, and a job has one prompt", cure="Leave one out.", subject="--prompt, --preset"
         )

@@ -28,7 +28,7 @@ def check(
         typer.Option("--output", "-o", help="As for caption; names the journal, and is no item of a folder."),
     ] = None,
     prompt: main_job.PromptText = None,
-    preset: main_job.PresetName = "caption",
+    preset: main_job.PresetNames = None,
     schema: SchemaFile = None,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,

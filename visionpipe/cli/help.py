@@ -40,6 +40,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "caption": (
         "visionpipe caption photos/ -o captions.jsonl",
         "visionpipe caption photos/ -o txt: -o gallery.html --preset alt_text",
+        "visionpipe caption photos/ -o both.csv -o txt: --preset caption --preset tags",
         "visionpipe caption list.csv -o out.csv -p 'Describe the {product}.' --budget '5 CNY'",
         "visionpipe caption photos/ -o captions.jsonl --sample 200",
         "find . -name '*.jpg' -print0 | visionpipe caption - -o out.jsonl",

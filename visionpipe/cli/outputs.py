@@ -20,13 +20,14 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
+from visionpipe.client.settings import own_presets
 from visionpipe.errors import OutputError, ParameterError
 from visionpipe.files import prove_folder
 from visionpipe.pipeline.events import Event, ItemEnded, RunEnded, RunStarted
 from visionpipe.pipeline.listing import journal_files
 from visionpipe.pipeline.reading import JournalView, recorded_output
 from visionpipe.pipeline.written import WrittenFiles, WrittenRow
-from visionpipe.prompts.presets import Preset, preset_asking
+from visionpipe.prompts.presets import preset_recorded
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sinks.opening import (
     SIDECARS,
@@ -54,7 +55,7 @@ from visionpipe.sources.find import PIPE, Found, Source, is_link
 from visionpipe.sources.lists import LIST_SUFFIXES
 from visionpipe.sources.own_files import OwnFiles
 from visionpipe.sources.walking import Pattern
-from visionpipe.stages.plain_text import TextForm
+from visionpipe.stages.plain_text import form_of
 from visionpipe.store.lock import check_free
 
 
@@ -416,18 +417,6 @@ def tidied_line(counts: Counter[str]) -> str:
     return f"tidied in texts: {named}"
 
 
-def form_of(prompt: object, prefix: str = "", suffix: str = "") -> TextForm:
-    """How the answers to a prompt become text.
-
-    Args:
-        prompt: a preset, or what else is asked.
-        prefix, suffix: put before and after every text.
-    """
-    if not isinstance(prompt, Preset):
-        return TextForm(prefix, suffix)
-    return TextForm(prefix, suffix, layout=prompt.checks.markdown, field=prompt.text_field)
-
-
 @dataclass(frozen=True, slots=True)
 class Exported:
     """What came of one output: how many items were written, how many sidecars of somebody else were kept,
@@ -459,7 +448,8 @@ def export_outputs(journal: Path, specs: Sequence[str], options: SinkOptions) ->
     try:
         view = JournalView.open(journal)
         record.job = view.last_job()
-        asked = preset_asking(view.template(record.job) or "")
+        template, schema = view.template(record.job) or "", view.schema(record.job)
+        asked = preset_recorded(template, schema, own_presets())
         view.close()
         options = replace(options, text=form_of(asked, options.text.prefix, options.text.suffix))
         outputs = [_Output(spec, *sink_kind(spec)) for spec in specs]

@@ -12,8 +12,10 @@ from visionpipe.client.settings import exact_count
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.registry.estimates import Estimate, estimate, estimate_cost
+from visionpipe.reply import Reply
 from visionpipe.sources.find import Source
 from visionpipe.stages.extraction import Schema
+from visionpipe.values import JSON
 
 # Dozens of images are under way at once, so all but small ones stay on disk until they are sent.
 _IN_MEMORY_BYTES = 64 * 1024
@@ -58,7 +60,7 @@ class ClientAnswerer:
             seconds=seconds,
             on_repeat=prepared.on_repeat,
         )
-        return Answer(found.reply, found.data)
+        return read_answer(found.reply, found.data, self._schema)
 
     def _estimate(self, prepared: Question) -> Estimate:
         """What the question takes, the words of the schema with it."""
@@ -70,6 +72,11 @@ class ClientAnswerer:
     def counting(self) -> CountingAnswerer:
         """The same, asking the service for the tokens of what it prepares."""
         return CountingAnswerer(self._client, self._options, self._schema)
+
+
+def read_answer(reply: Reply, data: JSON, schema: Schema[Any]) -> Answer:
+    """A reply with the data in it, shown by the schema's words."""
+    return Answer(replace(reply, text=schema.words(data, reply.text)), data)
 
 
 class CountingAnswerer(ClientAnswerer):

@@ -20,6 +20,7 @@ from visionpipe.client import Client
 from visionpipe.client.options import CallOptions, merged, preset_options
 from visionpipe.errors import (
     ConfigurationError,
+    ParameterError,
     UnreadableSourceError,
     UnsupportedError,
     VisionPipeError,
@@ -38,6 +39,7 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.sources.find import Source
 from visionpipe.stages.check import check_kinds
 from visionpipe.stages.extraction import Schema
+from visionpipe.stages.parts import PartsSchema, assess_parts
 from visionpipe.stages.quality import assess
 from visionpipe.stages.quality_policy import QualityPolicy, decide
 from visionpipe.stages.retry import LONG, PollPolicy
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from visionpipe.wire.batches import BatchLimits
 
 Prompt: TypeAlias = str | Template | Preset
+"""What a job asks; several presets at once are one preset (:func:`visionpipe.presets.together`)."""
 
 _ASK_A_MODEL = "Set BIGMODEL_API_KEY or ZAI_API_KEY to ask a model, or name an endpoint"
 _EXIF, _SIDECAR = "exif.", "sidecar"
@@ -104,6 +107,26 @@ def _sidecar(path: Path) -> str | dict[str, JSON] | None:
     return found if isinstance(found, dict) else None
 
 
+def schema_asked(prompt: Prompt, schema: Any) -> Schema[Any] | None:
+    """The schema of a job's answers: the one given, else the preset's; None for plain text.
+
+    Raises:
+        ParameterError: one is given for several presets, which have their own.
+    """
+    own = prompt.schema if isinstance(prompt, Preset) else None
+    if isinstance(prompt, Preset) and prompt.parts:
+        if schema is not None and schema is not own:
+            raise ParameterError(
+                "several presets have a schema of their own",
+                cure="Leave it out, or ask one preset.",
+                subject="schema",
+                scope="job",
+            )
+        return PartsSchema(prompt)
+    wanted = schema if schema is not None else own
+    return None if wanted is None else Schema(wanted)
+
+
 def judge_by(policy: QualityPolicy, preset: Preset | None, lang: Language | None) -> Judge:
     """A judge that holds answers against ``preset`` (None: a question of the caller's own) and ``policy``.
 
@@ -121,6 +144,8 @@ def judge_by(policy: QualityPolicy, preset: Preset | None, lang: Language | None
             preset=preset,
             lang=lang,
         )
+        if preset is not None and preset.parts:
+            notes = (*notes, *assess_parts(answer.data, preset, lang))
         action = decide((*reply.notes, *notes), policy, reasked)
         told = {note.kind for note in reply.notes}
         return Judgement(tuple(note for note in notes if note.kind not in told), action)
@@ -272,7 +297,8 @@ def refuse_purpose(
         what = f"does no {name}" if own else "follows no prompt or schema of your own"
         raise UnsupportedError(
             f"the embedded engine {what}",
-            cure=f"{_ASK_A_MODEL}; without one there are the presets {', '.join(model.purposes)}.",
+            cure=f"{_ASK_A_MODEL}; without one there are the presets {', '.join(model.purposes)}, one at a "
+            "time.",
             subject=model.id,
             scope="job",
         )

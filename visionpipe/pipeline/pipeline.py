@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +24,7 @@ from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.context import RunContext
 from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event
-from visionpipe.pipeline.job_setup import BatchOptions, JobSetup, Prompt, renderer
+from visionpipe.pipeline.job_setup import BatchOptions, JobSetup, Prompt, renderer, schema_asked
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.listing import Listing, Sources
@@ -36,7 +36,8 @@ from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.run import CallRun, Opened, Run
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.pipeline.triage import Triage
-from visionpipe.prompts.presets import Language
+from visionpipe.prompts.presets import Language, Preset, together
+from visionpipe.prompts.template import Template
 from visionpipe.results import ItemResult
 from visionpipe.sources.find import Found
 from visionpipe.stages.extraction import Schema
@@ -54,7 +55,8 @@ class Pipeline:
     """A job over many images.
 
     Args:
-        prompt: words, a :class:`visionpipe.prompts.template.Template` with fields, or a preset.
+        prompt: words, a :class:`visionpipe.prompts.template.Template` with fields, a preset, or a list of
+            presets that are asked in one request (:func:`visionpipe.presets.together`).
         client: what asks; default one made of ``model`` and the environment, and closed after the run.
         model: with the default client: the model; with ``answerer``: its name in the records.
         options: for every call, see :class:`visionpipe.client.options.CallOptions`.
@@ -99,7 +101,7 @@ class Pipeline:
 
     def __init__(
         self,
-        prompt: Prompt,
+        prompt: Prompt | Sequence[Preset],
         *,
         client: Client | None = None,
         model: str | None = None,
@@ -157,12 +159,11 @@ class Pipeline:
 
             check_batches(client, (options or {}).get("model"))
         self._batch = (batch or BatchOptions()) if via == "batch" else None
-        self._prompt = prompt
+        self._prompt: Prompt = prompt if isinstance(prompt, str | Template | Preset) else together(*prompt)
         self._client = client
         self._model = model
         self._options: CallOptions = options or {}
-        wanted = schema if schema is not None else getattr(prompt, "schema", None)
-        self._schema: Schema[Any] | None = None if wanted is None else Schema(wanted)
+        self._schema: Schema[Any] | None = schema_asked(self._prompt, schema)
         self._answerer = answerer
         self._journal = journal
         self._concurrency = concurrency

@@ -8,6 +8,7 @@ and a missing key is a fault; nothing beyond the named properties is allowed.
 
 A preset is a value. Changing one gives another (``alt_text.with_length(80)``), and what it
 promises about its answer stands in ``checks``, where the quality stage reads it.
+``together(caption, tags)`` asks several in one request.
 """
 
 from __future__ import annotations
@@ -148,6 +149,7 @@ class Preset:
         checks: what the answer must be like.
         thinking: "off" where thinking adds nothing; None leaves the model as it is.
         text_field: of the answer's data, the property that says it in words, for text outputs.
+        parts: the presets that it asks at once; see :func:`together`.
     """
 
     name: str
@@ -158,6 +160,7 @@ class Preset:
     checks: Checks = Checks()
     thinking: Thinking | None = "off"
     text_field: str | None = None
+    parts: tuple[Preset, ...] = ()
 
     def text(self, language: Language = "en") -> str:
         """The prompt in one language.
@@ -309,8 +312,96 @@ def named(name: str, own: Mapping[str, Preset] | None = None) -> Preset:
     return preset
 
 
-def preset_asking(prompt: str) -> Preset | None:
-    """The preset that asks ``prompt`` in one of its languages, None where none does."""
-    return next(
-        (preset for preset in PRESETS.values() for lang in LANGUAGES if preset.text(lang) == prompt), None
+_TOGETHER = {
+    "en": "Do each of these {count} tasks about this image on its own. Answer with one JSON object that has "
+    "the keys {keys}, each with the answer to its task.",
+    "zh": "请分别完成关于这张图片的以下{count}项任务。只回答一个 JSON 对象，"
+    "键为 {keys}，值为各项任务的答案。",
+}
+_JOINED = "+"
+
+
+def together(*asked: Preset) -> Preset:
+    """One preset that asks several in one request; of a single one, that itself.
+
+    The answer's data has a key for each of them, in the order given: a text, or the data of its schema (of a
+    schema with a single property, such as that of tags, that property). The first one's text is the caption.
+
+    Args:
+        asked: at least one, no name twice.
+
+    Raises:
+        ParameterError: there is none, a name stands twice, or a schema is not a JSON Schema.
+    """
+    parts = tuple(part for preset in asked for part in (preset.parts or (preset,)))
+    names = [part.name for part in parts]
+    if len(asked) == 1:
+        return asked[0]
+    if not parts or len(set(names)) < len(names):
+        raise ParameterError(
+            "a preset stands twice" if parts else "there is no preset",
+            cure="Give presets that differ.",
+            subject=f"presets {', '.join(names)}",
+        )
+    properties: dict[str, JSON] = {part.name: _schema_of_part(part) for part in parts}
+    tokens = [part.max_tokens for part in parts if part.max_tokens is not None]
+    prompts = {
+        lang: "\n\n".join(
+            (
+                _TOGETHER[lang].format(count=len(parts), keys=", ".join(f'"{name}"' for name in names)),
+                *(f"{part.name}: {part.text(lang)}" for part in parts),
+            )
+        )
+        for lang in LANGUAGES
+    }
+    return Preset(
+        name=_JOINED.join(names),
+        prompt_en=prompts["en"],
+        prompt_zh=prompts["zh"],
+        schema={"title": _JOINED.join(names), **_object(properties)},
+        max_tokens=sum(tokens) + 32 * len(parts) if len(tokens) == len(parts) else None,
+        # Each part is held to its own checks.
+        checks=Checks(verbatim=True),
+        thinking="off" if all(part.thinking == "off" for part in parts) else None,
+        parts=parts,
     )
+
+
+def part_property(part: Preset) -> str | None:
+    """The single property of a part's schema, which stands for all of it in a joint answer; None where there
+    are more, or the answer is a text."""
+    properties = part.schema.get("properties") if isinstance(part.schema, Mapping) else None
+    return next(iter(properties)) if properties is not None and len(properties) == 1 else None
+
+
+def _schema_of_part(part: Preset) -> JSON:
+    if part.schema is None:
+        return _text(f"The answer to {part.name}")
+    if not isinstance(part.schema, Mapping) or "$defs" in part.schema:
+        raise ParameterError(
+            "its schema cannot stand inside another one",
+            cure="Give the preset a JSON Schema without $defs, or ask it alone.",
+            subject=f"preset {part.name}",
+        )
+    only = part_property(part)
+    return dict(part.schema) if only is None else part.schema["properties"][only]
+
+
+def preset_recorded(
+    prompt: str, schema: Mapping[str, Any] | None, own: Mapping[str, Preset] | None = None
+) -> Preset | None:
+    """The preset that a job asked, by what its journal holds; None where it is none that is known.
+
+    Args:
+        prompt: as it was asked.
+        schema: of the answers; that of :func:`together` names its parts.
+        own: further presets by name, which come first.
+    """
+    known = {**PRESETS, **(own or {})}
+    for preset in known.values():
+        if any(preset.text(lang) == prompt for lang in LANGUAGES):
+            return preset
+    names = str((schema or {}).get("title", "")).split(_JOINED)
+    if schema is None or len(names) < 2 or names != list(schema.get("properties", ())):
+        return None
+    return together(*(known.get(name) or Preset(name, "", "") for name in names))

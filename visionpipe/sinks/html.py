@@ -23,6 +23,7 @@ from urllib.parse import quote
 from visionpipe.files import ReplacingFile
 from visionpipe.results import ItemResult
 from visionpipe.sinks.sink import Locate, dump, encodable
+from visionpipe.stages.plain_text import TextForm, part_texts
 from visionpipe.values import JSON
 
 Thumbnailer: TypeAlias = Callable[[Path, int], bytes | None]
@@ -40,6 +41,7 @@ class HtmlSink:
         title: the page's heading.
         thumbnail_pixels: longest side of a thumbnail; 256 take about 8 KB an item.
         thumbnailer: how a thumbnail is made.
+        form: of the texts, by which an answer to several presets is shown with a line for each.
     """
 
     keeps_previous = False
@@ -52,11 +54,13 @@ class HtmlSink:
         title: str = "Captions",
         thumbnail_pixels: int = 256,
         thumbnailer: Thumbnailer | None = None,
+        form: TextForm | None = None,
     ) -> None:
         self.path = Path(path)
         self._locate: Locate = locate or Path
         self._pixels = thumbnail_pixels
         self._thumbnailer = thumbnailer or thumbnail
+        self._form = form or TextForm()
         self._file = ReplacingFile(self.path)
         style, self._script = _asset("gallery.css"), _asset("gallery.js")
         head = Template(_asset("gallery.html")).substitute(
@@ -71,7 +75,7 @@ class HtmlSink:
     def write(self, result: ItemResult) -> None:
         image = self._locate(result.source)
         picture = self._thumbnailer(image, self._pixels) if image is not None and image.is_file() else None
-        item = _item(result)
+        item = _item(result, self._form)
         if image is not None and image.is_file():
             item["link"] = quote(os.fsencode(Path(os.path.relpath(image, self.path.parent)).as_posix()))
         if picture:
@@ -117,14 +121,15 @@ def thumbnail(path: Path, pixels: int) -> bytes | None:
         return None  # shown as "no preview"; why the item failed stands in its result
 
 
-def _item(result: ItemResult) -> dict[str, JSON]:
+def _item(result: ItemResult, form: TextForm) -> dict[str, JSON]:
     item: dict[str, JSON] = {
         "path": encodable(result.source),
         "outcome": result.outcome.value,
         "notes": [[note.kind, note.detail] for note in result.notes],
         "local": result.local,
     }
-    caption = result.caption
+    texts = part_texts(result.data, form)
+    caption = "\n".join(f"{name}: {text.text}" for name, text in texts.items()) or result.caption
     if result.data is not None and not caption:
         caption = dump(result.data).decode()
     reason = result.failure.reason if result.failure else result.reason

@@ -123,7 +123,9 @@ KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
     "failures": lambda place, options: FailuresSink(place, spreadsheet=options.spreadsheet),
     "parquet": lambda place, options: ParquetSink(place, schema=options.schema),
     "sqlite": lambda place, options: SqliteSink(place, schema=options.schema),
-    "html": lambda place, options: HtmlSink(place, locate=options.locate, title=options.title),
+    "html": lambda place, options: HtmlSink(
+        place, locate=options.locate, title=options.title, form=options.text
+    ),
     "webdataset": lambda place, options: WebDatasetSink(place, locate=options.locate, form=options.text),
     "kohya": lambda place, options: KohyaSink(place, locate=options.locate, form=options.text),
     "imagefolder": lambda place, options: ImageFolderSink(place, locate=options.locate, form=options.text),

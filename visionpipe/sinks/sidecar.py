@@ -30,7 +30,7 @@ from visionpipe.sinks.ownership import (
     recorded_as_ours,
 )
 from visionpipe.sinks.sink import Locate, dump, encodable
-from visionpipe.stages.plain_text import TextForm, plain_text
+from visionpipe.stages.plain_text import TextForm, plain_text, separator
 
 _FIELDS = ("{stem}", "{name}")
 
@@ -326,15 +326,10 @@ class TextSidecarSink(SidecarSink):
         side, theirs = around[0], around[1].strip()
         ours = data.decode().strip()
         if side == "append":
-            text = theirs if theirs.endswith(ours) else f"{theirs}{_separator(ours)}{ours}"
+            text = theirs if theirs.endswith(ours) else f"{theirs}{separator(ours)}{ours}"
         else:
-            text = theirs if theirs.startswith(ours) else f"{ours}{_separator(ours)}{theirs}"
+            text = theirs if theirs.startswith(ours) else f"{ours}{separator(ours)}{theirs}"
         return f"{text}\n".encode("utf-8", "surrogateescape")
-
-
-def _separator(text: str) -> str:
-    """What stands between somebody else's text and ours: a comma where ours is no sentence but tags."""
-    return " " if text.rstrip().endswith((".", "!", "?", "\u3002", "\uff01", "\uff1f")) else ", "
 
 
 class JsonSidecarSink(SidecarSink):

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from visionpipe.errors import OutputError
 from visionpipe.files import ReplacingFile
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sinks.sink import Locate, dump, missing_image
-from visionpipe.stages.plain_text import TextForm, plain_text
+from visionpipe.stages.plain_text import TextForm, part_texts, plain_text
 
 
 class KohyaSink:
     """A JSON object from each image's absolute path to its ``caption``, or its ``tags`` where the answer is a
-    list of them: what kohya's trainers take as ``metadata_file`` (``--in_json``).
+    list of them, or both: what kohya's trainers take as ``metadata_file`` (``--in_json``).
 
     Args:
         path: the file to make or replace at ``close``.
@@ -49,12 +50,27 @@ class KohyaSink:
         image = self._locate(result.source)
         if image is None:
             raise missing_image(result.source, None)
-        plain = plain_text(result.caption or "", result.data, self._form)
-        is_tags = isinstance(result.data, dict) and isinstance(result.data.get("tags"), list)
-        entry = dump({"tags" if is_tags else "caption": plain.text})
-        self._file.add(self._separator + dump(str(image.absolute())) + b": " + entry)
+        entry = {}
+        for is_tags, form in self._kinds(result):
+            plain = plain_text(result.caption or "", result.data, form)
+            if plain.text or not self._form.parts:
+                entry["tags" if is_tags else "caption"] = plain.text
+            self.tidied.update(note.kind for note in plain.notes)
+        self._file.add(self._separator + dump(str(image.absolute())) + b": " + dump(entry))
         self._separator = b",\n"
-        self.tidied.update(note.kind for note in plain.notes)
+
+    def _kinds(self, result: ItemResult) -> list[tuple[bool, TextForm]]:
+        """Whether there are tags, and the form of the text; of an answer to several presets those with words
+        and those with tags."""
+        has_tags = isinstance(result.data, dict) and isinstance(result.data.get("tags"), list)
+        if not self._form.parts:
+            return [(has_tags, self._form)]
+        kinds = []
+        for is_tags in (False, True):
+            parts = tuple(part for part in self._form.parts if (part[0] == "tags") == is_tags)
+            if parts and (has_tags or not is_tags):
+                kinds.append((is_tags, replace(self._form, parts=parts)))
+        return kinds
 
     def flush(self) -> None:
         self._file.sync()
@@ -72,7 +88,8 @@ class KohyaSink:
 
 class ImageFolderSink:
     """``metadata.jsonl`` of an ImageFolder: a line an image with its ``file_name``, relative to the file's
-    own folder, and its ``text``. ``datasets`` reads it with ``load_dataset("imagefolder", data_dir=...)``.
+    own folder, its ``text`` and, of an answer to several presets, a column for each. ``datasets`` reads it
+    with ``load_dataset("imagefolder", data_dir=...)``.
 
     Args:
         path: the file, in the images' folder or above it; made or replaced at ``close``.
@@ -111,7 +128,10 @@ class ImageFolderSink:
             )
         plain = plain_text(result.caption or "", result.data, self._form)
         name = place.relative_to(self._folder).as_posix()
-        self._file.add(dump({"file_name": name, "text": plain.text}) + b"\n")
+        row = {"file_name": name, "text": plain.text}
+        texts = part_texts(result.data, self._form)
+        row |= {part: texts[part].text if part in texts else "" for part, _ in self._form.parts}
+        self._file.add(dump(row) + b"\n")
         self.tidied.update(note.kind for note in plain.notes)
 
     def flush(self) -> None:

@@ -111,6 +111,10 @@ class Schema(Generic[T]):
             raise misfit or MisfitError(["the answer holds no JSON document, and more than a bare value"])
         return self.validate(text), text
 
+    def words(self, data: Any, text: str) -> str:
+        """The words that an answer is shown by: its text, as it is."""
+        return text
+
     def unwrapped(self, data: Any) -> Any:
         """``data`` without the object that was put around the root for the service."""
         if self._root is not None and isinstance(data, dict) and data.keys() == {self._root}:

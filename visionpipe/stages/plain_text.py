@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from visionpipe.prompts.presets import Preset
 from visionpipe.values import JSON, Note
 
 _FENCE = re.compile(r"^\s*```[^\n`]*\n(.*?)\n?\s*```\s*$", re.DOTALL)
@@ -54,12 +55,27 @@ class TextForm:
         prefix, suffix: put before and after every text, exactly as they are.
         layout: keep lines and Markdown, which are part of a transcription.
         field: of structured data, the property that says it in words; None: the answer's own words.
+        parts: of an answer to several presets, the name and the form of each.
     """
 
     prefix: str = ""
     suffix: str = ""
     layout: bool = False
     field: str | None = None
+    parts: tuple[tuple[str, TextForm], ...] = ()
+
+
+def form_of(prompt: object, prefix: str = "", suffix: str = "") -> TextForm:
+    """How the answers to a prompt become text.
+
+    Args:
+        prompt: a preset, or what else is asked.
+        prefix, suffix: put before and after every text.
+    """
+    if not isinstance(prompt, Preset):
+        return TextForm(prefix, suffix)
+    parts = tuple((part.name, form_of(part)) for part in prompt.parts)
+    return TextForm(prefix, suffix, prompt.checks.markdown, prompt.text_field, parts)
 
 
 PLAIN = TextForm()
@@ -82,6 +98,8 @@ def plain_text(answer: str, data: JSON = None, form: TextForm = PLAIN) -> PlainT
         data: structured data in it, where a schema was asked for.
         form: what it shall look like.
     """
+    if form.parts:
+        return _joined_parts(data, form)
     notes: list[Note] = []
     said = _said(data, form.field) if form.field is not None else None
     if said is None:
@@ -93,6 +111,38 @@ def plain_text(answer: str, data: JSON = None, form: TextForm = PLAIN) -> PlainT
     if form.layout:
         return PlainText(f"{form.prefix}{said.strip()}{form.suffix}")
     return PlainText(f"{form.prefix}{said}{form.suffix}", tuple(notes))
+
+
+def part_texts(data: JSON, form: TextForm) -> dict[str, PlainText]:
+    """The text of each part that an answer to several presets has, by name; empty where ``form`` has no
+    parts."""
+    found = data if isinstance(data, dict) else {}
+    return {
+        name: text_of_part(value, part) for name, part in form.parts if (value := found.get(name)) is not None
+    }
+
+
+def text_of_part(value: JSON, form: TextForm) -> PlainText:
+    """The text of one part's answer, which is a text itself or the data of its schema."""
+    said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return plain_text(said, value, form)
+
+
+def _joined_parts(data: JSON, form: TextForm) -> PlainText:
+    """All parts in one text: a line where each of them is one, else a paragraph each."""
+    texts = list(part_texts(data, form).values())
+    layout = any(part.layout for _, part in form.parts)
+    said = ""
+    for text in filter(None, (one.text for one in texts)):
+        between = "\n\n" if layout else separator(said)
+        said = f"{said}{between}{text}" if said else text
+    notes = {note.kind: note for one in texts for note in one.notes}
+    return PlainText(f"{form.prefix}{said}{form.suffix}", tuple(notes.values()))
+
+
+def separator(text: str) -> str:
+    """What stands behind a text and before another: a comma where it is no sentence but tags."""
+    return " " if text.rstrip().endswith((".", "!", "?", "\u3002", "\uff01", "\uff1f")) else ", "
 
 
 def _cleaned(answer: str, notes: list[Note]) -> str:

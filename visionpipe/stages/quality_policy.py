@@ -26,6 +26,7 @@ class QualityPolicy:
     thinking_only: Action = "reask"
     truncated: Action = "keep"
     refusal: Action = "reask"
+    part_missing: Action = "reask"
     repetition: Action = "reask"
     wrong_language: Action = "keep"
     too_long: Action = "keep"

@@ -20,6 +20,7 @@ from visionpipe.pipeline.asking import not_good_enough
 from visionpipe.pipeline.batch.store import BatchStore, StoredFile, StoredLine
 from visionpipe.pipeline.batch.transfer import BatchTransfer
 from visionpipe.pipeline.budget import Budget
+from visionpipe.pipeline.client_answerer import read_answer
 from visionpipe.pipeline.events import BatchEvent
 from visionpipe.pipeline.items import Ended, Item, done, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Journal, Key, Sent
@@ -62,7 +63,7 @@ def end_of(
         assert answer.reply is not None, "an answer is a reply or an error"
         reply = replace(answer.reply, adjustments=line.adjustments)
         item.billed(reply.usage, reply.cost)
-        taken = Answer(reply, _data(reply, schema) if schema is not None else None)
+        taken = Answer(reply) if schema is None else read_answer(reply, _data(reply, schema), schema)
         if judge is not None:
             judgement = judge(taken, True)
             item.notes = judgement.notes
