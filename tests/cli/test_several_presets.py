@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ from visionpipe.prompts import presets
 from visionpipe.testing.images import image_bytes
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 
-ANSWER = {"caption": "A cat sleeps on a sofa.", "tags": ["cat", "orange fur"]}
+ANSWER: dict[str, Any] = {"caption": "A cat sleeps on a sofa.", "tags": ["cat", "orange fur"]}
 JOINED = "A cat sleeps on a sofa. cat, orange fur"
 OUTPUTS = (
     "out.jsonl",

@@ -18,7 +18,7 @@ from visionpipe.stages.schema import MisfitError
 
 BOTH = together(presets.caption, presets.tags)
 SCHEMA = PartsSchema(BOTH)
-WHOLE = {"caption": "A cat sleeps.", "tags": ["cat", "fur"]}
+WHOLE: dict[str, Any] = {"caption": "A cat sleeps.", "tags": ["cat", "fur"]}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_words_texts_and_notes() -> None:
     turned = together(presets.tags, presets.caption)
     assert PartsSchema(turned).words(WHOLE, "raw") == "cat, fur"
     assert plain_text("", WHOLE, form_of(turned)).text == "cat, fur, A cat sleeps."
-    half = {"caption": None, "tags": ["cat"]}
+    half: dict[str, Any] = {"caption": None, "tags": ["cat"]}
     assert SCHEMA.words(half, "raw") == ""
     assert plain_text("", half, form_of(BOTH)).text == "cat"
     assert [note.kind for note in assess_parts(half, BOTH, "en")] == ["part_missing"]
@@ -94,7 +94,7 @@ def test_what_together_makes() -> None:
     assert together(presets.tags) is presets.tags
     assert BOTH.max_tokens is not None
     assert BOTH.max_tokens > 700
-    assert list(BOTH.schema["properties"]) == ["caption", "tags"]  # type: ignore[index,call-overload]  # a mapping
+    assert list(BOTH.schema["properties"]) == ["caption", "tags"]  # type: ignore[index]  # a mapping
     own = Preset("mood", "What mood?", "\u4ec0\u4e48\u60c5\u7eea?", thinking=None)
     three = together(BOTH, own)
     assert [part.name for part in three.parts] == ["caption", "tags", "mood"]
