@@ -8,8 +8,7 @@ import pytest
 from typer.main import get_command
 
 from tests.cli.commands import Here, here
-from visionpipe.cli.app import app
-from visionpipe.cli.help import EXAMPLES, GROUPS
+from visionpipe.cli.app import EXAMPLES, GROUPS, app
 from visionpipe.cli.options import call_options
 from visionpipe.errors import ParameterError
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from visionpipe.errors import ConfigurationError
 from visionpipe.sandbox import scenario as module
-from visionpipe.sandbox.fault_plan import FaultPlan
-from visionpipe.sandbox.scenario import Scenario, parse_scenario, read_scenario
+from visionpipe.sandbox.scenario import FaultPlan, Scenario, parse_scenario, read_scenario
 
 PATH = "/api/paas/v4/chat/completions"
 

@@ -19,8 +19,16 @@ from hypothesis import strategies as st
 
 from visionpipe.media import Image, MemoryContent
 from visionpipe.results import Failure
-from visionpipe.sinks.storyboard import to_storyboard
-from visionpipe.sinks.timelines import columns, to_csv, to_json, to_markdown, to_srt, to_vtt, wrapped
+from visionpipe.sinks.timelines import (
+    columns,
+    to_csv,
+    to_json,
+    to_markdown,
+    to_srt,
+    to_storyboard,
+    to_vtt,
+    wrapped,
+)
 from visionpipe.values import Money, Note, Timecode, Usage
 from visionpipe.video.timeline import Span, Timeline
 

@@ -16,8 +16,7 @@ import pytest
 from tests.clip_maker import texture, write_clip
 from visionpipe.clips.load import load_video
 from visionpipe.media import Video
-from visionpipe.sinks.storyboard import to_storyboard
-from visionpipe.sinks.timelines import to_vtt
+from visionpipe.sinks.timelines import to_storyboard, to_vtt
 from visionpipe.values import Timecode
 from visionpipe.video.timeline import Span, Timeline
 from visionpipe.video.watch import make_thumbnails

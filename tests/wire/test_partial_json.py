@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.wire.growing_json import COPIES_A_LETTER, PartialReader
+from visionpipe.wire.stream import COPIES_A_LETTER, PartialReader
 
 texts = st.text(st.sampled_from("ab c中"), max_size=6)
 values = st.recursive(

@@ -333,7 +333,7 @@ def _write(kind: str, target: Path, clip: str | Video, timeline: Timeline) -> No
     from visionpipe.files import replace_file
     from visionpipe.sinks import timelines as subtitles
     from visionpipe.sinks import timelines as timeline_text
-    from visionpipe.sinks.storyboard import to_storyboard
+    from visionpipe.sinks.timelines import to_storyboard
     from visionpipe.video.for_client import loaded_clip
     from visionpipe.video.watch import make_thumbnails
 

@@ -286,7 +286,7 @@ class Preparer:
             images += len(clip.frames)
         if len(parts) > 1 or not frames:
             return prompt, shown, ()
-        from visionpipe.video.wording import about_clip
+        from visionpipe.video.question import about_clip
 
         return about_clip(prompt, [f.time for f in frames], self._settings.lang), shown, frames
 

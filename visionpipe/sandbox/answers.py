@@ -19,10 +19,9 @@ from visionpipe.errors import BadImageError
 from visionpipe.sandbox.call import Call
 from visionpipe.sandbox.conversation import Conversation
 from visionpipe.sandbox.options import AnswerMode
-from visionpipe.sandbox.received import Received
+from visionpipe.sandbox.received import Received, text_tokens
 from visionpipe.sandbox.replies import Refusal
 from visionpipe.sandbox.scenario import ScriptedAnswer
-from visionpipe.sandbox.tokens import text_tokens
 from visionpipe.sandbox.tools import example, function_call, search_results
 
 if TYPE_CHECKING:

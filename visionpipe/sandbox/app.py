@@ -1,29 +1,79 @@
 """The routes: which address does what, in which dialect, and what happens to every request.
 
-Whatever comes in, something of the protocol goes out, and the log gets one record; an error of the
-sandbox itself is counted, logged with its traceback, and answered as 500.
+Whatever comes in, something of the protocol goes out, and the log gets one record; an error of the sandbox
+itself is counted, logged with its traceback, and answered as 500.
+
+No page of a browser reaches it, and no name that was bent to this machine. A browser sends ``Origin`` with
+what a page asks for across sites, and a page that has its own name resolved to 127.0.0.1 (DNS rebinding)
+sends that name as ``Host``. Both are refused at every address, before anything is read. A sandbox that is
+bound to other addresses asks for keys of its own everywhere, so there any name is taken.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from ipaddress import ip_address
 from typing import TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
+from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from visionpipe.sandbox import agents, applications, batches, chat, control, files, tasks, tokenizer, tuning
-from visionpipe.sandbox import openai as openai_dialect
+from visionpipe.sandbox import agents, applications, batches, chat, control, files, tuning
 from visionpipe.sandbox.connection import BreakOff, ClientGone, Connection
 from visionpipe.sandbox.delivery import deliver
 from visionpipe.sandbox.exchange import Exchange
-from visionpipe.sandbox.guard import Guard
-from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body, status_of
+from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body, shaped_error, status_of
 from visionpipe.sandbox.scenario import ErrorFault, ResetFault, ShapeFault, SlowReaderFault
 from visionpipe.sandbox.service import Service
-from visionpipe.sandbox.shapes import shaped_error
+
+LOCAL_NAMES = ("localhost",)
+
+
+class Guard:
+    """The sandbox behind its check of Host and Origin: an ASGI application.
+
+    Args:
+        app: what is guarded.
+        any_name: take every Host.
+    """
+
+    def __init__(self, app: ASGIApp, *, any_name: bool) -> None:
+        self._app = app
+        self._any_name = any_name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            reason = self._objection(dict(scope["headers"]))
+            if reason is not None:
+                body = {"error": {"code": "403", "message": reason}}
+                await JSONResponse(body, 403, {"connection": "close"})(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _objection(self, headers: dict[bytes, bytes]) -> str | None:
+        if b"origin" in headers:
+            return "not from a web page"
+        host = headers.get(b"host")
+        # No browser leaves it out.
+        if self._any_name or host is None or is_local(host.decode("latin-1")):
+            return None
+        return "the Host is no address and not localhost: not by another name"
+
+
+def is_local(host: str) -> bool:
+    """Whether a Host is an IP address or this machine's own name, with a port or without."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name in LOCAL_NAMES or name.endswith(".localhost"):
+            return True
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
 
 Work: TypeAlias = Callable[[Exchange], Awaitable[Reply]]
 
@@ -129,10 +179,10 @@ APPLICATIONS = "/api/llm-application/open"
 ADDRESSES: Mapping[Dialect, Mapping[str, Mapping[str, Work]]] = {
     Dialect.GLM: {
         f"{GLM}/chat/completions": {"POST": chat.complete},
-        f"{GLM}/async/chat/completions": {"POST": tasks.submit},
-        f"{GLM}/async-result/{{id}}": {"GET": tasks.result},
-        f"{GLM}/tokenizer": {"POST": tokenizer.count},
-        f"{GLM}/models": {"GET": openai_dialect.text_models},
+        f"{GLM}/async/chat/completions": {"POST": chat.submit_task},
+        f"{GLM}/async-result/{{id}}": {"GET": chat.task_result},
+        f"{GLM}/tokenizer": {"POST": chat.count_tokens},
+        f"{GLM}/models": {"GET": chat.text_models},
         f"{GLM}/files": {"POST": files.upload, "GET": files.listed},
         f"{GLM}/files/{{id}}": {"GET": files.retrieve, "DELETE": files.delete},
         f"{GLM}/files/{{id}}/content": {"GET": files.content},
@@ -157,8 +207,8 @@ ADDRESSES: Mapping[Dialect, Mapping[str, Mapping[str, Work]]] = {
         f"{APPLICATIONS}/v2/application/file_stat": {"POST": applications.file_state},
     },
     Dialect.OPENAI: {
-        "/v1/chat/completions": {"POST": openai_dialect.complete},
-        "/v1/models": {"GET": openai_dialect.models},
+        "/v1/chat/completions": {"POST": chat.complete_as_openai},
+        "/v1/models": {"GET": chat.models},
     },
 }
 

@@ -19,7 +19,7 @@ from visionpipe.registry.records import BATCH_LINES, BATCH_METADATA
 from visionpipe.sandbox import files
 from visionpipe.sandbox.call import read_call, read_object
 from visionpipe.sandbox.chat import whole
-from visionpipe.sandbox.damage import alter
+from visionpipe.sandbox.delivery import alter
 from visionpipe.sandbox.exchange import Exchange
 from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body
 from visionpipe.sandbox.scenario import ErrorFault

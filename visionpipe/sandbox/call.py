@@ -21,9 +21,8 @@ from visionpipe.registry.records import REQUEST_ID_LENGTHS, USER_ID_LENGTHS, Mod
 from visionpipe.sandbox.conversation import Conversation, Reader
 from visionpipe.sandbox.models import ModelList
 from visionpipe.sandbox.options import Options
-from visionpipe.sandbox.received import MediaForms
+from visionpipe.sandbox.received import MediaForms, media_tokens
 from visionpipe.sandbox.replies import Dialect, Refusal
-from visionpipe.sandbox.tokens import media_tokens
 from visionpipe.sandbox.tools import Tools, read_tools
 
 MOST_STOP_TEXTS = 4

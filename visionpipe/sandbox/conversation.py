@@ -19,9 +19,9 @@ from visionpipe.sandbox.received import (
     receive_file,
     receive_image,
     receive_video,
+    text_tokens,
 )
 from visionpipe.sandbox.replies import Refusal
-from visionpipe.sandbox.tokens import text_tokens
 
 ROLES = frozenset({"system", "user", "assistant", "tool"})
 OPENAI_ROLES = ROLES | {"developer"}

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from visionpipe.sandbox.connection import Connection
-from visionpipe.sandbox.fault_plan import FaultPlan, PlannedFault
 from visionpipe.sandbox.log import Record
 from visionpipe.sandbox.replies import Dialect, Refusal
-from visionpipe.sandbox.scenario import ErrorFault, HoldFault
+from visionpipe.sandbox.scenario import ErrorFault, FaultPlan, HoldFault, PlannedFault
 
 if TYPE_CHECKING:
     from visionpipe.sandbox.call import Call

@@ -12,11 +12,10 @@ from typing import Any
 from visionpipe.registry.lookup import Registry
 from visionpipe.sandbox.accounts import Gate, KeyRing, Limits, RequestIds
 from visionpipe.sandbox.answers import Answerer, Script
-from visionpipe.sandbox.fault_plan import FaultPlan
 from visionpipe.sandbox.log import RequestLog
 from visionpipe.sandbox.models import ModelList
 from visionpipe.sandbox.options import Options
-from visionpipe.sandbox.scenario import Scenario
+from visionpipe.sandbox.scenario import FaultPlan, Scenario
 from visionpipe.sandbox.store import Store
 
 logger = logging.getLogger("visionpipe.sandbox")

@@ -31,6 +31,7 @@ from visionpipe.reply import Reply
 from visionpipe.results import Failure
 from visionpipe.values import JSON, Adjustment, Money, Note, Timecode
 from visionpipe.video.options import Asker, WatchOptions, WholeClip
+from visionpipe.video.question import about_frames, about_scenes
 from visionpipe.video.spans import (
     SpanJournal,
     SpanPlan,
@@ -41,7 +42,6 @@ from visionpipe.video.spans import (
 )
 from visionpipe.video.timeline import SeenBy, Span, Timeline
 from visionpipe.video.whole import tell_whole
-from visionpipe.video.wording import about_frames, about_scenes
 
 _NAMED = 6
 

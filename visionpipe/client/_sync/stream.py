@@ -14,10 +14,9 @@ from visionpipe.errors import InterruptedAnswerError, UnreadableAnswerError, Vis
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import Schema, was_cut_off
 from visionpipe.stages.schema import MisfitError
-from visionpipe.wire.growing_json import PartialReader
 from visionpipe.wire.http import ByteStream
 from visionpipe.wire.sse import EventReader, Said
-from visionpipe.wire.stream import StreamReader
+from visionpipe.wire.stream import PartialReader, StreamReader
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Said)
