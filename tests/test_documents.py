@@ -116,7 +116,7 @@ def shell() -> dict[str, str]:
 @pytest.fixture
 def service() -> Iterator[dict[str, str]]:
     """Environment of somebody with a key."""
-    with running_sandbox() as sandbox:
+    with running_sandbox(answers="engine") as sandbox:
         yield {
             "VISIONPIPE_BASE_URL": f"bigmodel+{sandbox.base_url}",
             "VISIONPIPE_API_KEY": sandbox.key,

@@ -149,10 +149,10 @@ class Answerer:
             text = NOTHING_SCRIPTED
         elif self._mode == "saw_json" or call.parameters.json_answer:
             text = saw_json(conversation)
-        elif (schema := schema_in(conversation.prompt)) is not None:
-            text = orjson.dumps(example(schema)).decode()
         elif self._mode == "saw":
             text = saw_sentence(conversation)
+        elif (schema := schema_in(conversation.prompt)) is not None:
+            text = orjson.dumps(example(schema)).decode()
         else:
             text = await self._look(call)
         found = search_results(conversation.prompt) if call.tools.search_results else []

@@ -21,7 +21,8 @@ class Options:
 
     Attributes:
         keys: accepted keys, each ``id.secret``; a JWT must be signed with one of the secrets.
-        answers: who answers. "engine": the embedded engine looks at the images. "saw": a sentence that
+        answers: who answers. "engine": the embedded engine looks at the images, and a JSON Schema that a
+            prompt ends with is followed. "saw": a sentence that
             names type, width, height and sha256 of everything that arrived; "saw_json": the same as JSON.
             "script": the scenario's texts, in order.
         lenient: also take data URIs, base64 videos and keys outside the schema (``detail``), which the
