@@ -159,6 +159,24 @@ def test_a_description_in_xmp_is_kept_and_the_rest_is_added(job: Job) -> None:
     assert backups(job.photos) == ["a.xmp.~1~"]
 
 
+def test_an_item_whose_description_in_xmp_is_somebody_elses_is_asked_for_tags_alone(job: Job) -> None:
+    job.run("-o", "xmp:", "--sample", "2")
+    for name in ("a", "b"):
+        packet = job.photos / f"{name}.xmp"
+        packet.write_text(packet.read_text().replace('x-default">A caption.', 'x-default">Mine.'))
+    asked = job.asked
+    done = job.run("-o", "xmp:", "--preset", "alt_text")
+    assert done.returncode == 0, done.stderr
+    assert job.asked == asked
+    assert "kept: 2 sidecars that somebody else wrote or edited" in done.stderr
+    job.caption = '{"tags": ["cat"]}'
+    tagged = job.run("-o", "xmp:", "--preset", "tags")
+    assert tagged.returncode == 0, tagged.stderr
+    assert job.asked == asked + 2
+    assert ">cat<" in (job.photos / "a.xmp").read_text()
+    assert ">Mine.<" in (job.photos / "a.xmp").read_text()
+
+
 @pytest.mark.parametrize("kind", TABLES)
 def test_somebody_elses_table_is_refused_before_anything_is_asked(job: Job, kind: str) -> None:
     file = job.folder / TABLES[kind]
@@ -304,6 +322,34 @@ def test_photos_that_are_gone_leave_the_outputs_with_prune(job: Job) -> None:
         photo.unlink()
     unmounted = job.run(*outputs, "--prune")
     assert "gone:" not in unmounted.stderr
+
+
+def test_prune_knows_what_a_glob_would_have_found(job: Job) -> None:
+    """Not what the glob leaves out, nor what another source of the journal found."""
+    (job.photos / "sub").mkdir()
+    for name in ("a.png", "sub/a.jpg", "sub/b.jpg"):
+        size = 90 + len(name)
+        (job.photos / name).write_bytes(jpeg_bytes(size, 48))
+    job.run("-o", "out.jsonl")
+    everything = set(lines(job.folder / "out.jsonl"))
+    assert everything == {"a.jpg", "b.jpg", "a.png", "sub/a.jpg", "sub/b.jpg"}
+    for name in ("a.jpg", "a.png", "sub/a.jpg"):
+        (job.photos / name).unlink()
+
+    def pruned(*sources: str) -> set[str]:
+        address = ["--base-url", f"bigmodel+{job.server.url}", "--model", "glm-4v-plus-0111"]
+        words = ["-o", "out.jsonl", "--journal", "job.journal", "--prune", *address]
+        done = job.here("caption", *sources, *words, folder=job.folder, env={"VISIONPIPE_API_KEY": KEY})
+        assert done.returncode == 0, done.stderr
+        return everything - set(lines(job.folder / "out.jsonl"))
+
+    assert pruned("in/*.jpg") == {"a.jpg"}
+    assert pruned("in/**/*.jpg") == {"a.jpg", "sub/a.jpg"}
+    assert pruned("in") == {"a.jpg", "a.png", "sub/a.jpg"}
+    (job.folder / "list.txt").write_text("in/b.jpg\n")
+    refused = job.here("caption", "list.txt", "-o", "l.jsonl", "--prune", folder=job.folder)
+    assert refused.returncode == 2
+    assert "name the photos' folder" in refused.stderr
 
 
 def test_skipped_files_are_shown_where_they_are_asked_for(job: Job) -> None:

@@ -194,7 +194,8 @@ def caption(
     prune: Annotated[
         bool,
         typer.Option(
-            "--prune", help="Leave out of the outputs what is gone from the folders given; sidecars stay."
+            "--prune",
+            help="Leave out of the outputs what is gone from the folders and globs given; sidecars stay.",
         ),
     ] = False,
     item_seconds: Annotated[float | None, typer.Option(help="Longest time for one item.")] = None,

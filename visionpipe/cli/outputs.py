@@ -150,7 +150,7 @@ class Outputs:
         specs: what stood after ``-o``.
         journal: the run's journal.
         options: what sinks need to know.
-        prune: leave out photos that are gone from below a folder of this run.
+        prune: leave out photos that are gone from below a folder, or a glob's, of this run.
 
     Attributes:
         refused: errors of single items.
@@ -172,7 +172,7 @@ class Outputs:
             )
         self._beside = [self._opened_sidecar(o) for o in self._outputs if o.kind in SIDECARS]
         self._prune = prune
-        self._folders: list[Path] = []
+        self._places: list[Path | Pattern] = []
         self._gone: frozenset[str] = frozenset()
         self._earlier: dict[str, tuple[str, ...] | None] = {}
         self._growing: list[Sink] = []
@@ -207,7 +207,13 @@ class Outputs:
                     subject=output.spec,
                 )
         check_free(self._journal)
-        self._folders = [Path(source) for source in sources if Path(source).is_dir()]
+        self._places = list(_listed_places(sources))
+        if self._prune and not self._places:
+            raise ParameterError(
+                "what is gone shows only in folders and globs, and none is given",
+                cure="Leave it out, or name the photos' folder.",
+                subject="--prune",
+            )
         for output in self._outputs:
             if output.kind in SIDECARS:
                 for folder in [Path(output.place)] if output.place else _image_folders(sources):
@@ -352,11 +358,11 @@ class Outputs:
         return self._options.include_skipped or result.outcome is not Outcome.SKIPPED
 
     def _gone_photos(self) -> frozenset[str]:
-        """The items of the journal whose photos are gone from below a folder of this run."""
+        """The items of the journal whose photos are gone from where this run has looked."""
         view = JournalView.open(self._journal)
         try:
             return frozenset(
-                source for source, location in view.locations() if _is_gone(Path(location), self._folders)
+                source for source, location in view.locations() if _is_gone(Path(location), self._places)
             )
         finally:
             view.close()
@@ -506,10 +512,23 @@ def _refuse_collisions(naming: SidecarNaming, found: Iterable[Found]) -> None:
     )
 
 
-def _is_gone(file: Path, folders: Sequence[Path]) -> bool:
-    """Whether a photo below one of the folders is there no more. Where the folder it was in is empty, a disk
-    may not be mounted, and it counts as there."""
-    if not any(file.is_relative_to(folder) for folder in folders) or os.path.lexists(file):
+def _listed_places(sources: Sequence[str]) -> Iterator[Path | Pattern]:
+    """The sources whose every photo is found by looking: folders and globs."""
+    for source in sources:
+        pattern = None if is_link(source) or source == PIPE else Pattern.parse(source)
+        if Path(source).is_dir():
+            yield Path(source)
+        elif pattern is not None and not Path(source).exists():
+            yield pattern
+
+
+def _is_gone(file: Path, places: Sequence[Path | Pattern]) -> bool:
+    """Whether a photo of one of the places is there no more. Where the folder it was in is empty, a disk may
+    not be mounted, and it counts as there."""
+    found_by = (
+        place.matches(file) if isinstance(place, Pattern) else file.is_relative_to(place) for place in places
+    )
+    if not any(found_by) or os.path.lexists(file):
         return False
     there = next(folder for folder in file.parents if folder.is_dir() or folder == folder.parent)
     try:

@@ -22,6 +22,7 @@ from typing import Any
 from visionpipe.errors import ParameterError
 from visionpipe.files import partial_path, prove_folder, refuse_store
 from visionpipe.sinks.csv import CsvSink, FailuresSink
+from visionpipe.sinks.fields import fields_of
 from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.jsonl import JsonlSink
 from visionpipe.sinks.ownership import (
@@ -114,6 +115,7 @@ def _xmp(place: str, options: SinkOptions) -> Sink:
         locate=options.locate,
         record=options.record,
         existing=options.existing,
+        tags=any(field.path == ("tags",) for field in fields_of(options.schema)),
     )
 
 

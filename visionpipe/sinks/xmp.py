@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape
 from visionpipe.errors import OutputError
 from visionpipe.files import back_up, output_errors
 from visionpipe.results import ItemResult
-from visionpipe.sinks.ownership import Existing, WrittenRecord
+from visionpipe.sinks.ownership import Existing, WrittenRecord, place_of
 from visionpipe.sinks.sidecar import SidecarNaming, SidecarSink
 from visionpipe.sinks.sink import Locate, encodable
 
@@ -206,6 +206,7 @@ class XmpSidecarSink(SidecarSink):
         record: as there; nothing is looked up in it, since the packet tells whose its description is.
         existing: "overwrite" puts the caption in place of a description that somebody else wrote, and leaves
             a numbered backup of the sidecar; every other policy keeps it.
+        tags: whether tags are asked for, which are added to a sidecar whose description stays.
     """
 
     def __init__(
@@ -217,9 +218,11 @@ class XmpSidecarSink(SidecarSink):
         locate: Locate | None = None,
         record: WrittenRecord | None = None,
         existing: Existing = "keep",
+        tags: bool = False,
     ) -> None:
         naming = SidecarNaming(pattern, Path(folder) if folder else None, root, locate)
         super().__init__(naming, record, existing if existing == "overwrite" else "keep")
+        self._tags = tags
 
     def content(self, result: ItemResult) -> bytes:
         return self._merged(EMPTY_PACKET, result)
@@ -247,8 +250,13 @@ class XmpSidecarSink(SidecarSink):
         self.put(place, made)
 
     def keeps(self, source: str, file: Path | None) -> bool:
-        """Never: an item's caption and tags are added to a sidecar whose description stays."""
-        return False
+        """Whether its description is somebody else's and stays, and there is nothing to add to it."""
+        if self.existing != "keep" or self._tags:
+            return False
+        try:
+            return has_foreign_description(place_of(self.naming.target(source, file)).read_bytes())
+        except (OutputError, OSError, ValueError):
+            return False  # it is not there; or what is wrong with it is told when it is written
 
     def _merged(self, packet: bytes, result: ItemResult) -> bytes:
         return merged(

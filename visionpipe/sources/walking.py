@@ -104,6 +104,15 @@ class Pattern:
                 ahead.add(index + 1)
         return self._spread(ahead)
 
+    def matches(self, file: PurePath) -> bool:
+        """Whether a file that lies below ``folder``, or lay there, is one that the pattern finds."""
+        if not file.is_relative_to(self.folder):
+            return False
+        at = self.start()
+        for name in file.relative_to(self.folder).parts:
+            at = self.step(at, name)
+        return self.is_end(at)
+
     def is_end(self, at: frozenset[int]) -> bool:
         return len(self.parts) in at
 
