@@ -13,10 +13,10 @@ from scripts.api_reference import PAGE, docstrings, page, parsed
 ROOT = Path(__file__).parent.parent
 TREES = {module: parsed(module) for module in visionpipe._NAMES}
 MADE = ("Client", "AsyncClient")
-HAD_NOT_MADE = re.compile(r"visionpipe\.(client\._|pipeline\.(plan|run)$)")
+HAD_NOT_MADE = re.compile(r"visionpipe\.(client\._|pipeline\.(plan|run|worker)$)")
 """Classes of these modules, but for ``MADE``, come out of calls: nobody writes their arguments."""
 
-PASSED_WITHIN = {"Amount", "Spent", "WrittenRecord"}
+PASSED_WITHIN = {"Ended", "OpenItem", "Recipe", "Recorded", "Spent", "Stat", "WrittenRecord"}
 """Types of methods that only the library's own parts call."""
 
 

@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.answerer import Answerer as Answerer
     from visionpipe.pipeline.answerer import Judgement as Judgement
     from visionpipe.pipeline.answerer import PreparedItem as PreparedItem
+    from visionpipe.pipeline.budget import Amount as Amount
     from visionpipe.pipeline.budget import Caps as Caps
     from visionpipe.pipeline.events import BatchEvent as BatchEvent
     from visionpipe.pipeline.events import ItemEnded as ItemEnded
@@ -103,7 +104,15 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.events import RunSummary as RunSummary
     from visionpipe.pipeline.events import ServiceBack as ServiceBack
     from visionpipe.pipeline.events import ServiceLost as ServiceLost
+    from visionpipe.pipeline.gate import Bill as Bill
+    from visionpipe.pipeline.gate import Gate as Gate
+    from visionpipe.pipeline.gate import GateState as GateState
+    from visionpipe.pipeline.gate import Lease as Lease
+    from visionpipe.pipeline.job import Job as Job
     from visionpipe.pipeline.job_setup import BatchOptions as BatchOptions
+    from visionpipe.pipeline.ledger import Key as Key
+    from visionpipe.pipeline.ledger import Ledger as Ledger
+    from visionpipe.pipeline.ledger import Sent as Sent
     from visionpipe.pipeline.limiter import Limiter as Limiter
     from visionpipe.pipeline.limiter import LimiterState as LimiterState
     from visionpipe.pipeline.limiter import Permit as Permit
@@ -112,6 +121,7 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.plan import PlanItem as PlanItem
     from visionpipe.pipeline.plan import PlanTotals as PlanTotals
     from visionpipe.pipeline.run import Run as Run
+    from visionpipe.pipeline.worker import Worker as Worker
     from visionpipe.prompts import presets as presets
     from visionpipe.prompts.presets import Checks as Checks
     from visionpipe.prompts.presets import Preset as Preset
@@ -148,6 +158,7 @@ if TYPE_CHECKING:
     from visionpipe.sources.publish import Published as Published
     from visionpipe.sources.publish import Publisher as Publisher
     from visionpipe.sources.publish import StorePublisher as StorePublisher
+    from visionpipe.sources.walking import Item as Item
     from visionpipe.stages.extraction import Extraction as Extraction
     from visionpipe.stages.extraction import Schema as Schema
     from visionpipe.stages.plain_text import TextForm as TextForm
@@ -232,16 +243,20 @@ _NAMES = {
     "visionpipe.images.load": "ImageSource load_image",
     "visionpipe.media": "Frame Image LinkedFile LinkedImage LinkedVideo Video",
     "visionpipe.pipeline.answerer": "Answer Answerer Judgement PreparedItem",
-    "visionpipe.pipeline.budget": "Caps",
+    "visionpipe.pipeline.budget": "Amount Caps",
     "visionpipe.pipeline.events": (
         "BatchEvent ItemEnded LevelChanged Progress RunEnded RunStarted RunStopping RunSummary ServiceBack "
         "ServiceLost "
     ),
+    "visionpipe.pipeline.gate": "Bill Gate GateState Lease",
+    "visionpipe.pipeline.job": "Job",
     "visionpipe.pipeline.job_setup": "BatchOptions",
+    "visionpipe.pipeline.ledger": "Key Ledger Sent",
     "visionpipe.pipeline.limiter": "Limiter LimiterState Permit",
     "visionpipe.pipeline.pipeline": "Pipeline",
     "visionpipe.pipeline.plan": "Plan PlanItem PlanTotals",
     "visionpipe.pipeline.run": "Run",
+    "visionpipe.pipeline.worker": "Worker",
     "visionpipe.prompts.presets": "Checks Preset presets",
     "visionpipe.prompts.template": "Template",
     "visionpipe.registry.lookup": "Registry",
@@ -254,6 +269,7 @@ _NAMES = {
     "visionpipe.results": "Failure ItemResult Outcome",
     "visionpipe.sinks.opening": "SinkOptions open_sink",
     "visionpipe.sinks.sink": "Sink export",
+    "visionpipe.sources.walking": "Item",
     "visionpipe.sources.publish": ("FolderPublisher FunctionPublisher Published Publisher StorePublisher "),
     "visionpipe.registry.estimates": "Estimate",
     "visionpipe.stages.extraction": "Extraction Schema",

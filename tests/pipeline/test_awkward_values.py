@@ -12,8 +12,9 @@ import pytest
 from tests.pipeline.answering import Scripted, numbered
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.events import Event, RunStarted
-from visionpipe.pipeline.journal import Journal, Key
+from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.keys import Recipe
+from visionpipe.pipeline.ledger import Key
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome

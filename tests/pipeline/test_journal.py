@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from tests.pipeline.kill_drill import ROOT
 from visionpipe.errors import JournalError
-from visionpipe.pipeline.journal import Journal, Key, Sent
+from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.keys import Recipe, Stat
+from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.reading import COLUMNS, JournalView, recorded_results, result_of, result_row
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
@@ -316,7 +317,8 @@ FULL = """
 import json, resource, sys
 from contextlib import closing
 from visionpipe.errors import JournalError
-from visionpipe.pipeline.journal import Journal, Key
+from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.ledger import Key
 from visionpipe.pipeline.keys import Recipe
 from visionpipe.results import ItemResult, Outcome
 

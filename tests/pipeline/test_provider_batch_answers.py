@@ -13,7 +13,7 @@ from visionpipe.errors import AccountError
 from visionpipe.pipeline.answerer import Answer, Judgement
 from visionpipe.pipeline.batch.store import StoredLine
 from visionpipe.pipeline.batch.work import no_answer
-from visionpipe.pipeline.journal import Key
+from visionpipe.pipeline.ledger import Key
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.stages.quality_policy import QualityPolicy
 from visionpipe.testing.images import image_bytes

@@ -16,6 +16,7 @@ import redis
 from tests.redis_server import RedisServer, serving_redis
 from visionpipe.errors import ConnectionFailedError, ParameterError
 from visionpipe.pipeline.budget import Amount, Caps
+from visionpipe.pipeline.gate import Bill
 from visionpipe.pipeline.limiter import ConcurrencyLaw
 from visionpipe.pipeline.redis_gate import RedisGate, SharedLease, gate_states, law_script
 
@@ -99,10 +100,10 @@ def test_a_place_that_is_given_back_goes_to_another_process(server: RedisServer)
         waits = other.want(100, None)
         assert seen(lambda: gate_states(server.url)["two"].busy == 2)
         assert not waits.lease.done()
-        one.release(first, "ok", used=Amount(1, 90))
+        one.release(first, "ok", bill=Bill(90))
         lease = waits.lease.result(60)
         assert lease is not None
-        other.release(lease, "ok", used=Amount(1, 50))
+        other.release(lease, "ok", bill=Bill(50))
         one.release(second, "unused")
         assert seen(lambda: gate_states(server.url)["two"].busy == 0)
         state = gate_states(server.url)["two"]
@@ -132,7 +133,7 @@ def test_a_silent_holder_loses_its_places_and_what_it_reserved_is_spent(server: 
         assert None not in leases
         state = gate_states(server.url)["silent"]
         assert (state.spent.tokens, state.reserved.tokens, state.busy) == (200, 60, 2)
-        dead.release(first, "ok", used=Amount(1, 5_000))
+        dead.release(first, "ok", bill=Bill(5_000))
         assert seen(lambda: gate_states(server.url)["silent"].holders == 2)
         assert gate_states(server.url)["silent"].spent.tokens == 200
         dead.close()
@@ -150,7 +151,7 @@ def test_one_cap_holds_for_all(server: RedisServer) -> None:
             if lease is None:
                 break
             granted += 1
-            gates[(granted - 1) % 3].release(lease, "ok", used=Amount(1, 100))
+            gates[(granted - 1) % 3].release(lease, "ok", bill=Bill(100))
         assert granted == 10
         assert seen(lambda: gates[0].reached() is not None)
         assert gate_states(server.url)["cap"].spent.tokens == 1000
@@ -161,12 +162,12 @@ def test_a_second_question_has_its_room_set_aside(server: RedisServer) -> None:
         lease = one.acquire(200, spare=True)
         assert lease is not None and lease.spare
         assert one.state.reserved.tokens == 600
-        assert one.repeat(lease, Amount(1, 150))
+        assert one.repeat(lease, Bill(150))
         assert (one.state.spent.tokens, one.state.reserved.tokens) == (150, 400)
-        one.release(lease, "ok", used=Amount(1, 300))
+        one.release(lease, "ok", bill=Bill(300))
         alone = one.acquire(400, spare=True)
         assert alone is not None and not alone.spare
-        assert not one.repeat(alone, Amount(1, 400))
+        assert not one.repeat(alone, Bill(400))
         one.release(alone, "ok")
         assert seen(lambda: gate_states(server.url)["spare"].busy == 0)
         assert gate_states(server.url)["spare"].spent.tokens == 850
@@ -197,11 +198,11 @@ def test_a_refusal_lowers_the_level_for_all_and_retry_after_holds_for_all(server
 def test_without_its_server_nothing_is_let_through_and_afterwards_all_goes_on() -> None:
     with serving_redis() as server, closing(gate(server, "away", job="j", ceiling=4)) as one:
         first, second = held(one, 2)
-        one.release(first, "ok", used=Amount(1, 70))
+        one.release(first, "ok", bill=Bill(70))
         assert seen(lambda: one.state.spent.tokens == 70)
         server.stop()
         waits = one.want(10, None)
-        one.release(second, "ok", used=Amount(1, 30))
+        one.release(second, "ok", bill=Bill(30))
         assert not seen(waits.lease.done, within=0.5)
         server.start()
         assert waits.lease.result(60) is not None

@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -280,10 +281,14 @@ _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _CHARSETS = {b"ASCII\0\0\0": "ascii", b"UNICODE\0": "utf-16", b"JIS\0\0\0\0\0": "shift_jis"}
 
 
-def read_exif_fields(path: str | Path) -> dict[str, str]:
-    """The EXIF fields of an image file, by name; empty where it carries none.
+def read_exif_fields(path: str | Path | bytes, name: str | None = None) -> dict[str, str]:
+    """The EXIF fields of an image, by name; empty where it carries none.
 
     ``GPSLatitude`` and ``GPSLongitude`` are signed degrees with five decimals (about a metre).
+
+    Args:
+        path: of the file, or its bytes.
+        name: what errors call it; the path if not given.
 
     Raises:
         UnreadableSourceError: the file cannot be opened.
@@ -291,8 +296,9 @@ def read_exif_fields(path: str | Path) -> dict[str, str]:
     """
     from PIL import ExifTags, Image, UnidentifiedImageError
 
+    subject = name or ("image bytes" if isinstance(path, bytes) else str(path))
     try:
-        with Image.open(path) as image:
+        with Image.open(BytesIO(path) if isinstance(path, bytes) else path) as image:
             exif = image.getexif()
             blocks: list[tuple[dict[int, Any], dict[int, str]]] = [
                 (dict(exif), ExifTags.TAGS),
@@ -303,11 +309,11 @@ def read_exif_fields(path: str | Path) -> dict[str, str]:
         raise BadImageError(
             "not an image",
             cure="Leave it out, or give an image file.",
-            subject=str(path),
+            subject=subject,
             code="not_an_image",
         ) from error
     except OSError as error:
-        raise unreadable(error, str(path), str(path)) from error
+        raise unreadable(error, subject, subject) from error
     fields: dict[str, str] = {}
     for block, names in blocks:
         fields.update(_texts(block, names))

@@ -185,6 +185,12 @@ class Budget:
         with self._condition:
             return self._spent
 
+    @property
+    def amounts(self) -> tuple[Amount, Amount]:
+        """What is spent, and what is reserved for requests under way."""
+        with self._condition:
+            return self._spent, self._reserved
+
     def reached(self) -> str | None:
         """Which cap stands in the way of one more request of the largest size seen; None: none does."""
         with self._condition:

@@ -38,7 +38,7 @@ class ClientAnswerer:
     def prepare(self, source: Source, prompt: str) -> PreparedItem:
         """Reads, checks and repairs the item's image."""
         options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES}
-        prepared = self._client.prepare(prompt, source.location, **options)
+        prepared = self._client.prepare(prompt, source.picture, **options)
         estimate = self._estimate(prepared)
         return PreparedItem(
             request=prepared,

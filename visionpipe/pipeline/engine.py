@@ -11,18 +11,17 @@ import threading
 from collections.abc import Callable, Iterator
 
 from visionpipe.errors import ConfigurationError, VisionPipeError
-from visionpipe.pipeline.asking import Asking, Next
 from visionpipe.pipeline.channel import Channel, Closed
-from visionpipe.pipeline.context import RunContext
-from visionpipe.pipeline.events import Event, LevelChanged, RunStopping
-from visionpipe.pipeline.items import Ended, Item, failed, refused, shared, skipped
-from visionpipe.pipeline.journal import Key
+from visionpipe.pipeline.events import Event, RunStopping
+from visionpipe.pipeline.items import Ended, OpenItem, shared, skipped
+from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.matching import Match, Matching
-from visionpipe.pipeline.outage import Outage
-from visionpipe.pipeline.triage import LISTED_TWICE, NO_QUESTION, Kept, Refused, Skipped
-from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many, unexpected
+from visionpipe.pipeline.near_duplicates import Resemblance
+from visionpipe.pipeline.triage import LISTED_TWICE
+from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many
+from visionpipe.pipeline.worker import Asked, Next, Worker, WorkerParts
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.sources.find import Found, Source
+from visionpipe.sources.find import Found
 
 MORE_ABOVE_S, FEWER_BELOW_S = 0.012, 0.006
 _WEIGHT = 0.2
@@ -70,29 +69,40 @@ class PreparerScaling:
 
 
 class Engine:
-    """Works a listing off. Results and events come out of :attr:`output`, which closes at the end."""
+    """Works a listing off. Results and events come out of :attr:`output`, which closes at the end.
 
-    def __init__(self, sources: Iterator[Found], context: RunContext) -> None:
-        self._context = context
+    Args:
+        sources: the listing.
+        parts: of the worker that all threads share.
+        journal: the worker's ledger, where duplicates are found too.
+        resemblance: how near duplicates are judged; None where they are not asked for.
+        workers: threads that ask, at least the gate's ceiling to make use of it.
+        preparers: most threads that read, hash and repair; the first does it alone while that is quick.
+        deadline: monotonic seconds at which no item is begun any more.
+    """
+
+    def __init__(
+        self,
+        sources: Iterator[Found],
+        parts: WorkerParts,
+        journal: Journal,
+        *,
+        resemblance: Resemblance | None = None,
+        workers: int = 8,
+        preparers: int = 2,
+        deadline: float | None = None,
+    ) -> None:
         self._sources = sources
         self._sources_lock = threading.Lock()
-        self._ready: Channel[Item] = Channel(max(4, context.workers // 2))
-        self.output: Channel[Ended | Event] = Channel(max(64, 2 * context.workers))
-        self._matching = Matching(
-            context.journal, context.triage.shared_since, context.resemblance, self._is_over
-        )
-        self._asking = Asking(
-            context.answerer,
-            context.limiter,
-            context.budget,
-            context.journal,
-            context.judge,
-            context.item_seconds,
-            Outage(context.outage_seconds, self._tell, context.clock),
-            self._on_level,
-            self._is_over,
-            context.clock,
-        )
+        self._journal = journal
+        self._workers, self._preparers = workers, preparers
+        self._deadline = deadline
+        self._clock = parts.clock
+        self.gate = parts.gate
+        self._ready: Channel[OpenItem] = Channel(max(4, workers // 2))
+        self.output: Channel[Ended | Event] = Channel(max(64, 2 * workers))
+        self._matching = Matching(journal, parts.triage.shared_since, resemblance, self._is_over)
+        self._worker = Worker(parts, tell=self._tell, stopped=self._is_over)
         self._scaling = PreparerScaling()
         self._unexpected = UnexpectedInARow()
         # A signal handler may stop the run while its own thread is doing so.
@@ -114,8 +124,8 @@ class Engine:
         """
         loops = [
             self._prepare_all,
-            *[self._prepare_more] * (self._context.preparers - 1),
-            *[self._ask_all] * self._context.workers,
+            *[self._prepare_more] * (self._preparers - 1),
+            *[self._ask_all] * self._workers,
         ]
         self._threads = len(loops)
         for begun, loop in enumerate(loops):
@@ -138,7 +148,7 @@ class Engine:
                 return
             self._over, self.stopped, self.error = True, reason, error
         self._turn_off()
-        self._tell(RunStopping(reason, self._context.limiter.state.busy))
+        self._tell(RunStopping(reason, self.gate.state.busy))
 
     def abort(self) -> None:
         """Waits for nothing: requests under way are left to themselves, and asked again by the next run."""
@@ -168,14 +178,12 @@ class Engine:
         self._ready.close()
         self._ready.drain()
         self._scaling.release()
-        self._context.limiter.wake()
+        self.gate.wake()
         self._matching.wake()
-        if self._context.budget is not None:
-            self._context.budget.wake()
 
     def _is_over(self) -> bool:
-        deadline = self._context.deadline
-        if not self._over and deadline is not None and self._context.clock() >= deadline:
+        deadline = self._deadline
+        if not self._over and deadline is not None and self._clock() >= deadline:
             self.stop("deadline")
         return self._over
 
@@ -229,33 +237,20 @@ class Engine:
         return False
 
     def _take_in(self, source: Found, number: int) -> None:
-        context = self._context
-        begun = context.clock()
-        try:
-            decision = context.triage.decide(source, self._is_over)
-        except (VisionPipeError, Closed):
-            raise
-        except Exception as error:
-            decision = Refused(Key(source.name, NO_QUESTION, None), unexpected(error, source.name))
-        if isinstance(decision, Skipped):
-            result = skipped(decision.key, decision.reason, decision.detail)
-            self._end(result, None if decision.again else decision.key)
-        elif isinstance(decision, Refused):
-            self._end(refused(decision.key, decision.error), decision.key)
-        elif isinstance(decision, Kept):
-            context.journal.adopt(decision.key.source, decision.key.question)
-            self._out(Ended(decision.result, kept=True))
-        elif isinstance(source, Source):
-            if decision.read is not None:
-                context.journal.note_source(source.name, source.location, decision.read, decision.content)
-            self._place(Item(source, decision.key, decision.content, decision.prompt, begun, number=number))
+        taken = self._worker.take_in(source, self._is_over, number)
+        if isinstance(taken, Ended):
+            self._out(taken)
+        else:
+            self._place(taken)
 
-    def _place(self, item: Item, *, from_worker: bool = False) -> None:
+    def _place(self, item: OpenItem, *, from_worker: bool = False) -> None:
         """Lets the item wait for its duplicate, share what is recorded, or go to be asked about."""
         try:
             match = self._matching.match(item, may_wait=not from_worker)
         except Exception as error:
-            self._fail(item, error)
+            result = self._worker.fail(item, error)
+            self._out(Ended(result))
+            self._settle(item, result)
             return
         if match is Match.FIRST:
             self._prepare(item, from_worker)
@@ -263,54 +258,33 @@ class Engine:
             self._share(item, match)
             self._settle(item, match)
 
-    def _prepare(self, item: Item, from_worker: bool) -> None:
-        try:
-            item.prepared = self._context.answerer.prepare(item.source, item.prompt)
-        except Exception as error:
-            if isinstance(error, VisionPipeError) and error.scope == "job":
-                raise
-            self._fail(item, error)
-            return
-        if from_worker:
+    def _prepare(self, item: OpenItem, from_worker: bool) -> None:
+        result = self._worker.prepare(item)
+        if result is not None:
+            self._out(Ended(result))
+            self._settle(item, result)
+        elif from_worker:
             self._ready.force(item, first=True)
         else:
-            self._scaling.took(self._context.clock() - item.begun)
+            self._scaling.took(self._clock() - item.begun)
             self._ready.put(item)
 
-    def _fail(self, item: Item, error: Exception) -> None:
-        """Ends an item before its request."""
-        known = error if isinstance(error, VisionPipeError) else unexpected(error, item.source.name)
-        result = failed(item, known, self._context.clock())
-        self._end(result, item.key)
-        self._settle(item, result)
-
     def _ask_all(self) -> None:
-        limiter = self._context.limiter
         while True:
-            self._ready.wait()
-            permit = limiter.enter(self._is_over)
-            if permit is None:
-                return
-            try:
-                item = self._ready.take_now()
-            except Closed:
-                item = None
-            if item is None or item.prepared is None:
-                limiter.leave_unused(permit)
-                continue
-            asked = self._asking.ask(item, item.prepared, permit)
-            if asked is Next.AGAIN:
-                self._ready.force(item, first=True)
-            elif asked is Next.LATER:
+            item = self._ready.take()
+            asked: Asked = Next.AGAIN
+            while asked is Next.AGAIN:
+                asked = self._worker.ask(item)
+            if asked is Next.LATER:
                 # At the end, so that the next probe is another item.
                 self._ready.force(item)
-            elif asked is Next.OUT_OF_BUDGET:
-                self.stop("budget")
             elif isinstance(asked, ItemResult):
                 self._out(Ended(asked))
                 self._settle(item, asked)
+            else:
+                self.stop("budget")
 
-    def _settle(self, item: Item, result: ItemResult) -> None:
+    def _settle(self, item: OpenItem, result: ItemResult) -> None:
         """The first of some duplicates came to ``result``: so do the others, unless it may pass."""
         passing = result.failure is not None and result.failure.retryable
         for waiting in self._matching.settle(item):
@@ -320,18 +294,12 @@ class Engine:
             else:
                 self._share(waiting, result)
 
-    def _share(self, item: Item, original: ItemResult) -> None:
-        found = self._context.journal.recorded(item.key.source, item.key.question)
-        if found is not None and found.run == self._context.triage.run:
+    def _share(self, item: OpenItem, original: ItemResult) -> None:
+        found = self._journal.recorded(item.key.source, item.key.question)
+        if found is not None and found.run == self._journal.run:
             self._out(Ended(skipped(item.key, LISTED_TWICE)))
         else:
-            self._end(shared(item, original, self._context.clock()), item.key)
-
-    def _end(self, result: ItemResult, key: Key | None) -> None:
-        """Records the end of an item that was not sent (``key`` None: it has an end already)."""
-        if key is not None:
-            self._context.journal.record(key, result)
-        self._out(Ended(result))
+            self._out(self._worker.end(shared(item, original, self._clock()), item.key))
 
     def _out(self, ended: Ended) -> None:
         if not ended.kept and self._unexpected.ended(ended.result):
@@ -348,10 +316,6 @@ class Engine:
             finished = self.listed and self._open_items == 0 and not self._over
         if finished:
             self._turn_off()
-
-    def _on_level(self, refused: bool) -> None:
-        state = self._context.limiter.state
-        self._tell(LevelChanged(state.level, refused, state.pause_s))
 
     def _tell(self, event: Event) -> None:
         try:

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field, replace
 from visionpipe.errors import VisionPipeError
 from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.pipeline.duplicates import Near
-from visionpipe.pipeline.journal import Key
 from visionpipe.pipeline.keys import sha256_of
+from visionpipe.pipeline.ledger import Key
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sources.find import Source
 from visionpipe.values import ABSTAINED, Money, Note, Usage
 
 
 @dataclass(slots=True)
-class Item:
+class OpenItem:
     """What is known of an item that is being asked about. Handed from thread to thread, never shared.
 
     Attributes:
@@ -66,7 +66,7 @@ class Ended:
     kept: bool = False
 
 
-def done(item: Item, answer: Answer, now: float) -> ItemResult:
+def done(item: OpenItem, answer: Answer, now: float) -> ItemResult:
     """The result of an answered item; one about which the engine abstains is left out, with its reason."""
     reply = answer.reply
     abstained = next((note.detail for note in reply.notes if note.kind == ABSTAINED), None)
@@ -90,7 +90,7 @@ def done(item: Item, answer: Answer, now: float) -> ItemResult:
     )
 
 
-def failed(item: Item, error: VisionPipeError, now: float) -> ItemResult:
+def failed(item: OpenItem, error: VisionPipeError, now: float) -> ItemResult:
     """The result of an item that was to be asked about, and met an error of its own."""
     return ItemResult(
         source=item.source.name,
@@ -125,7 +125,7 @@ def skipped(key: Key, reason: str, detail: str = "") -> ItemResult:
     )
 
 
-def shared(item: Item, original: ItemResult, now: float) -> ItemResult:
+def shared(item: OpenItem, original: ItemResult, now: float) -> ItemResult:
     """The result of an item that has another's answer (or its final failure)."""
     notes = original.notes
     if item.near is not None:

@@ -76,18 +76,22 @@ def renderer(prompt: Prompt, lang: Language) -> Render:
 
     def render(source: Source) -> str:
         here = not is_link(source.location)
-        exif = _exif(source.location) if wants_exif and here else None
-        sidecar = _sidecar(Path(source.location)) if wants_sidecar and here else None
+        exif = _exif(source) if wants_exif and here else None
+        beside = wants_sidecar and here and source.image is None
+        sidecar = _sidecar(Path(source.location)) if beside else None
         fields = item_fields(source.name, exif=exif, sidecar=sidecar, columns=source.fields)
         return prompt.fill(fields, item=source.name)
 
     return render
 
 
-def _exif(path: str) -> dict[str, str]:
+def _exif(source: Source) -> dict[str, str] | None:
     from visionpipe.images.metadata import read_exif_fields
 
-    return read_exif_fields(path)
+    if source.image is None:
+        return read_exif_fields(source.location)
+    # A picture that was decoded by the caller has left its fields behind.
+    return read_exif_fields(source.image, source.name) if isinstance(source.image, bytes) else None
 
 
 def _sidecar(path: Path) -> str | dict[str, JSON] | None:
@@ -239,13 +243,15 @@ class JobSetup:
         schema: Schema[Any] | None,
         lang: Language | None,
         budget: Caps | None = None,
+        endpoint: str | None = None,
+        api_key: str | None = None,
     ) -> JobSetup:
         """A client's, checked as far as that goes without an item.
 
         Raises:
             VisionPipeError: of scope "job", what every item would meet.
         """
-        asks = client if client is not None else Client(model, lang=lang)
+        asks = client or Client(model, base_url=endpoint, api_key=api_key, lang=lang)
         settings = asks.settings
         chosen = merged(asks.defaults, options)
         asked = settings.model_named(chosen.get("model"))

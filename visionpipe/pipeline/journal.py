@@ -12,10 +12,10 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from visionpipe.pipeline.keys import PREPARATION, Recipe, Stat
+from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.reading import INSERT, JournalView, Recorded, kept_good, result_row, stored_path
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import ItemResult, Outcome
@@ -45,31 +45,6 @@ class SeenFilter:
 
 def _place(text: str) -> int:
     return zlib.crc32(text.encode("utf-8", "surrogatepass")) & (_PLACES - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What one item asks: which source, which bytes (None: never read), which question."""
-
-    source: str
-    question: str
-    content: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One request as it ended.
-
-    ``failed_with`` None: answered. ``billable``: answered, or maybe billed. ``refused``: a 429.
-    """
-
-    seconds: float
-    request_id: str | None = None
-    failed_with: str | None = None
-    billable: bool = True
-    tokens: int | None = None
-    cost: Money | None = None
-    refused: bool = False
 
 
 class Journal(JournalView):

@@ -18,7 +18,9 @@ from typing import Any
 from visionpipe.files import BufferPool, changed, open_regular, unreadable
 from visionpipe.images.load import MAX_FILE_BYTES, load_image
 from visionpipe.images.sniff import HEAD_BYTES, kind_of
+from visionpipe.media import Image, MemoryContent
 from visionpipe.pipeline.channel import Closed
+from visionpipe.sources.find import Source
 
 _buffers = BufferPool(1 << 20)
 _CONTENT = re.compile(r"[0-9a-f]{64}|url:[0-9a-f]{32}")
@@ -38,9 +40,30 @@ def is_link(location: str) -> bool:
     return location.lower().startswith(_LINKS)
 
 
-def content_of_link(url: str) -> str:
-    """The content key of a link: its address stands for its bytes."""
-    return "url:" + hashlib.sha256(url.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def content_of_link(url: str, version: str | None = None) -> str:
+    """The content key of a link: its address stands for its bytes, and what is known of their version."""
+    named = url if version is None else f"{url}\0{version}"
+    return "url:" + hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def held_image(source: Source) -> Image | None:
+    """The picture that an item holds itself; None where it says from where to read it.
+
+    Raises:
+        VisionPipeError: it is no picture.
+    """
+    if source.image is None:
+        return None
+    found = load_image(source.image, name=source.name)
+    assert isinstance(found, Image), "a link is a location"
+    return found
+
+
+def sha256_of_image(image: Image) -> str:
+    """The SHA-256 of an image's encoded bytes, in hexadecimal."""
+    if isinstance(image.content, MemoryContent):
+        return hashlib.sha256(image.content.data).hexdigest()
+    return fingerprint(image.content.path)[0]
 
 
 def is_content(value: object) -> bool:

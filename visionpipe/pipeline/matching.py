@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from visionpipe.pipeline.duplicates import InFlight
-from visionpipe.pipeline.items import Item
+from visionpipe.pipeline.items import OpenItem
 from visionpipe.pipeline.near_duplicates import Resemblance
 from visionpipe.pipeline.reading import JournalView
 from visionpipe.results import ItemResult, Outcome
@@ -75,11 +75,11 @@ class Matching:
         self._since = since_run
         self._resemblance = resemblance
         self._stopped = stopped
-        self._in_flight: InFlight[Item] = InFlight()
+        self._in_flight: InFlight[OpenItem] = InFlight()
         self._near_lock = threading.Lock()
         self._in_order = InOrder()
 
-    def match(self, item: Item, *, may_wait: bool) -> Match | ItemResult:
+    def match(self, item: OpenItem, *, may_wait: bool) -> Match | ItemResult:
         """Matches ``item`` with what is under way or recorded; a result is an original's, to be shared.
 
         Args:
@@ -98,7 +98,7 @@ class Matching:
                 return Match.WAITING
         return self._journal.shared(item.content, question, self._since) or Match.FIRST
 
-    def settle(self, item: Item) -> list[Item]:
+    def settle(self, item: OpenItem) -> list[OpenItem]:
         """The end of ``item`` is recorded: every item that waited for it."""
         if not item.claimed:
             return []
@@ -114,7 +114,7 @@ class Matching:
         """Lets waiting threads see that the run is over."""
         self._in_flight.wake()
 
-    def _near(self, item: Item, may_wait: bool) -> Match | ItemResult | None:
+    def _near(self, item: OpenItem, may_wait: bool) -> Match | ItemResult | None:
         if self._resemblance is None or item.compared:
             # An item that comes here again waited for a first that failed; it is now asked about itself.
             item.near = None
@@ -138,7 +138,7 @@ class Matching:
         item.near = None
         return None
 
-    def _join(self, content: str, item: Item, may_wait: bool) -> bool:
+    def _join(self, content: str, item: OpenItem, may_wait: bool) -> bool:
         def stopped() -> bool:
             return not may_wait or self._stopped()
 

@@ -65,7 +65,7 @@ class HashResemblance:
     def signature(self, content: str, source: Source) -> int:
         from visionpipe.images.hashes import dhash
 
-        return dhash(source.location)
+        return dhash(source.picture)
 
     def first_like(self, content: str, source: str, signature: int) -> Near | None:
         found = self._recorded.nearest(content, signature) if self._recorded is not None else None
@@ -109,7 +109,7 @@ class FeatureIndex:
             )
             if row is not None and isinstance(row["vector"], bytes):
                 return row["vector"]
-        return self._reader()(source.location)
+        return self._reader()(source.picture)
 
     def first_like(self, content: str, source: str, signature: bytes) -> Near | None:
         """The picture that this one is nearest to; None, and remembered as a first, where there is none."""

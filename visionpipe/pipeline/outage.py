@@ -55,7 +55,7 @@ class Outage:
     def __init__(
         self,
         longest_s: float | None = LONGEST_OUTAGE_S,
-        tell: Callable[[ServiceLost | ServiceBack], None] = lambda event: None,
+        tell: Callable[[ServiceLost | ServiceBack], object] = lambda event: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._longest = longest_s

@@ -21,9 +21,9 @@ from visionpipe.errors import ParameterError
 from visionpipe.pipeline.answerer import Answerer, Judge, Skip
 from visionpipe.pipeline.budget import Budget, Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
-from visionpipe.pipeline.context import RunContext
 from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event
+from visionpipe.pipeline.gate import LocalGate
 from visionpipe.pipeline.job_setup import BatchOptions, JobSetup, Prompt, renderer, schema_asked
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import Limiter
@@ -36,6 +36,7 @@ from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.run import CallRun, Opened, Run
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.pipeline.triage import Triage
+from visionpipe.pipeline.worker import WorkerParts
 from visionpipe.prompts.presets import Language, Preset, together
 from visionpipe.prompts.template import Template
 from visionpipe.results import ItemResult
@@ -266,6 +267,7 @@ class Pipeline:
         return Plan(
             found,
             self._triage_of(setup, view, 0),
+            view,
             answerer,
             totals,
             None if self._near is None else self._near.over(private, view.database),
@@ -280,12 +282,20 @@ class Pipeline:
     def _open(self, sources: Sources) -> Opened:
         listing = self._checked(sources)
         with self._begun() as (setup, journal, killed, ends):
-            context = self._run_context(setup, journal)
             ahead = None
             if sources.repeatable:
                 recorded = journal.recorded_count(setup.recipe.job)
                 ahead = AheadCount(sources.to_count, recorded, journal.knows)
-            return Opened(Engine(listing, context), context, journal, ahead, killed, ends.pop_all().close)
+            engine = Engine(
+                listing,
+                self._parts(setup, journal),
+                journal,
+                resemblance=self._near.over(journal.database) if self._near is not None else None,
+                workers=self._concurrency,
+                preparers=self._preparers,
+                deadline=None if self._job_seconds is None else self._clock() + self._job_seconds,
+            )
+            return Opened(engine, journal, ahead, killed, ends.pop_all().close)
 
     def _batch_run(self, sources: Sources, batch: BatchOptions, hand_out_kept: bool) -> Run:
         from visionpipe.pipeline.batch.job import BatchRun, batch_job
@@ -330,26 +340,21 @@ class Pipeline:
             ends.callback(journal.close)
             yield setup, journal, journal.begin(setup.recipe), ends
 
-    def _run_context(self, setup: JobSetup, journal: Journal) -> RunContext:
+    def _parts(self, setup: JobSetup, journal: Journal) -> WorkerParts:
         limiter = self._limiter or Limiter(
             self._concurrency, start=setup.concurrency, rpm=self._rpm, tpm=self._tpm, clock=self._clock
         )
         budget = None
         if self._caps is not None:
             budget = Budget(self._caps, self._caps.used(journal.spent(job=setup.recipe.job)))
-        return RunContext(
+        return WorkerParts(
             answerer=setup.answerer,
-            journal=journal,
+            ledger=journal,
             triage=self._triage_of(setup, journal, journal.run),
-            limiter=limiter,
-            budget=budget,
+            gate=LocalGate(limiter, budget),
             judge=self._judge_of(setup),
-            resemblance=self._near.over(journal.database) if self._near is not None else None,
-            workers=self._concurrency,
-            preparers=self._preparers,
             item_seconds=self._item_seconds,
             outage_seconds=self._outage_seconds,
-            deadline=None if self._job_seconds is None else self._clock() + self._job_seconds,
             clock=self._clock,
         )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from visionpipe.errors import VisionPipeError
 from visionpipe.pipeline.answerer import Answerer
 from visionpipe.pipeline.duplicates import Near
 from visionpipe.pipeline.near_duplicates import Resemblance
+from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.triage import Fresh, Kept, Refused, Skipped, Triage
 from visionpipe.results import Failure
 from visionpipe.sources.find import Found, Source
@@ -128,6 +129,7 @@ class Plan:
     Args:
         sources: the listing.
         triage: decides about each item.
+        journal: where duplicates are found.
         answerer: prepares, and is never asked to send.
         totals: to be filled.
         resemblance: finds near duplicates; None where they are not asked for.
@@ -138,6 +140,7 @@ class Plan:
         self,
         sources: Iterator[Found],
         triage: Triage,
+        journal: JournalView,
         answerer: Answerer,
         totals: PlanTotals,
         resemblance: Resemblance | None,
@@ -146,6 +149,7 @@ class Plan:
         self.totals = totals
         self._sources = sources
         self._triage = triage
+        self._journal = journal
         self._answerer = answerer
         self._resemblance = resemblance
         self._close = close
@@ -178,7 +182,7 @@ class Plan:
         mark = hashlib.sha256(f"{decision.content} {decision.key.question}".encode()).digest()[:16]
         same = self._planned.get(mark)
         if same is None:
-            original = self._triage.journal.shared(
+            original = self._journal.shared(
                 decision.content, decision.key.question, self._triage.shared_since
             )
             same = original.source if original is not None and not self._triage.force else None
@@ -188,7 +192,8 @@ class Plan:
             near = self._near(source, decision)
             if near is not None:
                 return PlanItem(source.name, "duplicate", reason=near.reason)
-            prepared = self._answerer.prepare(source, decision.prompt)
+            held = source if decision.image is None else replace(source, image=decision.image)
+            prepared = self._answerer.prepare(held, decision.prompt)
         except VisionPipeError as error:
             if error.scope == "job":
                 raise

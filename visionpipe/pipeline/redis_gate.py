@@ -21,13 +21,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from visionpipe.errors import ConfigurationError, ConnectionFailedError, ParameterError, missing_extra
 from visionpipe.pipeline.budget import NOTHING, Amount, Caps
+from visionpipe.pipeline.gate import Bill, GateState, Lease, LeaseOutcome
 from visionpipe.pipeline.limiter import DECREASE, FIRST_PAUSE_S, LONGEST_PAUSE_S, PROBE_AFTER
 from visionpipe.values import Money
 
@@ -48,27 +49,12 @@ _KEPT_S = 14 * 24 * 3600
 _BILLION = Decimal(10**9)
 _AMOUNT_UNKNOWN = -1
 
-LeaseOutcome: TypeAlias = Literal["ok", "refused", "unused"]
-
 
 def law_script() -> str:
     """The law in Lua, with the figures of the law in Python before it."""
     figures = f"{PROBE_AFTER}, {DECREASE}, {FIRST_PAUSE_S * 1000}, {LONGEST_PAUSE_S * 1000}"
     text = Path(__file__).with_name("limiter.lua").read_text("utf-8")
     return f"local PROBE_AFTER, DECREASE, FIRST_PAUSE_MS, LONGEST_PAUSE_MS = {figures}\n{text}"
-
-
-@dataclass(frozen=True, slots=True)
-class SharedState:
-    """The gate at one moment, as its server last told. ``pause_s``: seconds until anything may be sent."""
-
-    level: int
-    busy: int
-    pause_s: float
-    refusals: int
-    holders: int
-    spent: Amount
-    reserved: Amount
 
 
 @dataclass(slots=True)
@@ -172,7 +158,7 @@ class RedisGate:
         self._changes = 0
         self._closed = False
         self.trips = 0
-        self._state = SharedState(start, 0, 0.0, 0, 0, spent, NOTHING)
+        self._state = GateState(start, 0, 0.0, 0, 0, spent, NOTHING)
         try:
             self._take(self._trip({}, [], [], []))
         except _server_errors() as error:
@@ -186,7 +172,7 @@ class RedisGate:
             thread.start()
 
     @property
-    def state(self) -> SharedState:
+    def state(self) -> GateState:
         """As the last call found it, at most one beat old."""
         return self._state
 
@@ -241,12 +227,13 @@ class RedisGate:
             self._condition.notify_all()
         return wanted
 
-    def repeat(self, lease: SharedLease, used: Amount | None) -> bool:
-        """Settles the first answer of a lease by what it ``used`` (None: as estimated), for a second
-        question. False where that has no room; the lease is to be released in either case."""
+    def repeat(self, lease: Lease, bill: Bill) -> bool:
+        """Settles the first answer of a lease by its ``bill``, for a second question. False where that has
+        no room; the lease is to be released in either case."""
+        assert isinstance(lease, SharedLease), "of this gate"
         told: Future[bool] = Future()
         with self._condition:
-            self._repeats.append(({"number": lease.number, "used": _used_json(used)}, told))
+            self._repeats.append(({"number": lease.number, "used": _used_json(bill)}, told))
             self._condition.notify_all()
             while not told.done() and not self._closed:
                 self._condition.wait()
@@ -254,11 +241,10 @@ class RedisGate:
 
     def release(
         self,
-        lease: SharedLease,
+        lease: Lease,
         outcome: LeaseOutcome,
         *,
-        used: Amount | None = None,
-        billed: bool = False,
+        bill: Bill | None = None,
         retry_after: float | None = None,
     ) -> bool:
         """Gives a lease back; the next call takes it along.
@@ -266,18 +252,17 @@ class RedisGate:
         Args:
             lease: held.
             outcome: an answer or a failure ("ok"), a 429 ("refused"), nothing was sent ("unused").
-            used: by the request, where it was, or may have been, billed.
-            billed: ``used`` is None, and the estimate holds.
+            bill: what the request was, or may have been, billed; None: nothing.
             retry_after: seconds, with a 429.
 
         Returns:
             Whether the level has changed since the last release.
         """
-        spent = _used_json(used) if used is not None or billed else None
+        assert isinstance(lease, SharedLease), "of this gate"
         row: dict[str, Any] = {"number": lease.number, "outcome": outcome}
         row["retry_ms"] = int((retry_after or 0.0) * 1000)
-        if spent is not None:
-            row["used"] = spent
+        if bill is not None:
+            row["used"] = _used_json(bill)
         with self._condition:
             self._held.pop(lease.number, None)
             self._ended.append(row)
@@ -426,7 +411,7 @@ class RedisGate:
         self._known = answer["spent"]
         self._largest = _amount(answer["largest"])
         self._changes += answer["level"] != self._state.level
-        self._state = SharedState(
+        self._state = GateState(
             level=int(answer["level"]),
             busy=int(answer["busy"]),
             pause_s=answer["pause_ms"] / 1000,
@@ -511,7 +496,7 @@ def connected(address: str, *, timeout: float) -> redis.Redis:
     )
 
 
-def gate_states(address: str) -> dict[str, SharedState]:
+def gate_states(address: str) -> dict[str, GateState]:
     """Every gate that the server at ``address`` keeps, by its name.
 
     Raises:
@@ -528,14 +513,14 @@ def gate_states(address: str) -> dict[str, SharedState]:
         server.close()
 
 
-def _read(server: Any, key: str) -> SharedState:
+def _read(server: Any, key: str) -> GateState:
     law = {name.decode(): float(value) for name, value in server.hgetall(key).items()}
     seconds, microseconds = server.time()
     totals = [0.0] * 6
     for purse in server.scan_iter(f"{key}:spent:*"):
         found = server.hmget(purse, "r", "t", "m", "reserved_r", "reserved_t", "reserved_m")
         totals = [total + float(value) for total, value in zip(totals, found, strict=True)]
-    return SharedState(
+    return GateState(
         level=int(law["level"]),
         busy=int(law["busy"]),
         pause_s=max(0.0, law["paused_until"] / 1000 - seconds - microseconds / 1e6),
@@ -586,9 +571,9 @@ def _amount(parts: Sequence[float]) -> Amount:
     return Amount(int(parts[0]), int(parts[1]), Decimal(int(parts[2])) / _BILLION)
 
 
-def _used_json(used: Amount | None) -> dict[str, int]:
-    requests, tokens, money = (1, -1, -1) if used is None else _parts(used)
-    return {"r": requests, "t": tokens, "m": money}
+def _used_json(bill: Bill) -> dict[str, int]:
+    tokens = -1 if bill.tokens is None else bill.tokens
+    return {"r": bill.requests, "t": tokens, "m": -1 if bill.cost is None else _billionths(bill.cost.amount)}
 
 
 def _caps_json(caps: Caps) -> dict[str, int]:

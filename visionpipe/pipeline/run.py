@@ -17,7 +17,6 @@ from typing import Any
 
 from visionpipe.errors import JournalError, VisionPipeError
 from visionpipe.pipeline.channel import Closed
-from visionpipe.pipeline.context import RunContext
 from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted, RunSummary, Tally
 from visionpipe.pipeline.items import Ended
@@ -38,7 +37,6 @@ class Opened:
     """
 
     engine: Engine
-    context: RunContext
     journal: Journal
     ahead: AheadCount | None
     maybe_billed_twice: int
@@ -286,7 +284,7 @@ class CallRun(Run):
         return None if self._opened is None else self._progress(self._opened)
 
     def _progress(self, opened: Opened) -> Progress:
-        engine, state = opened.engine, opened.context.limiter.state
+        engine, state = opened.engine, opened.engine.gate.state
         return measured(
             self._tally,
             self._pace,

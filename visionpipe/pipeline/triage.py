@@ -11,10 +11,19 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from visionpipe.errors import VisionPipeError
+from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Render, Skip
-from visionpipe.pipeline.journal import Key
-from visionpipe.pipeline.keys import Recipe, Stat, content_of_link, fingerprint, is_link, stat_of
-from visionpipe.pipeline.reading import JournalView
+from visionpipe.pipeline.keys import (
+    Recipe,
+    Stat,
+    content_of_link,
+    fingerprint,
+    held_image,
+    is_link,
+    sha256_of_image,
+    stat_of,
+)
+from visionpipe.pipeline.ledger import Key, Record
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sources.find import FailedSource, Found, SkippedSource, Source
 
@@ -55,12 +64,18 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """To be asked about. ``read``: the stat of a file whose bytes were read just now, else None."""
+    """To be asked about.
+
+    Attributes:
+        read: the stat of a file whose bytes were read just now, else None.
+        image: the picture that the item itself held, as it will be sent.
+    """
 
     key: Key
     content: str
     prompt: str
     read: Stat | None
+    image: Image | None = None
 
 
 Decision: TypeAlias = Skipped | Kept | Refused | Fresh
@@ -80,7 +95,7 @@ class Triage:
         force: ask again whatever is recorded.
     """
 
-    journal: JournalView
+    journal: Record
     recipe: Recipe
     render: Render
     skip: Skip | None = None
@@ -120,13 +135,16 @@ class Triage:
             reason = self.skip(source) if self.skip is not None and not answered else None
             if reason is not None:
                 return Skipped(key, reason)
-            content, read = self._content(source, is_over)
+            image = held_image(source)
+            content, read = (
+                (sha256_of_image(image), None) if image is not None else self._content(source, is_over)
+            )
         except VisionPipeError as error:
             return Refused(key, error)
         key = Key(source.name, key.question, content)
         if found is not None and found.content == content and not self._again(found.result):
             return Kept(key, found.result)
-        return Fresh(key, content, prompt, read)
+        return Fresh(key, content, prompt, read, image)
 
     def _question(self, prompt: str) -> str:
         """The recipe's key of ``prompt``; most jobs have one prompt for all items."""
@@ -146,7 +164,7 @@ class Triage:
 
     def _content(self, source: Source, is_over: Callable[[], bool] | None) -> tuple[str, Stat | None]:
         if is_link(source.location):
-            return content_of_link(source.location), None
+            return content_of_link(source.location, source.version), None
         known = self.journal.known_content(source.name, source.location, stat_of(source.location))
         if known is not None:
             return known, None

@@ -18,11 +18,21 @@ from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeE
 from visionpipe.files import unreadable
 from visionpipe.sources.lists import LIST_SUFFIXES, PathList, is_link, local_path, piped_paths
 from visionpipe.sources.own_files import OwnFiles
-from visionpipe.sources.walking import FailedSource, Found, Pattern, SkippedSource, Source, printable, walk
+from visionpipe.sources.walking import (
+    FailedSource,
+    Found,
+    Item,
+    Pattern,
+    SkippedSource,
+    Source,
+    printable,
+    walk,
+)
 
 __all__ = [
     "FailedSource",
     "Found",
+    "Item",
     "SkippedSource",
     "Source",
     "SourceListing",
@@ -35,7 +45,7 @@ __all__ = [
 PIPE = "-"
 """What stands for a list that comes down a pipe."""
 
-ONE: TypeAlias = "str | os.PathLike[str] | Found"
+ONE: TypeAlias = "str | os.PathLike[str] | Item | Found"
 SourceSpec: TypeAlias = "str | os.PathLike[str] | Iterable[ONE]"
 
 
@@ -81,8 +91,8 @@ def find_sources(
     Args:
         spec: a folder; a glob (``*``, ``?``, ``[]``, ``**`` for any folders between); a file; an http(s) URL;
             a list of paths or URLs as .csv, .tsv, .jsonl or .txt (relative paths are relative to it); or
-            an iterable of any of these, or of items found already. An iterator is read as the run goes on; a
-            path that it gives and that is not there fails alone.
+            an iterable of any of these, of Items, or of items found already. An iterator is read as the
+            run goes on; a path that it gives and that is not there fails alone.
         recursive: whether folders within folders are entered.
         column: the column or key that holds the path or URL; if not given, the first there is of path,
             file, image, url and the like.
@@ -108,7 +118,7 @@ def find_sources(
         raise ParameterError(
             "no source is given", cure="Give a folder, a file, a URL or a list.", subject="spec"
         )
-    if all(isinstance(one, FailedSource | SkippedSource | Source) for one in specs):
+    if all(isinstance(one, FailedSource | SkippedSource | Source | Item) for one in specs):
         return map(_found, specs)
     names = _Names(len(specs) > 1) if unique else _AnyNames(len(specs) > 1)
     return _chained(
@@ -169,6 +179,8 @@ def _checked(one: object) -> str | Found:
     """One source as text, or as it was found already."""
     if isinstance(one, FailedSource | SkippedSource | Source):
         return one
+    if isinstance(one, Item):
+        return one.source()
     path = os.fspath(one) if isinstance(one, str | os.PathLike) else None
     if not isinstance(path, str):
         raise _no_source(one)

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from visionpipe.clips.load import CLIP_SUFFIXES
-from visionpipe.errors import UnreadableSourceError, VisionPipeError
+from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError
 from visionpipe.files import open_regular
 from visionpipe.images.sniff import IMAGE_SUFFIXES, kind_of
+from visionpipe.media import LinkedImage
 from visionpipe.sources.own_files import OwnFiles, is_image_name, is_journal
 
 
@@ -28,12 +29,58 @@ class Source:
 
     ``name`` is unique within a run and stable between runs: the path relative to the folder given, with
     forward slashes, or what the list says. ``location`` is a path or a URL. ``fields`` are the other
-    columns of a list.
+    columns of a list. ``image`` is the picture itself where the item holds it, and ``location`` then says
+    nothing; ``version`` is what a store tells of the bytes behind a URL (an ETag). Neither is recorded.
     """
 
     name: str
     location: str
     fields: Mapping[str, str] = field(default_factory=dict)
+    image: Any = field(default=None, repr=False, compare=False)
+    version: str | None = field(default=None, compare=False)
+
+    @property
+    def picture(self) -> Any:
+        """What there is to look at: the picture held, else its path or URL."""
+        return self.location if self.image is None else self.image
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a program's own: a picture under a name.
+
+    Attributes:
+        key: names it in results and in the ledger; stable between runs, so that it is asked about once.
+        image: a path or URL, encoded bytes, a Pillow image, or an array of shape (H, W), (H, W, 1), (H, W, 3)
+            or (H, W, 4) in RGB, of type bool, uint8, uint16 or float in 0..1.
+        fields: for a prompt's template.
+        version: of the bytes behind a URL (an ETag); where it changes, the item is asked about again.
+    """
+
+    key: str
+    image: Any = field(repr=False)
+    fields: Mapping[str, str] = field(default_factory=dict)
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.key, str) or not self.key:
+            raise ParameterError(
+                f"{self.key!r} is no key", cure="Give a text that names the item.", subject="key"
+            )
+        if self.image is None:
+            raise ParameterError(
+                "it has no image",
+                cure="Give a path, a URL, bytes, a Pillow image or an array.",
+                subject=self.key,
+            )
+
+    def source(self) -> Source:
+        """The item as a run takes it."""
+        if isinstance(self.image, str | os.PathLike):
+            return Source(self.key, os.fsdecode(self.image), self.fields, None, self.version)
+        if isinstance(self.image, LinkedImage):
+            return Source(self.key, self.image.url, self.fields, None, self.version)
+        return Source(self.key, "", self.fields, self.image, self.version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ import orjson
 
 from visionpipe.pipeline.answerer import PreparedItem
 from visionpipe.pipeline.budget import Amount
-from visionpipe.pipeline.journal import Key
+from visionpipe.pipeline.ledger import Key
 from visionpipe.pipeline.reading import dumped, money_of
 from visionpipe.store.database import Database, is_text
 from visionpipe.values import Adjustment, Money

@@ -16,16 +16,17 @@ from visionpipe.client import Client
 from visionpipe.client.preparation import Prepared as Question
 from visionpipe.errors import AnswerError, ServerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, PreparedItem
-from visionpipe.pipeline.asking import not_good_enough
 from visionpipe.pipeline.batch.store import BatchStore, StoredFile, StoredLine
 from visionpipe.pipeline.batch.transfer import BatchTransfer
 from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.client_answerer import read_answer
 from visionpipe.pipeline.events import BatchEvent
-from visionpipe.pipeline.items import Ended, Item, done, failed, refused, shared, skipped
-from visionpipe.pipeline.journal import Journal, Key, Sent
+from visionpipe.pipeline.items import Ended, OpenItem, done, failed, refused, shared, skipped
+from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.triage import LISTED_TWICE, NO_QUESTION, Fresh, Kept, Refused, Skipped, Triage
 from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many, unexpected
+from visionpipe.pipeline.worker import not_good_enough
 from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
@@ -123,10 +124,10 @@ def lost(line: StoredLine, file: StoredFile, now: float) -> ItemResult:
     return failed(_item(line), error, now)
 
 
-def _item(line: StoredLine) -> Item:
+def _item(line: StoredLine) -> OpenItem:
     prepared = PreparedItem(None, adjustments=line.adjustments)
     source = Source(line.key.source, "")
-    return Item(source, line.key, line.key.content or "", "", line.begun, prepared)
+    return OpenItem(source, line.key, line.key.content or "", "", line.begun, prepared)
 
 
 def _sent(
@@ -263,7 +264,7 @@ class Work:
                 self._expected.add(source.name)
             return
         now = self._clock()
-        item = Item(source, key, decision.content, decision.prompt, now)
+        item = OpenItem(source, key, decision.content, decision.prompt, now)
         original = job.journal.shared(decision.content, key.question, job.triage.shared_since)
         if original is not None:
             yield self._end(shared(item, original, self._clock()), decision)

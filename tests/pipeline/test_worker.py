@@ -1,0 +1,203 @@
+"""Jobs as values, and the worker that brings items to their recorded ends."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+import visionpipe as vp
+from tests.pipeline.kill_drill import make_images
+from visionpipe.pipeline.gate import LocalGate
+from visionpipe.pipeline.reading import recorded_results
+from visionpipe.prompts.presets import PRESETS
+from visionpipe.testing.sandbox import SandboxHandle
+
+
+@pytest.fixture
+def job(service: SandboxHandle) -> vp.Job:
+    return vp.Job(
+        "Describe this.",
+        model="glm-4.6v",
+        endpoint=f"bigmodel+{service.base_url}",
+        options={"max_tokens": 300},
+    )
+
+
+def chats(service: SandboxHandle) -> int:
+    return sum("chat" in record["path"] for record in service.log())
+
+
+def alike(result: vp.ItemResult) -> vp.ItemResult:
+    return replace(result, request_id=None, seconds=0.0)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_job_of_any_preset_pickles_small_and_needs_no_key_for_its_name(name: str) -> None:
+    job = vp.Job(PRESETS[name], model="glm-4.6v", endpoint="bigmodel")
+    fingerprint = job.fingerprint
+    data = pickle.dumps(job)
+    again = pickle.loads(data)
+    assert len(data) < 4096
+    assert again == job and again.fingerprint == fingerprint
+
+
+def test_a_schema_that_no_other_process_can_import_goes_as_json_schema() -> None:
+    from pydantic import BaseModel
+
+    class Tags(BaseModel):
+        tags: list[str]
+
+    again = pickle.loads(pickle.dumps(vp.Job("Tags?", schema=Tags)))
+    assert again.schema["properties"]["tags"]["type"] == "array"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"endpoint": "https://user:pass@example.org/v1"},
+        {"options": {"headers": {"X-Key": "secret"}}},
+        {"item_seconds": 0},
+    ],
+)
+def test_a_job_refuses_what_it_cannot_carry(arguments: dict[str, Any]) -> None:
+    with pytest.raises(vp.ParameterError) as caught:
+        vp.Job("Describe this.", **arguments)
+    assert caught.value.scope == "job" and "pass" not in str(caught.value).replace("password", "")
+
+
+def test_the_ways_of_asking_give_equal_results(tmp_path: Path, job: vp.Job, service: SandboxHandle) -> None:
+    make_images(tmp_path / "in", 12)
+    items = [vp.Item(path.name, path) for path in sorted((tmp_path / "in").iterdir())]
+
+    async def awaited() -> list[vp.ItemResult]:
+        with job.open(ledger=str(tmp_path / "a"), concurrency=4, api_key=service.key) as worker:
+            return await asyncio.gather(*map(worker.aprocess, items))
+
+    with job.open(ledger=str(tmp_path / "p"), api_key=service.key) as worker:
+        one_by_one = [worker.process(item) for item in items]
+    with job.open(ledger=str(tmp_path / "m"), concurrency=4, api_key=service.key) as worker:
+        mapped = list(worker.map(items))
+    client = vp.Client("glm-4.6v", base_url=job.endpoint, api_key=service.key)
+    with client:
+        pipeline = vp.Pipeline(job.prompt, client=client, options=job.options)
+        piped = sorted(pipeline.run(items), key=lambda result: result.source)
+        assert pipeline.job == job.fingerprint
+    expected = [alike(result) for result in one_by_one]
+    assert [result.outcome for result in expected] == [vp.Outcome.DONE] * 12
+    for found in (asyncio.run(awaited()), mapped, piped):
+        assert [alike(result) for result in found] == expected
+    assert [alike(result) for result in recorded_results(tmp_path / "p")] == expected
+
+
+def test_a_picture_in_any_form_is_asked_about_under_its_key(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    make_images(tmp_path / "in", 1)
+    (path,) = (tmp_path / "in").iterdir()
+    with Pillow.open(path) as picture:
+        picture.load()
+    items = [
+        vp.Item("path", path),
+        vp.Item("bytes", path.read_bytes()),
+        vp.Item("pillow", picture),
+        vp.Item("array", np.asarray(picture)),
+    ]
+    with job.open(ledger=str(tmp_path / "j"), api_key=service.key) as worker:
+        results = list(worker.map(items))
+        assert [result.source for result in results] == ["path", "bytes", "pillow", "array"]
+        assert {result.outcome for result in results} == {vp.Outcome.DONE}
+        assert results[0].sha256 == results[1].sha256
+        assert all(result.sha256 for result in results)
+        broken = worker.process(vp.Item("broken", b"\xff\xd8no"))
+    assert broken.failure is not None and broken.failure.code == "not_an_image"
+
+
+def test_what_the_ledger_knows_is_not_asked_again(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    make_images(tmp_path / "in", 3)
+    items = [vp.Item(path.name, path.read_bytes()) for path in sorted((tmp_path / "in").iterdir())]
+    with job.open(ledger=str(tmp_path / "j"), api_key=service.key) as worker:
+        first = list(worker.map(items))
+        assert list(worker.map(items)) == first
+    with pickle.loads(pickle.dumps(job)).open(ledger=str(tmp_path / "j"), api_key=service.key) as worker:
+        assert list(worker.map(items)) == first
+    assert chats(service) == 3
+
+
+def test_a_reached_budget_raises_and_is_counted_by_job(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    make_images(tmp_path / "in", 4)
+    items = [vp.Item(path.name, path) for path in sorted((tmp_path / "in").iterdir())]
+    for ran in (2, 0):
+        with job.open(ledger=str(tmp_path / "j"), budget=vp.Caps(requests=2), api_key=service.key) as worker:
+            done = 0
+            with pytest.raises(vp.ConfigurationError, match="budget") as caught:
+                for item in items[2 - ran :]:
+                    worker.process(item)
+                    done += 1
+            assert done == ran and caught.value.scope == "job"
+    assert chats(service) == 2
+
+
+def test_a_wrong_key_raises_and_fails_no_item(tmp_path: Path, job: vp.Job, service: SandboxHandle) -> None:
+    make_images(tmp_path / "in", 1)
+    item = vp.Item("one", next((tmp_path / "in").iterdir()))
+    wrong = job.open(ledger=str(tmp_path / "j"), api_key="wrong.key")
+    with wrong as worker, pytest.raises(vp.VisionPipeError) as caught:
+        worker.process(item)
+    assert caught.value.scope == "job"
+    assert list(recorded_results(tmp_path / "j")) == []
+
+
+def test_a_cancelled_call_is_recorded_all_the_same(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    make_images(tmp_path / "in", 1)
+    item = vp.Item("one", next((tmp_path / "in").iterdir()))
+
+    async def cancelled(worker: vp.Worker) -> None:
+        task = asyncio.create_task(worker.aprocess(item))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with job.open(ledger=str(tmp_path / "j"), api_key=service.key) as worker:
+        asyncio.run(cancelled(worker))
+    assert [result.source for result in recorded_results(tmp_path / "j")] == ["one"]
+    with pytest.raises(RuntimeError, match="closed"):
+        worker.process(item)
+
+
+def test_workers_share_a_gate_that_is_open(tmp_path: Path, job: vp.Job, service: SandboxHandle) -> None:
+    make_images(tmp_path / "in", 2)
+    gate = LocalGate(vp.Limiter(2))
+    for number, path in enumerate(sorted((tmp_path / "in").iterdir())):
+        with job.open(ledger=str(tmp_path / f"j{number}"), gate=gate, api_key=service.key) as worker:
+            assert worker.process(vp.Item(path.name, path)).outcome is vp.Outcome.DONE
+    assert gate.state.busy == 0 and gate.state.spent.money == Decimal(0)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "ray-actor:one"])
+def test_an_address_of_no_gate_is_named(
+    address: str, job: vp.Job, tmp_path: Path, service: SandboxHandle
+) -> None:
+    with pytest.raises(vp.ParameterError, match="gate"):
+        job.open(gate=address, ledger=str(tmp_path / "j"), api_key=service.key)
+
+
+def test_an_item_without_a_picture_is_an_error() -> None:
+    with pytest.raises(vp.ParameterError):
+        vp.Item("one", None)
+    with pytest.raises(vp.ParameterError):
+        vp.Item("", b"x")

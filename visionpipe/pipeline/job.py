@@ -1,0 +1,230 @@
+"""A job as a value: what is asked about every item, without the items, and without a key.
+
+    with Job(presets.alt_text, model="glm-4.6v-flash").open(concurrency=16) as worker:
+        for result in worker.map(Item(name, data) for name, data in rows):
+            print(result.source, result.caption)
+
+It can be sent to other processes and machines; each opens a worker there, with the key of its own
+environment.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlsplit
+
+from visionpipe.client.options import CallOptions
+from visionpipe.errors import ConfigurationError, ParameterError
+from visionpipe.pipeline.budget import NOTHING, Budget, Caps
+from visionpipe.pipeline.gate import GATES, Gate, GateTerms, LocalGate, open_gate
+from visionpipe.pipeline.job_setup import JobSetup, Prompt, judge_of_job, renderer, schema_asked
+from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.ledger import Ledger
+from visionpipe.pipeline.limiter import Limiter
+from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
+from visionpipe.pipeline.triage import Triage
+from visionpipe.pipeline.worker import Worker, WorkerParts
+from visionpipe.prompts.presets import Language
+from visionpipe.stages.extraction import Schema
+from visionpipe.stages.quality_policy import STANDARD, QualityPolicy
+
+_UNPORTABLE = ("headers", "publisher", "messages")
+"""Options that may hold a key, or something of this machine alone."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked about every item. Frozen, and can be pickled.
+
+    Attributes:
+        prompt: words, a :class:`visionpipe.Template` with fields, or a preset.
+        model: default the environment's, where the worker is opened.
+        endpoint: a base URL; default the environment's. No password in it: the key comes from there too.
+        options: for every call, see :class:`visionpipe.CallOptions`.
+        schema: of structured data to ask for; default the preset's. A class that cannot be imported elsewhere
+            is pickled as its JSON Schema.
+        quality: what to do about poor answers; None takes them as they come.
+        lang: the language of a preset's prompt and of its answers; default the environment's.
+        item_seconds: the longest an item may take to answer, waiting for its place not counted.
+        outage_seconds: how long to wait for a service out of reach; None: for ever.
+
+    Raises:
+        ParameterError: a password in the endpoint's address, an option that may hold a key or that no other
+            process has, or no time.
+    """
+
+    prompt: Prompt
+    model: str | None = None
+    endpoint: str | None = None
+    options: CallOptions = field(default_factory=CallOptions)
+    schema: Any = None
+    quality: QualityPolicy | None = STANDARD
+    lang: Language | None = None
+    item_seconds: float | None = None
+    outage_seconds: float | None = LONGEST_OUTAGE_S
+
+    def __post_init__(self) -> None:
+        if self.endpoint is not None and urlsplit(self.endpoint).password is not None:
+            _, _, rest = self.endpoint.rpartition("@")
+            raise ParameterError(
+                "the endpoint's address has a password in it",
+                cure="Leave it out, and set the key in the environment of whoever asks.",
+                subject=f"endpoint ...@{rest}",
+                scope="job",
+            )
+        unportable = [name for name in _UNPORTABLE if name in self.options]
+        if unportable:
+            raise ParameterError(
+                "a job cannot carry it to another process",
+                cure="Leave it out; a key belongs into the environment of whoever asks.",
+                subject=f"options: {unportable[0]}",
+                scope="job",
+            )
+        for name in ("item_seconds", "outage_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and seconds <= 0:
+                raise ParameterError(
+                    f"{seconds} is not more than 0", cure="Give more.", subject=name, scope="job"
+                )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.schema is not None and not isinstance(self.schema, Mapping):
+            try:
+                pickle.dumps(self.schema)
+            except (pickle.PicklingError, AttributeError, TypeError):
+                state["schema"] = Schema(self.schema).json_schema
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The key of this job in a ledger, as for :attr:`visionpipe.Pipeline.job`. It needs no key of an
+        account.
+
+        Raises:
+            VisionPipeError: of scope "job", what every item would meet.
+        """
+        try:
+            setup = self._setup(None)
+        except ConfigurationError as error:
+            if error.code != "no_key":
+                raise
+            # Nothing is sent for it, so any will do.
+            setup = self._setup(None, "none")
+        try:
+            return setup.recipe.job
+        finally:
+            setup.close()
+
+    def open(
+        self,
+        *,
+        gate: Gate | str | None = None,
+        budget: Caps | None = None,
+        ledger: Ledger | str | None = None,
+        concurrency: int = 8,
+        api_key: str | None = None,
+    ) -> Worker:
+        """A worker of this process, with the key of its environment.
+
+        Args:
+            gate: what limits requests: one that is open already, and stays so; the address of a shared one
+                (``redis://host:6379/0``); None limits this worker alone.
+            budget: caps, which count the job: what the ledger knows to be spent is part of them. With a gate
+                that is open already they are that gate's.
+            ledger: what keeps the results: one that is open already, and is closed with the worker; the path
+                of a journal; None remembers them until the worker is closed.
+            concurrency: most requests at once.
+            api_key: default the environment's.
+
+        Raises:
+            VisionPipeError: of scope "job", what every item would meet; a gate or a ledger out of reach.
+        """
+        if concurrency < 1:
+            raise ParameterError(
+                f"{concurrency} is not more than 0", cure="Give more.", subject="concurrency", scope="job"
+            )
+        setup = self._setup(budget, api_key)
+        held: Ledger | None = None
+        try:
+            held = Journal(ledger) if ledger is None or isinstance(ledger, str) else ledger
+            held.begin(setup.recipe)
+            spent = NOTHING if budget is None else budget.used(held.spent(job=setup.recipe.job))
+            shared = isinstance(gate, str)
+            if gate is None:
+                limiter = Limiter(concurrency, start=setup.concurrency)
+                gate = LocalGate(limiter, None if budget is None else Budget(budget, spent))
+            elif isinstance(gate, str):
+                gate = open_gate(gate, self._terms(setup, budget, spent, concurrency))
+        except BaseException:
+            if held is not None:
+                held.close()
+            setup.close()
+            raise
+        opened, record = gate, held
+
+        def close() -> None:
+            try:
+                record.end("complete")
+            finally:
+                if shared:
+                    opened.close()
+                setup.close()
+
+        parts = WorkerParts(
+            answerer=setup.answerer,
+            ledger=record,
+            triage=Triage(record, setup.recipe, renderer(self.prompt, setup.lang)),
+            gate=opened,
+            judge=judge_of_job(self.quality, self.prompt, setup.lang, self.lang),
+            item_seconds=self.item_seconds,
+            outage_seconds=self.outage_seconds,
+        )
+        return Worker(parts, concurrency=concurrency, close=close)
+
+    def _terms(self, setup: JobSetup, caps: Caps | None, spent: Any, concurrency: int) -> GateTerms:
+        assert setup.client is not None, "a job asks through a client"
+        settings = setup.client.settings
+        account = sha256((settings.api_key or "").encode()).hexdigest()[:16]
+        return GateTerms(
+            name=f"{settings.endpoint.base_url} {setup.recipe.model} {account}",
+            job=setup.recipe.job,
+            ceiling=concurrency,
+            start=setup.concurrency,
+            caps=caps,
+            spent=spent,
+            outage_seconds=self.outage_seconds,
+        )
+
+    def _setup(self, budget: Caps | None, api_key: str | None = None) -> JobSetup:
+        schema = schema_asked(self.prompt, self.schema)
+        return JobSetup.of_client(
+            self.prompt, None, self.model, self.options, schema, self.lang, budget, self.endpoint, api_key
+        )
+
+
+def _redis(address: str, terms: GateTerms) -> Gate:
+    from visionpipe.pipeline.redis_gate import RedisGate
+
+    return RedisGate(
+        address,
+        terms.name,
+        job=terms.job,
+        ceiling=terms.ceiling,
+        start=terms.start,
+        caps=terms.caps,
+        spent=terms.spent,
+        outage_seconds=terms.outage_seconds,
+    )
+
+
+GATES.update(dict.fromkeys(("redis", "rediss", "unix"), _redis))

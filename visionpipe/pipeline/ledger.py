@@ -1,0 +1,102 @@
+"""What a worker needs of whatever keeps a job's record: a journal on this machine, or parts in a store.
+
+An attempt is recorded before it is sent, and a result counts, and is handed on, only when
+:meth:`Ledger.record` has returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from visionpipe.results import ItemResult
+from visionpipe.values import Money
+
+if TYPE_CHECKING:
+    from visionpipe.pipeline.keys import Recipe, Stat
+    from visionpipe.pipeline.reading import Recorded, Spent
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What one item asks: which source, which bytes (None: never read), which question."""
+
+    source: str
+    question: str
+    content: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One request as it ended.
+
+    ``failed_with`` None: answered. ``billable``: answered, or maybe billed. ``refused``: a 429.
+    """
+
+    seconds: float
+    request_id: str | None = None
+    failed_with: str | None = None
+    billable: bool = True
+    tokens: int | None = None
+    cost: Money | None = None
+    refused: bool = False
+
+
+class Record(Protocol):
+    """What is known of items."""
+
+    def recorded(self, source: str, question: str) -> Recorded | None:
+        """What became of ``source`` when it was last asked ``question``."""
+        ...
+
+    def known_content(self, source: str, location: str, stat: Stat) -> str | None:
+        """The content of a file that has not changed since it was last read; None: it has to be read."""
+        ...
+
+
+class Ledger(Record, Protocol):
+    """One writer's hold on a job's record; from any number of threads."""
+
+    def begin(self, recipe: Recipe) -> int:
+        """Opens a run of ``recipe``; proves that results can be stored before anything is asked.
+
+        Returns:
+            How many requests were under way when an earlier run was killed; they may have been billed.
+
+        Raises:
+            JournalError: nothing can be stored.
+        """
+        ...
+
+    def note_source(self, source: str, location: str, stat: Stat, content: str) -> None:
+        """Remembers what a file's bytes were; with the next result is soon enough, or never."""
+        ...
+
+    def adopt(self, source: str, question: str) -> None:
+        """Counts an earlier job's result as this job's too, because its question was the same."""
+        ...
+
+    def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:
+        """Called before a request is sent, with its estimates. What returns here may be sent.
+
+        Raises:
+            JournalError: there would be no room for its answer.
+        """
+        ...
+
+    def record(self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = ()) -> None:
+        """Records attempts and, where there is one, the end of an item; stored when this returns."""
+        ...
+
+    def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:
+        """What a job has used in all its runs, or one run."""
+        ...
+
+    def end(self, ending: str) -> None:
+        """Notes how the run ended ("complete", or what stopped it), and closes."""
+        ...
+
+    def close(self) -> None:
+        """Stores what is not stored yet, and lets go. May be called again."""
+        ...

@@ -1,0 +1,512 @@
+"""One item from its bytes to its recorded end: decided about, made ready, asked, judged.
+
+The same path serves a pipeline's threads, a single call and an engine that moves rows. A lease is given back
+exactly once, and an attempt is in the ledger before anything else is done with the item. Errors of scope
+"job" pass through; the item then has no end, and the next run takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from visionpipe.errors import (
+    AnswerError,
+    ConfigurationError,
+    InterruptedAnswerError,
+    RateLimitError,
+    ReplyTimeoutError,
+    UnreadableAnswerError,
+    VisionPipeError,
+)
+from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, PreparedItem
+from visionpipe.pipeline.channel import Closed
+from visionpipe.pipeline.events import Event, LevelChanged
+from visionpipe.pipeline.gate import Bill, Gate, Lease, never
+from visionpipe.pipeline.items import Ended, OpenItem, done, failed, refused, skipped
+from visionpipe.pipeline.ledger import Key, Ledger, Sent
+from visionpipe.pipeline.outage import LONGEST_OUTAGE_S, Outage, Verdict, stopping
+from visionpipe.pipeline.triage import NO_QUESTION, Kept, Refused, Skipped, Triage
+from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many, unexpected
+from visionpipe.reply import Reply
+from visionpipe.results import ItemResult
+from visionpipe.sources.find import Found, Item, Source
+from visionpipe.values import Money
+
+
+def bill_of_reply(reply: Reply, first: Reply | None = None) -> Bill:
+    """What ``reply`` was billed; without ``first``, which is part of it and has been accounted for."""
+    tokens = reply.usage.total_tokens if reply.usage else None
+    cost, attempts = reply.cost, reply.attempts
+    if first is not None:
+        attempts = attempts[len(first.attempts) :]
+        if tokens is not None and first.usage is not None:
+            tokens -= first.usage.total_tokens
+        if cost is not None and first.cost is not None:
+            cost = Money(cost.amount - first.cost.amount, cost.currency)
+    answers = sum(attempt.failed_with is None for attempt in attempts)
+    return Bill(tokens, cost, max(1, answers))
+
+
+def bill_of_error(error: VisionPipeError, prepared: PreparedItem, first: Reply | None = None) -> Bill | None:
+    """None where nothing was billed. A timeout may have been: it counts by its estimate."""
+    if isinstance(error, AnswerError) and error.reply is not None:
+        return bill_of_reply(error.reply, first)
+    if isinstance(error, AnswerError | ReplyTimeoutError):
+        return Bill(prepared.tokens, prepared.cost)
+    return None
+
+
+class Next(Enum):
+    """What to do with an item that has no end yet. LATER: after all that are ready."""
+
+    AGAIN = auto()
+    LATER = auto()
+    OUT_OF_BUDGET = auto()
+
+
+Asked: TypeAlias = ItemResult | Next
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What a worker works with.
+
+    Attributes:
+        triage: decides what has to be asked about.
+        gate: gives each request its place, and its room in the budget.
+        judge: holds each answer to a policy; None takes them as they come.
+        item_seconds: the deadline of an item: seconds of sending, waits for the gate not counted.
+        outage_seconds: how long to wait for a service out of reach; None: for ever.
+        clock: monotonic seconds.
+    """
+
+    answerer: Answerer
+    ledger: Ledger
+    triage: Triage
+    gate: Gate
+    judge: Judge | None = None
+    item_seconds: float | None = None
+    outage_seconds: float | None = LONGEST_OUTAGE_S
+    clock: Callable[[], float] = time.monotonic
+
+
+@dataclass(slots=True)
+class _Request:
+    """The lease of one item's request, and what became of a first answer that was to be asked for again."""
+
+    lease: Lease
+    first: Reply | None = None
+    denied: bool = False
+
+
+class Worker:
+    """Brings items to their recorded ends, from any number of threads. Made by :meth:`visionpipe.Job.open`.
+
+    Args:
+        parts: what it works with.
+        concurrency: most items at once in :meth:`map` and :meth:`aprocess`.
+        tell: told what happens; must not block.
+        stopped: whether the run is over.
+        close: gives back what was opened for this worker alone.
+    """
+
+    def __init__(
+        self,
+        parts: WorkerParts,
+        *,
+        concurrency: int = 8,
+        tell: Callable[[Event], object] = lambda event: None,
+        stopped: Callable[[], bool] = never,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.parts = parts
+        self._answerer, self._ledger, self._gate = parts.answerer, parts.ledger, parts.gate
+        self._judge = parts.judge
+        self._clock = parts.clock
+        self._outage = Outage(parts.outage_seconds, tell, parts.clock)
+        self._tell_event = tell
+        self._stopped = stopped
+        self._concurrency = concurrency
+        self._unexpected = UnexpectedInARow()
+        self._close = close
+        self._idle = threading.Condition()
+        self._under_way = 0
+        self._draining = self._closed = False
+        self._pool: ThreadPoolExecutor | None = None
+
+    def process(self, item: Item) -> ItemResult:
+        """One item, to its end, which is in the ledger when it is returned.
+
+        An item that the ledger knows already is not asked about again. Where the service is out of reach the
+        call waits, as long as the job allows.
+
+        Raises:
+            VisionPipeError: of scope "job", what every further item would meet: a wrong key, an empty
+                account, a budget that is reached. An item's own error is in its result.
+            RuntimeError: the worker is closed.
+        """
+        self._begin()
+        return self._counted(item)
+
+    async def aprocess(self, item: Item) -> ItemResult:
+        """As :meth:`process`. Cancelling it cancels no request: its result still reaches the ledger."""
+        return await asyncio.shield(asyncio.wrap_future(self._submitted(item)))
+
+    def map(self, items: Iterable[Item]) -> Iterator[ItemResult]:
+        """Results in the order of ``items``, of which at most twice the concurrency are read ahead.
+
+        Raises:
+            VisionPipeError: as :meth:`process`, in the place of the item that met it; what is under way is
+                recorded.
+        """
+        ahead: deque[Future[ItemResult]] = deque()
+        try:
+            for item in items:
+                ahead.append(self._submitted(item))
+                if len(ahead) >= 2 * self._concurrency:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for waiting in ahead:
+                waiting.cancel()
+
+    def drain(self) -> None:
+        """Begins nothing more, and waits until what is under way is recorded."""
+        with self._idle:
+            self._draining = True
+            while self._under_way:
+                self._idle.wait()
+
+    def close(self) -> None:
+        """Drains, and lets go of ledger, gate and client. May be called again."""
+        self.drain()
+        with self._idle:
+            if self._closed:
+                return
+            self._closed = True
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _begin(self) -> None:
+        with self._idle:
+            if self._draining:
+                raise RuntimeError("the worker is closed")
+            self._under_way += 1
+
+    def _submitted(self, item: Item) -> Future[ItemResult]:
+        # It counts from here, so that what was handed over is recorded before the worker closes.
+        self._begin()
+        with self._idle:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._concurrency, "visionpipe worker")
+        future = self._pool.submit(self._counted, item)
+        future.add_done_callback(self._withdrawn)
+        return future
+
+    def _withdrawn(self, future: Future[ItemResult]) -> None:
+        if future.cancelled():
+            self._ended()
+
+    def _ended(self) -> None:
+        with self._idle:
+            self._under_way -= 1
+            self._idle.notify_all()
+
+    def _counted(self, item: Item) -> ItemResult:
+        try:
+            ended = self._processed(item)
+        finally:
+            self._ended()
+        if not ended.kept and self._unexpected.ended(ended.result):
+            raise too_many(ended.result)
+        return ended.result
+
+    def _processed(self, item: Item) -> Ended:
+        taken = self.take_in(item.source())
+        if isinstance(taken, Ended):
+            return taken
+        result = self.prepare(taken)
+        while result is None:
+            asked = self.ask(taken)
+            if isinstance(asked, ItemResult):
+                result = asked
+            elif asked is Next.OUT_OF_BUDGET:
+                raise ConfigurationError(
+                    f"the budget is reached: {self._gate.reached() or 'no room for another request'}",
+                    cure="Raise it, and go on with the same ledger.",
+                    subject="budget",
+                    code="budget",
+                )
+        return Ended(result)
+
+    def take_in(
+        self, source: Found, is_over: Callable[[], bool] | None = None, number: int = 0
+    ) -> Ended | OpenItem:
+        """Decides about one item; what need not be asked comes to its end here.
+
+        Args:
+            source: the item.
+            is_over: whether the run has been stopped, asked while a large file is read.
+            number: its place in a listing.
+
+        Raises:
+            Closed: the run was stopped meanwhile.
+        """
+        begun = self._clock()
+        try:
+            decision = self.parts.triage.decide(source, is_over)
+        except (VisionPipeError, Closed):
+            raise
+        except Exception as error:
+            decision = Refused(Key(source.name, NO_QUESTION, None), unexpected(error, source.name))
+        if isinstance(decision, Kept):
+            self._ledger.adopt(decision.key.source, decision.key.question)
+            return Ended(decision.result, kept=True)
+        if isinstance(decision, Skipped):
+            result = skipped(decision.key, decision.reason, decision.detail)
+            # "again": it has its end already.
+            return self.end(result, None if decision.again else decision.key)
+        if isinstance(decision, Refused):
+            return self.end(refused(decision.key, decision.error), decision.key)
+        assert isinstance(source, Source), "of others nothing is asked"
+        if decision.read is not None:
+            self._ledger.note_source(source.name, source.location, decision.read, decision.content)
+        if decision.image is not None:
+            source = replace(source, image=decision.image)
+        return OpenItem(source, decision.key, decision.content, decision.prompt, begun, number=number)
+
+    def prepare(self, item: OpenItem) -> ItemResult | None:
+        """Makes the item ready to be asked about; its end, recorded, where that cannot be.
+
+        Raises:
+            VisionPipeError: of scope "job".
+        """
+        try:
+            item.prepared = self._answerer.prepare(item.source, item.prompt)
+        except Exception as error:
+            if isinstance(error, VisionPipeError) and error.scope == "job":
+                raise
+            return self.fail(item, error)
+        return None
+
+    def fail(self, item: OpenItem, error: Exception) -> ItemResult:
+        """Ends an item before its request."""
+        known = error if isinstance(error, VisionPipeError) else unexpected(error, item.source.name)
+        return self.end(failed(item, known, self._clock()), item.key).result
+
+    def end(self, result: ItemResult, key: Key | None) -> Ended:
+        """Records the end of an item that was not sent (``key`` None: it has an end already)."""
+        if key is not None:
+            self._ledger.record(key, result)
+        return Ended(result)
+
+    def ask(self, item: OpenItem) -> Asked:
+        """Waits for a lease, sends a prepared item's request, and gives the lease back.
+
+        Returns:
+            The item's end, recorded; or what to do next with it.
+
+        Raises:
+            Closed: the run was stopped before it was sent.
+            VisionPipeError: of scope "job": no other item should be begun.
+        """
+        prepared = item.prepared
+        assert prepared is not None, "prepared before it is asked about"
+        lease = self._gate.acquire(
+            prepared.tokens, prepared.cost, spare=prepared.may_repeat, stopped=self._stopped
+        )
+        if lease is None:
+            if self._stopped():
+                raise Closed
+            return Next.OUT_OF_BUDGET
+        request = _Request(lease)
+        try:
+            self._ledger.sending(item.key, prepared.tokens, prepared.cost)
+        except BaseException:
+            self._gate.release(lease, "unused")
+            raise
+        most = self.parts.item_seconds
+        left = None if most is None else max(0.0, most - item.seconds_sending)
+        begun = self._clock()
+
+        def on_repeat(first: Reply) -> bool:
+            # The first answer is on record before the second request can be lost, refused or not be sent.
+            self._ledger.record(item.key, None, _sent(first, self._clock() - begun))
+            self._outage.answered()
+            request.first = first
+            request.denied = not self._gate.repeat(lease, bill_of_reply(first))
+            if not request.denied:
+                self._ledger.sending(item.key, prepared.tokens, prepared.cost)
+            return not request.denied
+
+        try:
+            to_send = replace(prepared, on_repeat=on_repeat) if prepared.may_repeat else prepared
+            answer = self._answerer.answer(to_send, left)
+        except RateLimitError as error:
+            self._tell(self._gate.release(lease, "refused", retry_after=error.retry_after), refused=True)
+            item.sends += max(1, error.attempts)
+            self._bill_first(item, request.first)
+            sent = Sent(self._clock() - begun, error.request_id, error.code, billable=False, refused=True)
+            return self._again(item, [sent], error)
+        except VisionPipeError as error:
+            if request.denied:
+                self._gate.release(lease, "ok")
+                return Next.OUT_OF_BUDGET
+            verdict = self._verdict(item, error, begun)
+            if verdict is Verdict.WAIT:
+                # Back off as after a 429, so that probes grow rare; but it is no fault of the level.
+                self._tell(self._gate.release(lease, "refused"))
+                return self._later(item, error, self._clock() - begun, request.first)
+            if verdict is Verdict.STOP:
+                error = stopping(error)
+            bill = bill_of_error(error, prepared, request.first)
+            self._tell(self._gate.release(lease, "ok", bill=bill))
+            return self._failed(item, error, bill, self._clock() - begun, request.first)
+        except Exception as error:
+            # It may have been sent, and billed.
+            bill = Bill(prepared.tokens, prepared.cost)
+            self._tell(self._gate.release(lease, "ok", bill=bill))
+            known = unexpected(error, item.source.name)
+            return self._failed(item, known, bill, self._clock() - begun, request.first)
+        except BaseException:
+            self._gate.release(lease, "ok", bill=Bill(prepared.tokens, prepared.cost))
+            raise
+        self._outage.answered()
+        self._tell(self._gate.release(lease, "ok", bill=bill_of_reply(answer.reply, request.first)))
+        return self._answered(item, answer, self._clock() - begun, request.first)
+
+    def _failed(
+        self, item: OpenItem, error: VisionPipeError, bill: Bill | None, seconds: float, first: Reply | None
+    ) -> Asked:
+        item.sends += max(1, error.attempts)
+        item.seconds_sending += seconds
+        sent = [Sent(seconds, error.request_id, error.code, billable=False)]
+        if bill is not None:
+            sent = [Sent(seconds, error.request_id, error.code, True, bill.tokens, bill.cost)]
+        reply = error.reply if isinstance(error, AnswerError) else None
+        if reply is not None:
+            item.billed(reply.usage, reply.cost if reply.usage else None)
+            sent = [*_before_last_answer(reply, first), *sent]
+            item.sends += max(0, len(reply.attempts) - max(1, error.attempts))
+        else:
+            self._bill_first(item, first)
+        if error.scope == "job" or self._asks_once_more(item, error):
+            item.reasked = True
+            return self._again(item, sent, error)
+        return self._recorded(item, failed(item, error, self._clock()), sent)
+
+    def _verdict(self, item: OpenItem, error: VisionPipeError, begun: float) -> Verdict:
+        if error.scope == "job" or self._asks_once_more(item, error):
+            return Verdict.OWN
+        return self._outage.failed(item.key.source, error, begun)
+
+    def _later(self, item: OpenItem, error: VisionPipeError, seconds: float, first: Reply | None) -> Next:
+        """The item's time does not run while the service is out of reach."""
+        item.sends += max(1, error.attempts)
+        self._bill_first(item, first)
+        self._ledger.record(item.key, None, [Sent(seconds, error.request_id, error.code, billable=False)])
+        return Next.LATER
+
+    def _asks_once_more(self, item: OpenItem, error: VisionPipeError) -> bool:
+        """An answer that broke off says nothing of the item; one that is no use may be better with luck."""
+        if item.reasked:
+            return False
+        if isinstance(error, InterruptedAnswerError):
+            return error.retryable
+        return isinstance(error, AnswerError) and error.retryable and self._judge is not None
+
+    def _bill_first(self, item: OpenItem, first: Reply | None) -> None:
+        """For an item whose second request came to nothing that would tell of the first."""
+        if first is not None:
+            item.sends += max(1, len(first.attempts))
+            item.billed(first.usage, first.cost if first.usage else None)
+
+    def _answered(self, item: OpenItem, answer: Answer, seconds: float, first: Reply | None) -> Asked:
+        reply = answer.reply
+        item.sends += max(1, len(reply.attempts))
+        item.seconds_sending += seconds
+        item.billed(reply.usage, reply.cost)
+        sent = _sent(reply, seconds, first)
+        try:
+            judgement = self._judge(answer, item.reasked) if self._judge is not None else Judgement()
+        except Exception as error:
+            known = error if isinstance(error, VisionPipeError) else unexpected(error, item.source.name)
+            if known.scope == "job":
+                return self._again(item, sent, known)
+            return self._recorded(item, failed(item, known, self._clock()), sent)
+        if judgement.action == "reask" and not item.reasked:
+            item.reasked = True
+            return self._again(item, sent)
+        item.notes = judgement.notes
+        if judgement.action == "fail":
+            return self._recorded(item, failed(item, not_good_enough(judgement, answer), self._clock()), sent)
+        return self._recorded(item, done(item, answer, self._clock()), sent)
+
+    def _again(self, item: OpenItem, sent: Sequence[Sent], error: VisionPipeError | None = None) -> Next:
+        self._ledger.record(item.key, None, sent)
+        if error is not None and error.scope == "job":
+            raise error
+        return Next.AGAIN
+
+    def _recorded(self, item: OpenItem, result: ItemResult, sent: Sequence[Sent]) -> ItemResult:
+        self._ledger.record(item.key, result, sent)
+        return result
+
+    def _tell(self, changed: bool, *, refused: bool = False) -> None:
+        if changed:
+            state = self._gate.state
+            self._tell_event(LevelChanged(state.level, refused, state.pause_s))
+
+
+def _sent(reply: Reply, seconds: float, first: Reply | None = None) -> list[Sent]:
+    """A row for every attempt of ``reply`` that is not one of ``first``, which has its rows already."""
+    bill = bill_of_reply(reply, first)
+    last = Sent(seconds, reply.request_id or None, None, True, bill.tokens, bill.cost)
+    return [*_before_last_answer(reply, first), last]
+
+
+def _before_last_answer(reply: Reply, first: Reply | None = None) -> list[Sent]:
+    """Every attempt but the one that gave the last answer, to whose row tokens and cost of all belong."""
+    attempts = reply.attempts[len(first.attempts) if first is not None else 0 :]
+    answers = [number for number, attempt in enumerate(attempts) if attempt.failed_with is None]
+    return [
+        Sent(
+            attempt.seconds,
+            attempt.request_id,
+            attempt.failed_with,
+            billable=attempt.failed_with is None,
+        )
+        for number, attempt in enumerate(attempts)
+        if number not in answers[-1:]
+    ]
+
+
+def not_good_enough(judgement: Judgement, answer: Answer) -> UnreadableAnswerError:
+    """The error for an answer that its judge lets fail."""
+    kinds = ", ".join(dict.fromkeys(note.kind for note in judgement.notes)) or "quality"
+    return UnreadableAnswerError(
+        f"the answer is not good enough: {kinds}",
+        cure="See the notes; relax the quality policy, or change the prompt or the model.",
+        code="quality",
+        request_id=answer.reply.request_id or None,
+        reply=answer.reply,
+    )
