@@ -74,6 +74,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "visionpipe export captions.jsonl.journal -o captions.csv",
         "visionpipe export captions.jsonl.journal -o xmp: --images /mnt/photos",
     ),
+    "journal status": ("visionpipe journal status captions.jsonl.journal",),
+    "journal check": ("visionpipe journal check captions.jsonl.journal",),
+    "journal repair": ("visionpipe journal repair captions.jsonl.journal",),
+    "journal merge": ("visionpipe journal merge part-1.journal part-2.journal -o captions.jsonl.journal",),
     "models": ("visionpipe models", "visionpipe models glm-4.6v", "visionpipe models --endpoints --json"),
     "sandbox": (
         "visionpipe sandbox --port 8011",
@@ -111,7 +115,7 @@ class GroupedCommand(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Writes the examples, each in one line of its own, so that it can be copied."""
-        examples = EXAMPLES.get(self.name or "", ())
+        examples = EXAMPLES.get(ctx.command_path.partition(" ")[2], ())
         if examples:
             formatter.write_paragraph()
             formatter.write("Examples:\n")
@@ -135,6 +139,8 @@ app.command(cls=GroupedCommand)(describe)
 app.command(cls=GroupedCommand)(caption)
 app.command(cls=GroupedCommand)(check)
 app.command(cls=GroupedCommand)(export)
+for command in journal.registered_commands:
+    command.cls = GroupedCommand
 app.add_typer(journal, name="journal")
 app.command(cls=GroupedCommand)(models)
 app.command(cls=GroupedCommand)(sandbox)

@@ -1,5 +1,5 @@
-"""``visionpipe journal status|check|repair``: what a job's journal holds, whether it is whole, and what is
-left of a damaged one saved."""
+"""``visionpipe journal status|check|repair|merge``: what a journal holds, whether it is whole, what is
+left of a damaged one saved, and several made into one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from visionpipe.store.repair import Kind, Report
 
 journal = typer.Typer(
-    help="Show what a journal holds, check it, or save what can be read of a damaged one.",
+    help="Show what a journal holds, check it, save what can be read of a damaged one, make one of several.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -52,6 +52,26 @@ def check(file: File) -> None:
     if not report.ok:
         typer.echo(f"visionpipe journal repair {file} saves what can be read.", err=True)
         raise typer.Exit(1)
+
+
+@journal.command()
+def merge(
+    files: Annotated[list[Path], typer.Argument(help="Journals of one job; they stay as they are.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new journal.")],
+) -> None:
+    """Make one journal of several of one job: an answer wins over a failure, the later of two answers."""
+    from visionpipe.errors import ParameterError
+    from visionpipe.pipeline.merge import merge_journals
+
+    if len(files) < 2:
+        raise ParameterError(
+            "there is nothing to merge it with", cure="Name two or more.", subject=f"journal merge {files[0]}"
+        )
+    merged = merge_journals(files, output)
+    ends = ", ".join(f"{count} {outcome}" for outcome, count in merged.outcomes.items()) or "nothing yet"
+    typer.echo(f"{output}: {sum(merged.outcomes.values())} items of {len(files)} journals: {ends}")
+    if merged.shared:
+        typer.echo(f"in several of them: {merged.shared}")
 
 
 @journal.command()
