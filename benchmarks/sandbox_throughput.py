@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 import orjson
 import psutil
 
-from visionpipe.sandbox.options import DEFAULT_KEY
+from visionpipe.sandbox.scenario import DEFAULT_KEY
 from visionpipe.testing.images import jpeg_bytes
 
 SERVER = """
 import sys
-from visionpipe.sandbox.options import Options
+from visionpipe.sandbox.scenario import Options
 from visionpipe.sandbox.scenario import parse_scenario
 from visionpipe.sandbox.server import bind, serve
 from visionpipe.sandbox.service import Service

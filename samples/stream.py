@@ -8,9 +8,9 @@ import sys
 import visionpipe as vp
 
 images = sys.argv[1:] or ["samples/coffee.png"]
-patience = vp.Timeouts(first_token=120, idle=30)
+timeouts = vp.Timeouts(first_token=120, idle=30)
 
-with vp.Client(timeouts=patience) as client, client.stream("What is on the table?", *images) as stream:
+with vp.Client(timeouts=timeouts) as client, client.stream("What is on the table?", *images) as stream:
     try:
         for piece in stream:
             print(piece, end="", flush=True)

@@ -25,10 +25,10 @@ from visionpipe.pipeline.reading import (
 )
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import ItemResult
-from visionpipe.store.repair import Kind, check, repair
+from visionpipe.store.repair import DatabaseKind, check, repair
 from visionpipe.video.spans import SPANS, SqliteSpanJournal
 
-KINDS = [Kind(JOURNAL, is_readable), Kind(SPANS)]
+KINDS = [DatabaseKind(JOURNAL, is_readable), DatabaseKind(SPANS)]
 COUNT = 40
 
 

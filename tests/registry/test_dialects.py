@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.registry.dialects import Rule, dialects
+from visionpipe.registry.dialects import RefusalRule, dialects
 
 TABLE = dialects()
 
 
 @pytest.mark.parametrize("rule", TABLE.rules, ids=lambda rule: rule.reason)
-def test_every_rule_is_whole(rule: Rule) -> None:
+def test_every_rule_is_whole(rule: RefusalRule) -> None:
     assert re.search(r"\b20\d\d\b", rule.source) and "{" not in rule.source
     assert rule.cure.endswith(".") and rule.silent_cure.endswith(".")
     assert not rule.reason.endswith(".")

@@ -153,7 +153,7 @@ def test_models_that_take_more_are_offered_current_ones_first() -> None:
 
 
 def test_the_package_starts_without_the_catalog() -> None:
-    code = "import sys, visionpipe.registry, visionpipe.registry.estimates, visionpipe.registry.estimates; "
+    code = "import sys, visionpipe.registry, visionpipe.registry.estimates; "
     code += "sys.exit('pydantic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.sandbox.calls import CHAT, chat, connect, send, text
 from visionpipe.sandbox.app import build_app
-from visionpipe.sandbox.options import Options
+from visionpipe.sandbox.scenario import Options
 from visionpipe.sandbox.service import Service
 from visionpipe.testing.sandbox import SandboxHandle
 

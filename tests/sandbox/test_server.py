@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sandbox.calls import CHAT, DEADLINE, chat, connect, send, text
-from visionpipe.sandbox.options import Options
+from visionpipe.sandbox.scenario import Options
 from visionpipe.sandbox.server import ServerThread, address, bind
 from visionpipe.sandbox.service import Service
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox

@@ -9,7 +9,7 @@ import pytest
 
 from tests.sandbox.calls import CHAT, chat, send, text
 from visionpipe.registry.lookup import Registry
-from visionpipe.sandbox.options import Options
+from visionpipe.sandbox.scenario import Options
 from visionpipe.sandbox.store import NO_END, Store
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 

@@ -145,7 +145,7 @@ def _listening(serve: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 @both
-def test_patience_without_end_is_as_good_as_long(kind: Kind, loopback: Loopback) -> None:
+def test_time_without_end_is_as_good_as_long(kind: Kind, loopback: Loopback) -> None:
     loopback.script(Answer(body=b"{}"))
     endless = Timeouts(math.inf, math.inf, math.inf, math.inf, math.inf, math.inf)
     with sending(kind, loopback.url) as sender:

@@ -22,8 +22,7 @@ from typer.core import TyperCommand
 from visionpipe.cli.caption import caption
 from visionpipe.cli.check import check
 from visionpipe.cli.describe import describe
-from visionpipe.cli.export import export
-from visionpipe.cli.journal import journal, status
+from visionpipe.cli.journal import export, journal, status
 from visionpipe.cli.models import models
 from visionpipe.cli.plain import one_line
 from visionpipe.cli.sandbox import sandbox

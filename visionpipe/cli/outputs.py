@@ -3,7 +3,7 @@
 The journal knows from where each source was read. A name alone does not tell, since names begin
 below the folder, glob or list that was given.
 
-The rules: the journal is the truth. A growing output begins as a copy of what the journal holds, so that a
+The journal is the truth. A growing output begins as a copy of what the journal holds, so that a
 run taken up again never leaves it with less than before; at the end each output equals the journal, but that
 a failure never takes the place of a good answer that was there. Nothing is touched before the run holds the
 journal, nothing of somebody else's is touched unasked, and no source is ever an output.
@@ -294,7 +294,7 @@ class Outputs:
             sys.stdout.buffer.flush()
         if result.failure is not None:
             with closing(JournalView.open(self._journal)) as view:
-                result = view.standing(result, self._record.job)
+                result = view.shown(result, self._record.job)
         sinks = self._growing
         if not self._kept:
             # A result kept from an earlier run stands in the rebuilt outputs already.

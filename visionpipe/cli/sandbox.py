@@ -53,8 +53,7 @@ def sandbox(
         from visionpipe.sandbox.server import address, serve
     except ImportError as error:
         raise missing_extra(f"the sandbox needs {error.name}", "sandbox") from error
-    from visionpipe.sandbox.options import DEFAULT_KEY, Options
-    from visionpipe.sandbox.scenario import Scenario, read_scenario
+    from visionpipe.sandbox.scenario import DEFAULT_KEY, Options, Scenario, read_scenario
     from visionpipe.sandbox.service import Service
 
     options = Options(

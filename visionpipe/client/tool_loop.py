@@ -44,7 +44,7 @@ class ToolLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class ToolTurn:
     """How one turn went: the reply, everything said after the user's message, and the tokens of the first
     request as the service counted them."""
 
@@ -133,11 +133,11 @@ class ToolLoop:
         self._broken_now.clear()
         return calls
 
-    def exchange(self) -> Exchange:
+    def turn(self) -> ToolTurn:
         """How the turn went, once there is an answer."""
         first = self._replies[0].usage
         prompt_tokens = first.prompt_tokens if first else None
-        return Exchange(self._joined(self._replies), tuple(self._said), prompt_tokens)
+        return ToolTurn(self._joined(self._replies), tuple(self._said), prompt_tokens)
 
     def chosen(self, call: ToolCall) -> tuple[Callable[..., Any], dict[str, Any]] | None:
         """The function and the arguments that ``call`` means; None where they are asked for once more.

@@ -171,7 +171,7 @@ _WHITE = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownPicture:
     """The picture as height x width x 3 (RGB, 0 to 255), and what was done to it."""
 
     rgb: NDArray[np.uint8]
@@ -227,7 +227,7 @@ def shown_matrix(picture: VideoFrame) -> int:
     return _BT709 if picture.height >= _HD_HEIGHT else _UNSPECIFIED
 
 
-def shown(picture: VideoFrame, clip: OpenClip, max_side: int | None = None) -> Shown:
+def shown(picture: VideoFrame, clip: OpenClip, max_side: int | None = None) -> ShownPicture:
     """The picture as a viewer shows it.
 
     Args:
@@ -260,7 +260,7 @@ def shown(picture: VideoFrame, clip: OpenClip, max_side: int | None = None) -> S
         done.append(Adjustment("rotated", clip.name, f"{rotation} degrees counter-clockwise"))
     if (width, height) != whole:
         done.append(Adjustment("resized", clip.name, f"{whole[0]}x{whole[1]} -> {width}x{height}"))
-    return Shown(np.ascontiguousarray(rgb), tuple(done))
+    return ShownPicture(np.ascontiguousarray(rgb), tuple(done))
 
 
 def _rgb(

@@ -119,7 +119,12 @@ def found_file(path: str | os.PathLike[str], name: str | None = None) -> FileCon
     text = os.fspath(path)
     descriptor, state = open_regular(text, name or text)
     os.close(descriptor)
-    return FileContent(str(Path(text).absolute()), state.st_size, state.st_mtime_ns)
+    return content_of(text, state)
+
+
+def content_of(path: str, state: os.stat_result) -> FileContent:
+    """The file at ``path`` with this state, to be read later."""
+    return FileContent(str(Path(path).absolute()), state.st_size, state.st_mtime_ns)
 
 
 def changed(name: str) -> UnreadableSourceError:

@@ -14,13 +14,13 @@ import binascii
 import os
 import re
 import sys
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from visionpipe.errors import BadImageError, ParameterError, UnreadableSourceError
-from visionpipe.files import open_regular, read_all, read_content, refuse_store, unreadable
+from visionpipe.files import content_of, open_regular, read_all, read_content, refuse_store, unreadable
 from visionpipe.images.headers import END_OF_IMAGE, Header
 from visionpipe.images.metadata import TRUNCATED_CURE
 from visionpipe.images.sniff import (
@@ -32,7 +32,7 @@ from visionpipe.images.sniff import (
     kind_of,
     read_header,
 )
-from visionpipe.media import Content, FileContent, Image, LinkedImage, MemoryContent
+from visionpipe.media import Content, Image, LinkedImage, MemoryContent
 from visionpipe.values import Adjustment
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _from_path(path: str, name: str, max_pixels: int | None, in_memory_bytes: in
                 return os.read(descriptor, length)
 
             header = read_header(data, size=size, read=read_at, name=name)
-            content = FileContent(str(Path(path).absolute()), size, state.st_mtime_ns)
+            content = content_of(path, state)
     except OSError as error:
         raise unreadable(error, path, name) from error
     finally:

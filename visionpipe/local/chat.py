@@ -42,13 +42,13 @@ _NO_SUBJECT = "the local analysis cannot name the subject"
 _NO_QUESTIONS = "the embedded engine answers no questions"
 
 
-class Engine(Protocol):
+class EmbeddedEngine(Protocol):
     """What describes images."""
 
     def describe(self, images: Sequence[bytes], *, lang: Language) -> LocalAnswer: ...
 
 
-class Refusal(Exception):
+class RefusedRequest(Exception):
     """A request that is answered with an error: HTTP status, the service's code, and a message."""
 
     def __init__(self, message: str, *, code: str = "1210", status: int = 400) -> None:
@@ -58,7 +58,7 @@ class Refusal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class EmbeddedCall:
     """What a chat request asks of the engine: the images of its latest turn that has any, and the text of
     its last user turn."""
 
@@ -84,7 +84,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EmbeddedAnswer:
     """The engine's answer to one call, as the service would write it."""
 
     id: str
@@ -124,7 +124,7 @@ class Answer:
         }
 
 
-def read_call(fields: object) -> Call:
+def read_call(fields: object) -> EmbeddedCall:
     """Take a chat request apart.
 
     Args:
@@ -135,15 +135,15 @@ def read_call(fields: object) -> Call:
         UnreadableSourceError: an image's file is gone or has changed.
     """
     if not isinstance(fields, dict) or not isinstance(fields.get("messages"), list) or not fields["messages"]:
-        raise Refusal("messages: a list of at least one message is needed", code="1214")
+        raise RefusedRequest("messages: a list of at least one message is needed", code="1214")
     form = fields.get("response_format")
     if isinstance(form, Mapping) and form.get("type") != "text":
-        raise Refusal("response_format: the embedded engine gives plain text only")
+        raise RefusedRequest("response_format: the embedded engine gives plain text only")
     images: tuple[bytes, ...] = ()
     prompt, tokens = "", 0
     for message in fields["messages"]:
         if not isinstance(message, dict):
-            raise Refusal("messages: every message is an object", code="1214")
+            raise RefusedRequest("messages: every message is an object", code="1214")
         parts = _parts(message.get("content"))
         text = "\n".join(part["text"] for part in parts if part["type"] == "text")
         tokens += len(_tokens(text))
@@ -153,9 +153,9 @@ def read_call(fields: object) -> Call:
         if urls:
             images = tuple(_image(i, url) for i, url in enumerate(urls, 1))
     if not images:
-        raise Refusal("messages: no image; the embedded engine only describes images")
+        raise RefusedRequest("messages: no image; the embedded engine only describes images")
     request_id = fields.get("request_id")
-    return Call(
+    return EmbeddedCall(
         images=images,
         prompt=prompt,
         prompt_tokens=tokens,
@@ -165,7 +165,7 @@ def read_call(fields: object) -> Call:
     )
 
 
-def answer(call: Call, engine: Engine, *, id: str, created: int) -> Answer:
+def answer(call: EmbeddedCall, engine: EmbeddedEngine, *, id: str, created: int) -> EmbeddedAnswer:
     """Let ``engine`` answer ``call``.
 
     Raises:
@@ -175,12 +175,12 @@ def answer(call: Call, engine: Engine, *, id: str, created: int) -> Answer:
     try:
         said = engine.describe(call.images, lang=call.lang)
     except BadImageError as error:
-        raise Refusal(str(error)) from error
+        raise RefusedRequest(str(error)) from error
     text, abstained = _said(call, said)
     tokens = _tokens(text)
     cut = call.max_tokens is not None and call.max_tokens < len(tokens)
     tokens = tokens[: call.max_tokens]
-    return Answer(
+    return EmbeddedAnswer(
         id=id,
         request_id=call.request_id or id,
         created=created,
@@ -200,7 +200,7 @@ def answer(call: Call, engine: Engine, *, id: str, created: int) -> Answer:
     )
 
 
-def _said(call: Call, found: LocalAnswer) -> tuple[str, str | None]:
+def _said(call: EmbeddedCall, found: LocalAnswer) -> tuple[str, str | None]:
     """The answer's text, and why it is none, where the engine abstains."""
     if call.purpose == "ocr":
         return "\n\n".join(map(_read, found.facts)), None
@@ -215,7 +215,7 @@ def _said(call: Call, found: LocalAnswer) -> tuple[str, str | None]:
 def _read(facts: Facts) -> str:
     text = all_text(facts)
     if facts.text is None and text == NO_TEXT:
-        raise Refusal("; ".join(facts.notes) or "text was not read")
+        raise RefusedRequest("; ".join(facts.notes) or "text was not read")
     return text
 
 
@@ -225,7 +225,7 @@ def _parts(content: object) -> list[dict[str, Any]]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
     if not isinstance(content, list):
-        raise Refusal("messages.content: a string or a list of parts is needed", code="1214")
+        raise RefusedRequest("messages.content: a string or a list of parts is needed", code="1214")
     return [_part(part) for part in content]
 
 
@@ -236,22 +236,24 @@ def _part(part: object) -> dict[str, Any]:
         case {"type": "image_url", "image_url": {"url": str() | Base64Text() as url}}:
             return {"type": "image_url", "image_url": url}
         case {"type": "video_url" | "file_url" | "file" as kind}:
-            raise Refusal(f"messages.content.type {kind}: the embedded engine reads only text and images")
-    raise Refusal("messages.content: a part is neither a text nor an image_url part", code="1214")
+            raise RefusedRequest(
+                f"messages.content.type {kind}: the embedded engine reads only text and images"
+            )
+    raise RefusedRequest("messages.content: a part is neither a text nor an image_url part", code="1214")
 
 
 def _image(number: int, url: str | Base64Text) -> bytes:
     if isinstance(url, Base64Text):
         return read_content(url.content)
     if url[:8].lower().startswith(("http://", "https://")):
-        raise Refusal(f"image {number}: the embedded engine reads no links; send the image itself")
+        raise RefusedRequest(f"image {number}: the embedded engine reads no links; send the image itself")
     try:
         head, comma, rest = url.partition(",") if url.startswith("data:") else ("", "", url)
         if comma and not head.endswith(";base64"):
             raise ValueError("a data URI without base64")
         return pybase64.b64decode(rest, validate=True)
     except ValueError as error:
-        raise Refusal(f"image {number}: neither base64 nor a data URI ({error})") from error
+        raise RefusedRequest(f"image {number}: neither base64 nor a data URI ({error})") from error
 
 
 def _max_tokens(fields: dict[str, Any]) -> int | None:
@@ -260,7 +262,7 @@ def _max_tokens(fields: dict[str, Any]) -> int | None:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise Refusal(f"{name}: a whole number of at least 1 is needed", code="1214")
+            raise RefusedRequest(f"{name}: a whole number of at least 1 is needed", code="1214")
         return value
     return None
 

@@ -354,9 +354,9 @@ class JournalView:
         for row in self.database.all(f"SELECT {COLUMNS} FROM results WHERE job = ? ORDER BY result", (job,)):
             result = self._result(row)
             if result is not None:
-                yield self.standing(result, job)
+                yield self.shown(result, job)
 
-    def standing(self, result: ItemResult, job: str | None = None) -> ItemResult:
+    def shown(self, result: ItemResult, job: str | None = None) -> ItemResult:
         """What outputs show for ``result``: itself, or for a failure the good answer about the same bytes
         that an earlier run had, maybe to another prompt or from another model.
 

@@ -48,7 +48,7 @@ _KINDS: dict[str, type[ServiceError]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RefusalRule:
     """What one refusal means for the caller.
 
     Attributes:
@@ -98,7 +98,7 @@ class Dialects:
     otherwise: dict[str, re.Pattern[str]]
     endings: dict[str, Ending]
     families: dict[str, tuple[str, ...]]
-    rules: tuple[Rule, ...]
+    rules: tuple[RefusalRule, ...]
 
     def ending(self, finish_reason: str) -> Ending:
         """What a service's ``finish_reason`` means; a word that nobody knows counts as complete."""
@@ -116,7 +116,7 @@ class Dialects:
         status: int | None,
         dialect: str,
         model_id: str | None = None,
-    ) -> Rule:
+    ) -> RefusalRule:
         """The rule for a refusal.
 
         Args:
@@ -167,10 +167,10 @@ def _rule(
     statuses: Sequence[str] = (),
     retry: bool | None = None,
     scope: Scope | None = None,
-) -> Rule:
+) -> RefusalRule:
     """A rule from its table in the file; the names are the file's."""
     sentence = cures.get(cure, {"said": cure})
-    return Rule(
+    return RefusalRule(
         dialect=dialect,
         codes=frozenset(codes),
         says=_any_of(says) if says else None,

@@ -24,12 +24,11 @@ import orjson
 
 from visionpipe.errors import MediaLimitError
 from visionpipe.media import Image, LinkedImage, Text, Video
-from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Message, Request
 from visionpipe.values import JSON, Money
 
 if TYPE_CHECKING:
-    from visionpipe.registry.records import Price, TokenRules
+    from visionpipe.registry.records import ModelRecord, Price, TokenRules
 
 _PATCH = 28
 _STEEPEST = 200

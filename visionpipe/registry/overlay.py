@@ -19,10 +19,10 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from visionpipe.errors import ConfigurationError
-from visionpipe.registry.records import EndpointRecord, ModelRecord, Record
+from visionpipe.registry.records import CatalogRecord, EndpointRecord, ModelRecord
 
 Table = dict[str, Any]
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=CatalogRecord)
 
 _TOP = ("read", "source", "template", "endpoint", "model")
 # Fields whose parts have a source each; of all others the field as a whole has one.
@@ -265,12 +265,12 @@ def _record(kind: type[R], name: str, table: Table, tables: Tables, origin: str)
         raise _error(origin, reason, f"{first['msg']}.") from error
 
 
-def _fields_at(kind: type[Record], steps: tuple[int | str, ...]) -> Iterable[str]:
+def _fields_at(kind: type[CatalogRecord], steps: tuple[int | str, ...]) -> Iterable[str]:
     for step in steps:
         if isinstance(step, int):
             continue
         annotation = kind.model_fields[step].annotation
-        kind = next(k for k in _types_in(annotation) if issubclass(k, Record))
+        kind = next(k for k in _types_in(annotation) if issubclass(k, CatalogRecord))
     return kind.model_fields
 
 

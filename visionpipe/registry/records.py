@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 
-class Record(BaseModel):
+class CatalogRecord(BaseModel):
     """Frozen, and strict about unknown keys, so that a typing error in an overlay is found."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +33,7 @@ class Record(BaseModel):
         return field is not None and type(None) in get_args(field.annotation)
 
 
-class ImageRules(Record):
+class ImageRules(CatalogRecord):
     """What one request may hold of images. Sizes are of the encoded file, before base64.
 
     ``useful_pixels``: beyond this the model's own preprocessing shrinks the picture, so an image that
@@ -49,7 +49,7 @@ class ImageRules(Record):
     transfer: Literal["any", "url_preferred"] = "any"
 
 
-class VideoRules(Record):
+class VideoRules(CatalogRecord):
     """What one request may hold of videos. ``below_bytes`` is exclusive: a file must be smaller."""
 
     max_count: PositiveInt | None = 1
@@ -60,14 +60,14 @@ class VideoRules(Record):
     must_be_first: bool = False
 
 
-class FileRules(Record):
+class FileRules(CatalogRecord):
     """Documents by link."""
 
     max_count: PositiveInt | None = None
     formats: tuple[str, ...] = ()
 
 
-class SamplingRules(Record):
+class SamplingRules(CatalogRecord):
     """Ranges (both ends included) and defaults; ``exclusive``: temperature and top_p not together."""
 
     temperature_max: float = 1.0
@@ -78,7 +78,7 @@ class SamplingRules(Record):
     max_stop: NonNegativeInt | None = None
 
 
-class ThinkingRules(Record):
+class ThinkingRules(CatalogRecord):
     """never: does not think. always: cannot be turned off. switchable: by the field that its endpoint has for
     it (``EndpointRecord.thinking``). unknown: nobody says, so nothing is taken for granted."""
 
@@ -86,7 +86,7 @@ class ThinkingRules(Record):
     efforts: tuple[str, ...] = ()
 
 
-class Price(Record):
+class Price(CatalogRecord):
     """Per million tokens, for prompts of up to ``up_to_prompt_tokens`` (None: of any length).
 
     ``cached`` is for input that the service took from its cache; None: as other input. ``endpoints`` are the
@@ -101,7 +101,7 @@ class Price(Record):
     endpoints: tuple[str, ...] = ()
 
 
-class TokenRules(Record):
+class TokenRules(CatalogRecord):
     """How to estimate an image's tokens: by a named formula, or a flat figure.
 
     ``longest_edge_px`` is the pixel budget of the "patch28" formula (two frames an image), below
@@ -117,7 +117,7 @@ class TokenRules(Record):
     source: str = ""
 
 
-class ModelRecord(Record):
+class ModelRecord(CatalogRecord):
     """One model's limits, abilities and prices.
 
     ``base`` is the model a fine-tuned one was made from, whose fields hold where this record is silent.
@@ -161,14 +161,14 @@ class ModelRecord(Record):
     doubts: dict[str, str] = {}
 
 
-class ThinkingSwitch(Record):
+class ThinkingSwitch(CatalogRecord):
     """How a service is told to think or not: fields of the body, as they are sent."""
 
     on: dict[str, Any]
     off: dict[str, Any]
 
 
-class EndpointRecord(Record):
+class EndpointRecord(CatalogRecord):
     """One service: where it is, how it is spoken to, and which surfaces it has.
 
     ``dialect``: "glm" is BigModel's and Z.ai's, "openai" the plain chat-completions form. ``default_model``

@@ -1,10 +1,10 @@
 """Who is calling, by a raw key or a JWT made from it, and what one key may do.
 
 The JWT: HS256, JOSE header with ``sign_type`` "SIGN", payload ``api_key`` (the id), ``exp`` and
-``timestamp`` in milliseconds. The rule: the key itself is never kept or logged, only a hash of its id.
+``timestamp`` in milliseconds. The key itself is never kept or logged, only a hash of its id.
 
 The service limits concurrency, not a rate; whoever comes beyond is refused at once with 1302 (the platform's
-FAQ). The rule: a refused request never counts as in flight, and limits may change while requests are.
+FAQ). A refused request never counts as in flight, and limits may change while requests are.
 How long the service remembers a request id is not documented; here it is the newest hundred thousand.
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from visionpipe.sandbox.answers import Answer
+from visionpipe.sandbox.answers import ChatAnswer
 from visionpipe.sandbox.call import Call, read_call, read_object
 from visionpipe.sandbox.chat import pieces, usage
 from visionpipe.sandbox.delivery import alter
@@ -17,7 +17,6 @@ from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, Strea
 from visionpipe.sandbox.scenario import TaskFault
 
 KIND = "agent_task"
-CONVERSATION = "agent_conversation"
 
 
 async def invoke(exchange: Exchange) -> Reply:
@@ -101,13 +100,13 @@ def _part(part: Any) -> Any:
     return part
 
 
-def _whole(head: dict[str, Any], call: Call, answer: Answer) -> dict[str, Any]:
+def _whole(head: dict[str, Any], call: Call, answer: ChatAnswer) -> dict[str, Any]:
     message = {"role": "assistant", "content": {"type": "text", "text": answer.text}}
     choice = {"index": 0, "messages": [message], "finish_reason": answer.finish_reason}
     return {**head, "choices": [choice], "usage": _usage(call, answer)}
 
 
-def _events(head: dict[str, Any], call: Call, answer: Answer) -> list[dict[str, Any]]:
+def _events(head: dict[str, Any], call: Call, answer: ChatAnswer) -> list[dict[str, Any]]:
     def event(text: str, finish_reason: str | None) -> dict[str, Any]:
         delta = {"role": "assistant", "content": {"type": "text", "text": text}}
         return {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]}
@@ -116,6 +115,6 @@ def _events(head: dict[str, Any], call: Call, answer: Answer) -> list[dict[str, 
     return [*parts, {**event("", answer.finish_reason), "usage": _usage(call, answer)}]
 
 
-def _usage(call: Call, answer: Answer) -> dict[str, Any]:
+def _usage(call: Call, answer: ChatAnswer) -> dict[str, Any]:
     counted = usage(call, answer)
     return {name: counted[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}

@@ -18,10 +18,9 @@ import orjson
 from visionpipe.errors import BadImageError
 from visionpipe.sandbox.call import Call
 from visionpipe.sandbox.conversation import Conversation
-from visionpipe.sandbox.options import AnswerMode
 from visionpipe.sandbox.received import Received, text_tokens
 from visionpipe.sandbox.replies import Refusal
-from visionpipe.sandbox.scenario import ScriptedAnswer
+from visionpipe.sandbox.scenario import AnswerMode, ScriptedAnswer
 from visionpipe.sandbox.tools import example, function_call, search_results
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ NOTHING_SCRIPTED = "The sandbox has no text for this request."
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChatAnswer:
     """What the model says. ``as_parts``: the content goes out as a list of text parts."""
 
     text: str
@@ -117,7 +116,7 @@ def _fits(answer: ScriptedAnswer, call: Call) -> bool:
     return wanted is None or any(item.sha256.startswith(wanted) for item in call.conversation.media)
 
 
-class Answerer:
+class ChatAnswerer:
     """Answers calls that are in order."""
 
     def __init__(self, mode: AnswerMode) -> None:
@@ -127,7 +126,7 @@ class Answerer:
         self._calls = 0
         self.script = Script(())
 
-    async def answer(self, call: Call) -> Answer:
+    async def answer(self, call: Call) -> ChatAnswer:
         """The answer to one call, held to its ``stop`` and ``max_tokens``; Refusal 1210 where the engine
         finds that an image cannot be decoded."""
         conversation = call.conversation
@@ -135,12 +134,14 @@ class Answerer:
         reasoning = f"I look at {len(conversation.media)} item(s)." if call.parameters.thinks else ""
         scripted = self.script.next(call)
         if scripted is not None and scripted.calls:
-            return Answer(scripted.text, scripted.reasoning or reasoning, "tool_calls", self._asked(scripted))
+            return ChatAnswer(
+                scripted.text, scripted.reasoning or reasoning, "tool_calls", self._asked(scripted)
+            )
         if scripted is not None:
             return _bounded(scripted.text, scripted.reasoning or reasoning, call)
         if call.tools.must or (call.tools.functions and conversation.tool_result is None):
             wanted = function_call(call.tools, conversation.prompt, self._calls, conversation.called)
-            return Answer("", reasoning, "tool_calls", (wanted,))
+            return ChatAnswer("", reasoning, "tool_calls", (wanted,))
         if call.parameters.json_schema is not None:
             text = orjson.dumps(example(call.parameters.json_schema)).decode()
         elif conversation.tool_result is not None:
@@ -205,6 +206,6 @@ def schema_in(prompt: str) -> Mapping[str, Any] | None:
     return schema if {"type", "properties", "$ref", "anyOf"} & set(schema) else None
 
 
-def _bounded(text: str, reasoning: str, call: Call, found: tuple[dict[str, Any], ...] = ()) -> Answer:
+def _bounded(text: str, reasoning: str, call: Call, found: tuple[dict[str, Any], ...] = ()) -> ChatAnswer:
     kept, finish_reason = cut(text, call.parameters.stop, call.parameters.max_tokens)
-    return Answer(kept, reasoning, finish_reason, web_search=found)
+    return ChatAnswer(kept, reasoning, finish_reason, web_search=found)

@@ -85,7 +85,7 @@ async def refuse_method(exchange: Exchange) -> Reply:
     raise Refusal("405", exchange.record.method)
 
 
-class Endpoint:
+class Handler:
     """One address of the API: an ASGI application.
 
     Args:
@@ -226,13 +226,13 @@ def build_app(service: Service, *, keyed_control: bool = False) -> ASGIApp:
     """
     tuning.restore(service)
     routes = [
-        Route(path, Endpoint(service, works, dialect))
+        Route(path, Handler(service, works, dialect))
         for dialect, addresses in ADDRESSES.items()
         for path, works in addresses.items()
     ]
     router = Router(
         routes=[*routes, *control.routes(service, keyed_control)],
-        default=Endpoint(service, {}, otherwise=_unknown),
+        default=Handler(service, {}, otherwise=_unknown),
         redirect_slashes=False,
     )
     return Guard(router, any_name=keyed_control)

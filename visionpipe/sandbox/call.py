@@ -20,9 +20,9 @@ import orjson
 from visionpipe.registry.records import REQUEST_ID_LENGTHS, USER_ID_LENGTHS, ModelRecord
 from visionpipe.sandbox.conversation import Conversation, Reader
 from visionpipe.sandbox.models import ModelList
-from visionpipe.sandbox.options import Options
 from visionpipe.sandbox.received import MediaForms, media_tokens
 from visionpipe.sandbox.replies import Dialect, Refusal
+from visionpipe.sandbox.scenario import Options
 from visionpipe.sandbox.tools import Tools, read_tools
 
 MOST_STOP_TEXTS = 4
@@ -30,7 +30,7 @@ MOST_CHOICES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class CallParameters:
     """What steers the answer; ``thinks`` says whether this model thinks aloud on this request."""
 
     stream: bool = False
@@ -44,7 +44,7 @@ class Parameters:
     stream_usage: bool = True
 
 
-def read_parameters(body: Mapping[str, Any], record: ModelRecord, dialect: Dialect) -> Parameters:
+def read_parameters(body: Mapping[str, Any], record: ModelRecord, dialect: Dialect) -> CallParameters:
     """Check every field against the model's record; Refusal 1210 or 1214."""
     openai = dialect is Dialect.OPENAI
     sampling = record.sampling
@@ -54,7 +54,7 @@ def read_parameters(body: Mapping[str, Any], record: ModelRecord, dialect: Diale
     _text(body, "user_id", USER_ID_LENGTHS)
     stream = _boolean(body, "stream") or False
     options = body.get("stream_options")
-    return Parameters(
+    return CallParameters(
         stream=stream,
         max_tokens=_max_tokens(body, record, openai),
         stop=_stop(body, sampling.max_stop or MOST_STOP_TEXTS, openai),
@@ -177,7 +177,7 @@ class Call:
 
     model: str
     record: ModelRecord
-    parameters: Parameters
+    parameters: CallParameters
     tools: Tools
     conversation: Conversation
     prompt_tokens: int

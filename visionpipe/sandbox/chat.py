@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from visionpipe.sandbox.answers import Answer
+from visionpipe.sandbox.answers import ChatAnswer
 from visionpipe.sandbox.call import Call, read_call, read_object
 from visionpipe.sandbox.delivery import alter
 from visionpipe.sandbox.exchange import Exchange
@@ -34,7 +34,7 @@ async def complete(exchange: Exchange) -> Reply:
 
 async def ask(
     exchange: Exchange, dialect: Dialect, *, task: bool = False
-) -> tuple[dict[str, Any], Call, Answer]:
+) -> tuple[dict[str, Any], Call, ChatAnswer]:
     """Check one chat request, let it in, and have it answered; the head of its answer, itself, the answer.
 
     Args:
@@ -58,7 +58,7 @@ async def ask(
     return head, call, answer
 
 
-def usage(call: Call, answer: Answer) -> dict[str, Any]:
+def usage(call: Call, answer: ChatAnswer) -> dict[str, Any]:
     """Tokens, in both dialects' form."""
     return {
         "prompt_tokens": call.prompt_tokens,
@@ -69,7 +69,7 @@ def usage(call: Call, answer: Answer) -> dict[str, Any]:
     }
 
 
-def whole(head: Mapping[str, Any], call: Call, answer: Answer) -> dict[str, Any]:
+def whole(head: Mapping[str, Any], call: Call, answer: ChatAnswer) -> dict[str, Any]:
     """The answer as one document."""
     content: Any = [{"type": "text", "text": answer.text}] if answer.as_parts else answer.text
     message: dict[str, Any] = {"role": "assistant", "content": content}
@@ -85,7 +85,7 @@ def whole(head: Mapping[str, Any], call: Call, answer: Answer) -> dict[str, Any]
     return document
 
 
-def events(head: Mapping[str, Any], call: Call, answer: Answer) -> Iterator[dict[str, Any]]:
+def events(head: Mapping[str, Any], call: Call, answer: ChatAnswer) -> Iterator[dict[str, Any]]:
     """The answer in pieces: thinking, text or a function call; the last has finish_reason and usage."""
 
     def event(delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def events(head: Mapping[str, Any], call: Call, answer: Answer) -> Iterator[dict
     yield last
 
 
-def _indexed(answer: Answer) -> list[dict[str, Any]]:
+def _indexed(answer: ChatAnswer) -> list[dict[str, Any]]:
     return [{"index": index, **call} for index, call in enumerate(answer.tool_calls)]
 
 

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from visionpipe.sandbox.answers import Answer
+from visionpipe.sandbox.answers import ChatAnswer
 from visionpipe.sandbox.connection import BreakOff, Connection
 from visionpipe.sandbox.replies import (
     BytesReply,
@@ -46,7 +46,7 @@ _MARKUP = {
 }
 
 
-def alter(answer: Answer, fault: Fault | None) -> Answer:
+def alter(answer: ChatAnswer, fault: Fault | None) -> ChatAnswer:
     """The answer as the fault wants it; the same answer where the fault is of another sort."""
     match fault:
         case FinishFault():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from visionpipe.sandbox.connection import Connection
-from visionpipe.sandbox.log import Record
+from visionpipe.sandbox.log import RequestRecord
 from visionpipe.sandbox.replies import Dialect, Refusal
 from visionpipe.sandbox.scenario import ErrorFault, FaultPlan, HoldFault, PlannedFault
 
@@ -23,7 +23,7 @@ class Exchange:
 
     service: Service
     connection: Connection
-    record: Record
+    record: RequestRecord
     fault_plan: FaultPlan
     dialect: Dialect
     path_values: Mapping[str, str]

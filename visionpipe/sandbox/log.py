@@ -22,7 +22,7 @@ KEPT_HASHES = 100_000
 
 
 @dataclass(slots=True)
-class Record:
+class RequestRecord:
     """One request, filled in while it is on its way. ``in_flight`` counts it and those beside it; ``era`` is
     how often the log had been cleared when it came."""
 
@@ -94,13 +94,13 @@ class RequestLog:
             self._era += 1
             self._clear()
 
-    def begin(self, method: str, path: str) -> Record:
+    def begin(self, method: str, path: str) -> RequestRecord:
         with self._lock:
             self._begun += 1
             self._open += 1
-            return Record(self._begun, self._era, method, path)
+            return RequestRecord(self._begun, self._era, method, path)
 
-    def end(self, record: Record) -> None:
+    def end(self, record: RequestRecord) -> None:
         """Close a record: it is written, counted, and its contents are let go."""
         record.ms = (time.perf_counter() - record.started) * 1000
         # The sum is a copy: orjson's own result stays in the 8 KB buffer it was written to.

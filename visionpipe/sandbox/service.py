@@ -11,11 +11,10 @@ from typing import Any
 
 from visionpipe.registry.lookup import Registry
 from visionpipe.sandbox.accounts import Gate, KeyRing, Limits, RequestIds
-from visionpipe.sandbox.answers import Answerer, Script
+from visionpipe.sandbox.answers import ChatAnswerer, Script
 from visionpipe.sandbox.log import RequestLog
 from visionpipe.sandbox.models import ModelList
-from visionpipe.sandbox.options import Options
-from visionpipe.sandbox.scenario import FaultPlan, Scenario
+from visionpipe.sandbox.scenario import FaultPlan, Options, Scenario
 from visionpipe.sandbox.store import Store
 
 logger = logging.getLogger("visionpipe.sandbox")
@@ -42,7 +41,7 @@ class Service:
         self.request_ids = RequestIds()
         self.log = RequestLog(options.log)
         self.store = Store(options, clock)
-        self.answerer = Answerer(options.answers)
+        self.answerer = ChatAnswerer(options.answers)
         self.released = asyncio.Event()
         self.fault_plan = FaultPlan()
         self._works: dict[str, asyncio.Task[None]] = {}

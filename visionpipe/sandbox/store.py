@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from visionpipe.errors import ConfigurationError
-from visionpipe.sandbox.options import Options
 from visionpipe.sandbox.replies import Refusal
+from visionpipe.sandbox.scenario import Options
 
 NO_END = 1_000_000
 MOST_ON_A_PAGE = 100

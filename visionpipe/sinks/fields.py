@@ -3,7 +3,7 @@
 A shape is only told where every value that fits the node has it; whatever else a schema can say
 (unions, free objects, tuples, a reference into itself) is JSON. Nothing here raises, whatever the schema.
 
-The rules: the columns come after the fixed ones, in the order of the schema, and are only another view of
+The columns come after the fixed ones, in the order of the schema, and are only another view of
 ``data``, which stays whole. A field's column is ``data_price``, that of a field in an object
 ``data_size_width``; what is no letter, digit or underscore becomes an underscore, and a name that is taken
 gets ``_2``. A value that does not fit its column is null there; nothing raises, whatever an answer holds.
@@ -43,7 +43,7 @@ _COMBINERS = ("anyOf", "oneOf", "allOf")
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ColumnShape:
     """One node.
 
     Attributes:
@@ -62,7 +62,7 @@ class Shape:
     description: str = ""
 
 
-def shape_of(node: Any, root: Mapping[str, Any], passed: frozenset[str] = frozenset()) -> Shape:
+def shape_of(node: Any, root: Mapping[str, Any], passed: frozenset[str] = frozenset()) -> ColumnShape:
     """The shape of ``node``.
 
     Args:
@@ -84,22 +84,22 @@ def shape_of(node: Any, root: Mapping[str, Any], passed: frozenset[str] = frozen
         if branch is None:
             return _shape_here(node, root, passed, description)
         node = branch
-    return Shape("json", passed=passed, description=description)
+    return ColumnShape("json", passed=passed, description=description)
 
 
 def _shape_here(
     node: Mapping[str, Any], root: Mapping[str, Any], passed: frozenset[str], description: str
-) -> Shape:
+) -> ColumnShape:
     types = _types(node)
     properties = node.get("properties")
     if types == {"object"} and isinstance(properties, Mapping) and properties:
-        return Shape("object", None, properties, passed, description)
+        return ColumnShape("object", None, properties, passed, description)
     if types == {"array"} and not node.get("prefixItems") and "items" in node:
         items = _scalar(shape_of(node["items"], root, passed))
         if items is not None:
-            return Shape("list", items, {}, passed, description)
+            return ColumnShape("list", items, {}, passed, description)
     kind = _common(_SCALARS.get(name) for name in types) or _union(node, root, passed)
-    return Shape(kind or "json", None, {}, passed, description)
+    return ColumnShape(kind or "json", None, {}, passed, description)
 
 
 def _types(node: Mapping[str, Any]) -> set[str]:
@@ -140,7 +140,7 @@ def _union(node: Mapping[str, Any], root: Mapping[str, Any], passed: frozenset[s
     return None
 
 
-def _scalar(shape: Shape) -> Scalar | None:
+def _scalar(shape: ColumnShape) -> Scalar | None:
     if shape.kind == "list" or shape.kind == "object" or shape.kind == "json":
         return None
     return shape.kind
@@ -254,7 +254,7 @@ def fields_of(schema: Any) -> tuple[Field, ...]:
     return tuple(Field(_column(names[path], path, shape), path) for path, shape in leaves)
 
 
-def _leaves(schema: Mapping[str, Any]) -> list[tuple[Path, Shape]]:
+def _leaves(schema: Mapping[str, Any]) -> list[tuple[Path, ColumnShape]]:
     for depth in range(DEEPEST, 0, -1):
         leaves = list(islice(_below(schema, schema, (), frozenset(), depth), MOST + 1))
         if len(leaves) <= MOST:
@@ -264,7 +264,7 @@ def _leaves(schema: Mapping[str, Any]) -> list[tuple[Path, Shape]]:
 
 def _below(
     node: Any, root: Mapping[str, Any], path: Path, passed: frozenset[str], depth: int
-) -> Iterator[tuple[Path, Shape]]:
+) -> Iterator[tuple[Path, ColumnShape]]:
     shape = shape_of(node, root, passed)
     if shape.kind == "object" and len(path) < depth:
         for name, child in shape.properties.items():
@@ -284,7 +284,7 @@ def _name(path: Path, taken: set[str]) -> str:
     return name
 
 
-def _column(name: str, path: Path, shape: Shape) -> Column:
+def _column(name: str, path: Path, shape: ColumnShape) -> Column:
     meaning = f"{'.'.join(path)} in data" + (f": {shape.description}" if shape.description else "")
     kind: Kind = "json" if shape.kind == "list" or shape.kind == "object" else shape.kind
     return Column(name, kind, "", encodable(meaning), shape.items)

@@ -1,6 +1,6 @@
 """An HTML gallery in one file: thumbnails, captions, notes, filters and search, without a server.
 
-The rules: what a file name or a model says never becomes markup (it lies in a JSON block with ``<`` escaped
+What a file name or a model says never becomes markup (it lies in a JSON block with ``<`` escaped
 and is shown as text, and a content security policy allows nothing but the page's own script, by its hash).
 Memory holds one item, whatever the count, and the file takes its target's place when it is whole.
 """

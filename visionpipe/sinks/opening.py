@@ -82,41 +82,16 @@ def sidecar_pattern(kind: str, options: SinkOptions) -> str:
     return options.naming or f"{{stem}}.{kind}"
 
 
-def _text(place: str, options: SinkOptions) -> Sink:
-    pattern = sidecar_pattern("txt", options)
-    return TextSidecarSink(
-        place or None,
-        pattern=pattern,
-        root=options.root,
-        locate=options.locate,
-        record=options.record,
-        existing=options.existing,
-        form=options.text,
-    )
-
-
-def _json(place: str, options: SinkOptions) -> Sink:
-    pattern = sidecar_pattern("json", options)
-    return JsonSidecarSink(
-        place or None,
-        pattern=pattern,
-        root=options.root,
-        locate=options.locate,
-        record=options.record,
-        existing=options.existing,
-    )
-
-
-def _xmp(place: str, options: SinkOptions) -> Sink:
-    return XmpSidecarSink(
-        place or None,
-        pattern=sidecar_pattern("xmp", options),
-        root=options.root,
-        locate=options.locate,
-        record=options.record,
-        existing=options.existing,
-        tags=any(field.path == ("tags",) for field in fields_of(options.schema)),
-    )
+def _beside(place: str, options: SinkOptions) -> dict[str, Any]:
+    """What every kind of sidecar is told."""
+    return {
+        "folder": place or None,
+        "pattern": options.naming,
+        "root": options.root,
+        "locate": options.locate,
+        "record": options.record,
+        "existing": options.existing,
+    }
 
 
 KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
@@ -131,9 +106,11 @@ KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
     "webdataset": lambda place, options: WebDatasetSink(place, locate=options.locate, form=options.text),
     "kohya": lambda place, options: KohyaSink(place, locate=options.locate, form=options.text),
     "imagefolder": lambda place, options: ImageFolderSink(place, locate=options.locate, form=options.text),
-    "txt": _text,
-    "json": _json,
-    "xmp": _xmp,
+    "txt": lambda place, options: TextSidecarSink(form=options.text, **_beside(place, options)),
+    "json": lambda place, options: JsonSidecarSink(**_beside(place, options)),
+    "xmp": lambda place, options: XmpSidecarSink(
+        tags=any(field.path == ("tags",) for field in fields_of(options.schema)), **_beside(place, options)
+    ),
 }
 FAILURES = "failures.csv"
 """The file's name that stands for a list of the failures alone."""

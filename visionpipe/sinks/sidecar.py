@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from visionpipe.errors import OutputError, ParameterError
@@ -156,7 +157,9 @@ class SidecarSink:
     """What the kinds of sidecar share: naming, collisions, whose a file is, and writing in one step.
 
     Args:
-        naming: where each sidecar goes.
+        folder: where sidecars go; None: beside the images.
+        pattern: the naming rule, see :class:`SidecarNaming`; default the kind's own.
+        root, locate: as there.
         record: of what was written; default one that lasts as long as the sink.
         existing: what to do with somebody else's sidecars.
 
@@ -165,13 +168,24 @@ class SidecarSink:
     """
 
     keeps_previous = True
+    usual_pattern: ClassVar[str]
+    joins: ClassVar[bool] = False
+    """Whether ours can be joined to somebody else's; else "append" and "prepend" keep what is there."""
 
     def __init__(
-        self, naming: SidecarNaming, record: WrittenRecord | None = None, existing: Existing = "keep"
+        self,
+        folder: str | Path | None = None,
+        *,
+        pattern: str | None = None,
+        root: Path | None = None,
+        locate: Locate | None = None,
+        record: WrittenRecord | None = None,
+        existing: Existing = "keep",
     ) -> None:
-        self.naming = naming
+        place = Path(folder) if folder else None
+        self.naming = SidecarNaming(pattern or self.usual_pattern, place, root, locate)
         self.record: WrittenRecord = MemoryRecord() if record is None else record
-        self.existing: Existing = existing
+        self.existing: Existing = existing if self.joins or existing == "overwrite" else "keep"
         self.kept = 0
         self._claims = Claims()
 
@@ -282,29 +296,28 @@ class TextSidecarSink(SidecarSink):
     """The caption alone, as trainers read it: ``a.txt`` beside ``a.jpg``.
 
     Args:
-        folder: where sidecars go; None: beside the images.
-        pattern: the naming rule, see :class:`visionpipe.sinks.sidecar.SidecarNaming`.
-        root, locate: as there.
-        record, existing: as for :class:`SidecarSink`.
+        folder, pattern, root, locate, record, existing: as for :class:`SidecarSink`.
         form: of the texts.
 
     Attributes:
         tidied: what was taken off answers, counted by kind.
     """
 
+    usual_pattern = "{stem}.txt"
+    joins = True
+
     def __init__(
         self,
         folder: str | Path | None = None,
         *,
-        pattern: str = "{stem}.txt",
+        pattern: str | None = None,
         root: Path | None = None,
         locate: Locate | None = None,
         record: WrittenRecord | None = None,
         existing: Existing = "keep",
         form: TextForm | None = None,
     ) -> None:
-        naming = SidecarNaming(pattern, Path(folder) if folder else None, root, locate)
-        super().__init__(naming, record, existing)
+        super().__init__(folder, pattern=pattern, root=root, locate=locate, record=record, existing=existing)
         self._form = form or TextForm()
         self.tidied: Counter[str] = Counter()
 
@@ -336,22 +349,11 @@ class JsonSidecarSink(SidecarSink):
     """The whole result, as in a JSONL line: ``a.json`` beside ``a.jpg``.
 
     Args:
-        folder, pattern, root, locate, record: as for :class:`TextSidecarSink`.
+        folder, pattern, root, locate, record: as for :class:`SidecarSink`.
         existing: "append" and "prepend" keep what is there, since JSON cannot be joined.
     """
 
-    def __init__(
-        self,
-        folder: str | Path | None = None,
-        *,
-        pattern: str = "{stem}.json",
-        root: Path | None = None,
-        locate: Locate | None = None,
-        record: WrittenRecord | None = None,
-        existing: Existing = "keep",
-    ) -> None:
-        naming = SidecarNaming(pattern, Path(folder) if folder else None, root, locate)
-        super().__init__(naming, record, existing if existing == "overwrite" else "keep")
+    usual_pattern = "{stem}.json"
 
     def content(self, result: ItemResult) -> bytes:
         return dump(result.to_json(), indent=True) + b"\n"

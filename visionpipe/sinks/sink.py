@@ -3,7 +3,7 @@
 Whatever a file name holds can be written. A name that is not UTF-8 reaches Python with lone
 surrogates, which are written as JSON escapes, and read back as they were.
 
-The rules: what ``write`` has returned from is accepted and is not lost by a later error; a ``write`` that
+What ``write`` has returned from is accepted and is not lost by a later error; a ``write`` that
 raises leaves the sink as it was before, so the same result can be written again when the cause is gone.
 An error with scope "item" concerns that result only, and the sink goes on; with scope "job" every further
 result would meet the same end.

@@ -2,7 +2,7 @@
 
     NAME-000000.tar: 000000000.jpg 000000000.txt 000000000.json 000000001.png ...
 
-The rules: images are copied as they lie on disk, in pieces, never decoded. Keys are numbers, since a key ends
+Images are copied as they lie on disk, in pieces, never decoded. Keys are numbers, since a key ends
 at its first dot and file names repeat; the path stands in the JSON. Shards are written beside their targets
 and take their places together, at ``close``.
 """
@@ -12,11 +12,10 @@ from __future__ import annotations
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from visionpipe.files import GrowingFile, output_errors, partial_path, resolve_link
+from visionpipe.files import ReplacingFile, output_errors
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sinks.sink import Locate, dump, encodable, missing_image
 from visionpipe.stages.plain_text import TextForm, plain_text
@@ -60,8 +59,8 @@ class WebDatasetSink:
         self._max_samples = max_shard_samples
         self._samples = 0
         self._in_shard = 0
-        self._shards: list[Path] = []
-        self._shard: GrowingFile | None = None
+        self._shards: list[ReplacingFile] = []
+        self._shard: ReplacingFile | None = None
         self._closed = False
         with output_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,22 +106,17 @@ class WebDatasetSink:
         if not self._shards:
             self._next_shard()
         self._end_shard()
-        for target in self._shards:
-            with output_errors(target):
-                if partial_path(target).exists():  # closing again, after an error, finds some in place
-                    partial_path(target).replace(target)
+        for shard in self._shards:
+            shard.finish()
         for stale in self._targets_beyond(len(self._shards)):
             with output_errors(stale):
                 stale.unlink()
         self._closed = True
 
     def abort(self) -> None:
-        if self._shard is not None:
-            self._shard.discard()
         if not self._closed:
-            for target in self._shards:
-                with suppress(FileNotFoundError):
-                    partial_path(target).unlink()
+            for shard in self._shards:
+                shard.discard()
         self._closed = True
 
     def _image(self, source: str) -> Path:
@@ -140,7 +134,7 @@ class WebDatasetSink:
             yield target
             number += 1
 
-    def _room_for(self, size: int) -> GrowingFile:
+    def _room_for(self, size: int) -> ReplacingFile:
         shard = self._shard
         if (
             shard is not None
@@ -151,10 +145,9 @@ class WebDatasetSink:
             shard = None
         return shard if shard is not None else self._next_shard()
 
-    def _next_shard(self) -> GrowingFile:
-        target = resolve_link(self._target(len(self._shards)))
-        self._shard = GrowingFile(partial_path(target))
-        self._shards.append(target)
+    def _next_shard(self) -> ReplacingFile:
+        self._shard = ReplacingFile(self._target(len(self._shards)))
+        self._shards.append(self._shard)
         self._in_shard = 0
         return self._shard
 

@@ -15,15 +15,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from visionpipe.errors import OutputError
 from visionpipe.files import back_up, output_errors
 from visionpipe.results import ItemResult
-from visionpipe.sinks.ownership import Existing, WrittenRecord, place_of
-from visionpipe.sinks.sidecar import SidecarNaming, SidecarSink
-from visionpipe.sinks.sink import Locate, encodable
+from visionpipe.sinks.ownership import place_of
+from visionpipe.sinks.sidecar import SidecarSink
+from visionpipe.sinks.sink import encodable
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 DC = "http://purl.org/dc/elements/1.1/"
@@ -202,26 +203,17 @@ class XmpSidecarSink(SidecarSink):
     ``pattern="{name}.xmp"``).
 
     Args:
-        folder, pattern, root, locate: as for :class:`visionpipe.sinks.sidecar.TextSidecarSink`.
+        folder, pattern, root, locate: as for :class:`visionpipe.sinks.sidecar.SidecarSink`.
         record: as there; nothing is looked up in it, since the packet tells whose its description is.
         existing: "overwrite" puts the caption in place of a description that somebody else wrote, and leaves
             a numbered backup of the sidecar; every other policy keeps it.
         tags: whether tags are asked for, which are added to a sidecar whose description stays.
     """
 
-    def __init__(
-        self,
-        folder: str | Path | None = None,
-        *,
-        pattern: str = "{stem}.xmp",
-        root: Path | None = None,
-        locate: Locate | None = None,
-        record: WrittenRecord | None = None,
-        existing: Existing = "keep",
-        tags: bool = False,
-    ) -> None:
-        naming = SidecarNaming(pattern, Path(folder) if folder else None, root, locate)
-        super().__init__(naming, record, existing if existing == "overwrite" else "keep")
+    usual_pattern = "{stem}.xmp"
+
+    def __init__(self, folder: str | Path | None = None, *, tags: bool = False, **options: Any) -> None:
+        super().__init__(folder, **options)
         self._tags = tags
 
     def content(self, result: ItemResult) -> bytes:

@@ -35,7 +35,7 @@ _MOST_FAILURES = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class DatabaseKind:
     """A schema, and whether a row of one of its tables (by name) makes sense."""
 
     schema: Schema
@@ -67,7 +67,7 @@ class Report:
         return not self.problems and not self.unreadable
 
 
-def check(path: Path, kinds: Sequence[Kind]) -> Report:
+def check(path: Path, kinds: Sequence[DatabaseKind]) -> Report:
     """Looks through the database at ``path``; changes nothing. A copy beside it is read.
 
     Args:
@@ -82,7 +82,7 @@ def check(path: Path, kinds: Sequence[Kind]) -> Report:
         return _looked_through(path, kinds)
 
 
-def repair(path: Path, kinds: Sequence[Kind]) -> Report:
+def repair(path: Path, kinds: Sequence[DatabaseKind]) -> Report:
     """Saves what can be read of the database at ``path`` into a new one that takes its place.
 
     Args:
@@ -123,7 +123,7 @@ def _held(path: Path) -> Iterator[None]:
         yield
 
 
-def _looked_through(path: Path, kinds: Sequence[Kind]) -> Report:
+def _looked_through(path: Path, kinds: Sequence[DatabaseKind]) -> Report:
     kind, version = _kind_of(path, kinds)
     report = Report(kind.schema.title, version)
     with _folder_beside(path) as folder:
@@ -169,7 +169,7 @@ def _head(path: Path) -> bytes:
         raise unreadable(error, str(path), str(path)) from error
 
 
-def _kind_of(path: Path, kinds: Sequence[Kind]) -> tuple[Kind, int]:
+def _kind_of(path: Path, kinds: Sequence[DatabaseKind]) -> tuple[DatabaseKind, int]:
     """What the file is, by its mark or else by the names of tables in its text, and the version it says."""
     head = _head(path).ljust(100, b"\0")
     application = struct.unpack_from(">I", head, _APPLICATION)[0]
@@ -251,7 +251,7 @@ def _said_by_sqlite(copy: Path) -> list[str]:
     return [] if found == ["ok"] else [line for text in found for line in text.splitlines()]
 
 
-def _rows(copy: Path, kind: Kind, report: Report) -> Iterator[tuple[str, sqlite3.Row]]:
+def _rows(copy: Path, kind: DatabaseKind, report: Report) -> Iterator[tuple[str, sqlite3.Row]]:
     """Every row that SQLite can read and that makes sense."""
     with closing(_connected(copy)) as connection, closing(Database(None, kind.schema)) as fresh:
         for table in sorted(tables_of(kind.schema)):

@@ -22,8 +22,7 @@ import orjson
 
 from visionpipe.errors import missing_extra
 from visionpipe.sandbox.accounts import Limits
-from visionpipe.sandbox.options import AnswerMode, Options
-from visionpipe.sandbox.scenario import Scenario, parse_scenario
+from visionpipe.sandbox.scenario import AnswerMode, Options, Scenario, parse_scenario
 from visionpipe.sandbox.service import Service
 
 if TYPE_CHECKING:
@@ -104,7 +103,7 @@ def running_sandbox(answers: AnswerMode = "saw", **options: Any) -> Iterator[San
 
     Args:
         answers: who answers; here by default a sentence that tells what arrived (see ``Options``).
-        options: any other field of ``visionpipe.sandbox.options.Options``.
+        options: any other field of ``visionpipe.sandbox.scenario.Options``.
 
     Raises:
         ConfigurationError: the extra is not installed, or the scenario or overlay cannot be used.

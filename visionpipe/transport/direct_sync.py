@@ -1,6 +1,6 @@
 """An httpx transport of our own: blocking sockets kept open, for threads.
 
-The rules: a connection is used again only when nothing has arrived on it since its last answer; a server
+A connection is used again only when nothing has arrived on it since its last answer; a server
 that answers while the body is still going out is heard; bodies go from the iterator to the socket. httpx's
 own pool inspects every connection at every step, which costs more than the rest of a request once dozens
 are open at once.

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from visionpipe.local.chat import Answer, Engine, Refusal, answer, read_call
+from visionpipe.local.chat import EmbeddedAnswer, EmbeddedEngine, RefusedRequest, answer, read_call
 from visionpipe.wire.http import HttpRequest, HttpResponse, chunks_of
 
 CHAT_PATH = "/chat/completions"
@@ -88,7 +88,9 @@ class EmbeddedSender:
         clock: seconds since the epoch, for the field ``created``.
     """
 
-    def __init__(self, engine: Engine | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, engine: EmbeddedEngine | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._engine = engine
         self._clock = clock
         self._making = threading.Lock()
@@ -102,7 +104,7 @@ class EmbeddedSender:
         """As :meth:`send`, event by event where the request asks for a stream."""
         try:
             streamed, reply = self._answer(request)
-        except Refusal as refusal:
+        except RefusedRequest as refusal:
             return EmbeddedStream(refusal.status, _JSON, [refusal.body])
         if streamed:
             return EmbeddedStream(200, _EVENTS, reply.frames())
@@ -113,26 +115,26 @@ class EmbeddedSender:
         with self._making:
             self._engine = None
 
-    def _answer(self, request: HttpRequest) -> tuple[bool, Answer]:
+    def _answer(self, request: HttpRequest) -> tuple[bool, EmbeddedAnswer]:
         if request.method != "POST" or not _is_chat(request.url):
-            raise Refusal(
+            raise RefusedRequest(
                 f"{request.method} {request.url}: the embedded engine answers only POST {CHAT_PATH}",
                 code="1222",
                 status=404,
             )
         if request.body is None:
-            raise Refusal("the request has no body", code="1213")
+            raise RefusedRequest("the request has no body", code="1213")
         asked = request.body.made_of
         if asked is None:
             try:
                 asked = orjson.loads(b"".join(chunks_of(request.body)))
             except ValueError as error:
-                raise Refusal(f"the body is no JSON ({error})") from error
+                raise RefusedRequest(f"the body is no JSON ({error})") from error
         call = read_call(asked)
         reply = answer(call, self._ready(), id=f"local-{uuid.uuid4().hex}", created=int(self._clock()))
         return call.stream, reply
 
-    def _ready(self) -> Engine:
+    def _ready(self) -> EmbeddedEngine:
         with self._making:
             if self._engine is None:
                 # OpenCV and NumPy come with it, and cost the start of every program.
@@ -145,7 +147,9 @@ class EmbeddedSender:
 class AsyncEmbeddedSender:
     """As :class:`EmbeddedSender`, with the work done in a thread so that the event loop stays free."""
 
-    def __init__(self, engine: Engine | None = None, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, engine: EmbeddedEngine | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self._sender = EmbeddedSender(engine, clock=clock)
 
     async def send(self, request: HttpRequest) -> HttpResponse:

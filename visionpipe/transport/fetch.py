@@ -1,6 +1,6 @@
 """Fetches a file from a URL that somebody else wrote.
 
-The rules: the name is resolved here, all its addresses are vetted, and the connection goes to a vetted one
+The name is resolved here, all its addresses are vetted, and the connection goes to a vetted one
 (so that a name cannot change its mind in between), while the certificate is checked against the name; each
 redirect begins anew; bytes and seconds are limited; nothing is decoded; no key is sent.
 

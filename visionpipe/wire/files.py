@@ -1,7 +1,7 @@
 """Files kept at the service: uploaded for a purpose, listed, read back (a batch's only), deleted.
 
 Purposes and sizes: docs.bigmodel.cn, file and batch pages, 2026. "MB" is read as 1,000,000 bytes, the
-stricter of the two readings. The rule: a file's bytes never pass through memory as a whole.
+stricter of the two readings. A file's bytes never pass through memory as a whole.
 """
 
 from __future__ import annotations

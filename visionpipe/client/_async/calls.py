@@ -17,7 +17,7 @@ from visionpipe.client._async.stream import AsyncStream
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
 from visionpipe.client.threads import call_function_async, in_thread_async
-from visionpipe.client.tool_loop import Exchange, ToolLimits, ToolLoop
+from visionpipe.client.tool_loop import ToolLimits, ToolLoop, ToolTurn
 from visionpipe.errors import AnswerError, ServiceError, VisionPipeError
 from visionpipe.files import output_errors, whole_file
 from visionpipe.registry.records import ModelRecord
@@ -265,7 +265,7 @@ async def _save(stream: AsyncByteStream, path: str) -> HttpResponse:
         await stream.close()
 
 
-async def run_tools_async(calls: AsyncCalls, prepared: Prepared, limits: ToolLimits) -> Exchange:
+async def run_tools_async(calls: AsyncCalls, prepared: Prepared, limits: ToolLimits) -> ToolTurn:
     """Ask what was prepared, and run its functions until there is an answer.
 
     Raises:
@@ -279,11 +279,11 @@ async def run_tools_async(calls: AsyncCalls, prepared: Prepared, limits: ToolLim
         while True:
             asked = loop.next_request()
             left = loop.left()
-            patient = calls.within(left) if prepared.functions else calls
-            reply = await patient.whole(asked, prepared.model)
+            bounded = calls.within(left) if prepared.functions else calls
+            reply = await bounded.whole(asked, prepared.model)
             wanted = loop.take(reply)
             if not wanted:
-                return loop.exchange()
+                return loop.turn()
             for call in wanted:
                 loop.left()
                 chosen = loop.chosen(call)

@@ -166,8 +166,8 @@ class AsyncClient(AsyncClips):
         """
         prepared = await self.prepare(prompt, *images, **options)
         check_functions_async(prepared)
-        exchange = await run_tools_async(self._calls, prepared, limits or ToolLimits())
-        return exchange.reply
+        turn = await run_tools_async(self._calls, prepared, limits or ToolLimits())
+        return turn.reply
 
     def conversation(
         self,

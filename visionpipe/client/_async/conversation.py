@@ -72,9 +72,9 @@ class AsyncConversation:
         prepared = await in_thread_async(self._prepared, prompt, images, options)
         check_functions_async(prepared)
         said = self._said(prepared, prompt)
-        exchange = await run_tools_async(self._calls, prepared, self._limits)
-        self._keep(prepared, (said, *exchange.messages), exchange.prompt_tokens)
-        return exchange.reply
+        turn = await run_tools_async(self._calls, prepared, self._limits)
+        self._keep(prepared, (said, *turn.messages), turn.prompt_tokens)
+        return turn.reply
 
     async def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> AsyncStream:
         """As :meth:`ask`, giving the text piece by piece; the turn counts once the stream is read to its end.

@@ -18,7 +18,7 @@ from visionpipe.client._sync.stream import Stream
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
 from visionpipe.client.threads import call_function, in_thread
-from visionpipe.client.tool_loop import Exchange, ToolLimits, ToolLoop
+from visionpipe.client.tool_loop import ToolLimits, ToolLoop, ToolTurn
 from visionpipe.errors import AnswerError, ServiceError, VisionPipeError
 from visionpipe.files import output_errors, whole_file
 from visionpipe.registry.records import ModelRecord
@@ -264,7 +264,7 @@ def _save(stream: ByteStream, path: str) -> HttpResponse:
         stream.close()
 
 
-def run_tools(calls: Calls, prepared: Prepared, limits: ToolLimits) -> Exchange:
+def run_tools(calls: Calls, prepared: Prepared, limits: ToolLimits) -> ToolTurn:
     """Ask what was prepared, and run its functions until there is an answer.
 
     Raises:
@@ -278,11 +278,11 @@ def run_tools(calls: Calls, prepared: Prepared, limits: ToolLimits) -> Exchange:
         while True:
             asked = loop.next_request()
             left = loop.left()
-            patient = calls.within(left) if prepared.functions else calls
-            reply = patient.whole(asked, prepared.model)
+            bounded = calls.within(left) if prepared.functions else calls
+            reply = bounded.whole(asked, prepared.model)
             wanted = loop.take(reply)
             if not wanted:
-                return loop.exchange()
+                return loop.turn()
             for call in wanted:
                 loop.left()
                 chosen = loop.chosen(call)

@@ -162,8 +162,8 @@ class Client(Clips):
         """
         prepared = self.prepare(prompt, *images, **options)
         check_functions(prepared)
-        exchange = run_tools(self._calls, prepared, limits or ToolLimits())
-        return exchange.reply
+        turn = run_tools(self._calls, prepared, limits or ToolLimits())
+        return turn.reply
 
     def conversation(
         self,

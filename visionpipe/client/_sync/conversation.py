@@ -73,9 +73,9 @@ class Conversation:
         prepared = in_thread(self._prepared, prompt, images, options)
         check_functions(prepared)
         said = self._said(prepared, prompt)
-        exchange = run_tools(self._calls, prepared, self._limits)
-        self._keep(prepared, (said, *exchange.messages), exchange.prompt_tokens)
-        return exchange.reply
+        turn = run_tools(self._calls, prepared, self._limits)
+        self._keep(prepared, (said, *turn.messages), turn.prompt_tokens)
+        return turn.reply
 
     def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> Stream:
         """As :meth:`ask`, giving the text piece by piece; the turn counts once the stream is read to its end.
