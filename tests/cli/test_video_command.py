@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -130,6 +131,18 @@ def test_links_file_urls_and_folders_are_taken_together(folder: Path) -> None:
     assert "secret" not in done.stdout + done.stderr + json.dumps(told)
     assert (out / "linked clip.html").read_text("utf-8").count("<img ") == 2
     assert (out / "linked clip.srt").read_text("utf-8") == (out / "a.srt").read_text("utf-8")
+
+
+def test_bare_streams_of_a_folder_are_clips_too(tmp_path: Path) -> None:
+    cases = Path(__file__).parent.parent / "clips" / "cases"
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in ("raw.h264", "av1.ivf"):
+        shutil.copy(cases / name, clips)
+    done = run(clips, "-o", f"json:{tmp_path / 'out'}", "--no-summary")
+    assert done.exit_code == 0
+    told = [json.loads(path.read_text("utf-8")) for path in sorted((tmp_path / "out").glob("*.json"))]
+    assert [timeline["duration"]["seconds"] for timeline in told] == [6.0, 6.0]
 
 
 def test_a_link_or_a_source_that_fails_costs_only_itself(folder: Path) -> None:

@@ -188,9 +188,11 @@ def _header(clip: OpenClip, end: int, timing: Timing) -> tuple[Adjustment, ...]:
 
 
 CLIP_SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"}
-    | {".mxf", ".ogv", ".ts", ".webm", ".wmv"}
+    {".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".ivf", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"}
+    | {".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".obu", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
+    | {".264", ".265", ".avc", ".h264", ".h265", ".hevc"}
 )
+"""Names of clips, the bare streams of cameras included, where a file's first bytes do not tell."""
 
 _NAMES = {"matroska": "mkv", "mpegts": "ts"}
 
