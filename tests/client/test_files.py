@@ -127,6 +127,36 @@ def test_a_batch_from_files_to_answers(call: Calling, sandbox: SandboxHandle, tm
     assert len(answers) == 5
 
 
+def test_damaged_lines_of_results_are_read_with_a_note(tmp_path: Path, sandbox: SandboxHandle) -> None:
+    answer = '"response":{"status_code":200,"body":{"choices":[{"message":{"content":"A cat."}}],"n":%s}}}\n'
+    lines = [f'{{"custom_id":"item-{n}",{answer % word}' for n, word in enumerate(("1", "NaN", "2", "3"))]
+    whole = "".join(lines).encode()
+    bad = whole.replace(b"cat", b"c\xfft", 1)
+    (tmp_path / "results.jsonl").write_bytes(bad[: bad.rindex(b',"n"')])
+    (tmp_path / "cut.jsonl").write_bytes(whole[: whole.index(b"at.")])
+    paths = [tmp_path / "results.jsonl", tmp_path / "cut.jsonl"]
+    with Client(**sandbox_setup(sandbox, model="glm-4v-plus-0111")) as client:
+        *read, broken = client.batches.read(paths)
+    told = []
+    for one in read:
+        assert one.reply is not None, one.error
+        notes = [note.detail for note in one.reply.notes if note.kind == "damaged"]
+        told.append((one.custom_id, one.reply.text, notes))
+    as_well = "read as well as it can be:"
+    assert told == [
+        ("item-0", "A c\ufffdt.", [f"{as_well} it is not all UTF-8"]),
+        ("item-1", "A cat.", [f"{as_well} NaN is no number of JSON"]),
+        ("item-2", "A cat.", []),
+        (
+            "item-3",
+            "A cat.",
+            [f"{as_well} it is cut off behind the answer's text, so how it ended is not known"],
+        ),
+    ]
+    assert broken.custom_id == "item-0" and isinstance(broken.error, InterruptedAnswerError)
+    assert broken.error.reply is not None and broken.error.reply.text == "A c"
+
+
 def test_a_batch_is_split(tmp_path: Path, sandbox: SandboxHandle) -> None:
     setup = sandbox_setup(sandbox, model="glm-4v-plus-0111")
     paths = write_batch(setup, tmp_path, 7, limits=BatchLimits(3, 100_000), name="day")

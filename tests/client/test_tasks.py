@@ -54,6 +54,18 @@ def sandbox_setup(sandbox: SandboxHandle, **more: Any) -> dict[str, Any]:
     }
 
 
+def test_a_damaged_answer_to_a_task_is_read_with_a_note(call: Calling, loopback: Loopback) -> None:
+    body = success().body
+    assert isinstance(body, bytes)
+    bad = body.replace(b"pavilion", b"pav\xfflion")
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"
+    loopback.script(Answer(raw=head + bad, close=True))
+    reply = call(setup_for(loopback), "tasks.wait", "8239")
+    assert reply.text == "A pav\N{REPLACEMENT CHARACTER}lion."
+    notes = [note.detail for note in reply.notes if note.kind == "damaged"]
+    assert len(notes) == 2 and "Content-Length is 'many'" in notes[0] and "not all UTF-8" in notes[1]
+
+
 @pytest.mark.parametrize("model", ["glm-4.6v", "glm-4.6v-flash", "glm-4.1v-thinking-flash"])
 def test_a_task_ends_in_the_same_reply_as_a_whole_call(
     call: Calling, face: Face, sandbox: SandboxHandle, model: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import orjson
 import pytest
@@ -101,6 +102,40 @@ def test_results_are_read() -> None:
     assert (refused.status, refused.body) == (400, b'{"error":{"code":"1301"}}')
     bare = read_line(b'{"custom_id":"vp-3","response":null,"error":{"code":"1234","message":"no"}}')
     assert (bare.status, bare.body) == (400, b'{"error":{"code":"1234","message":"no"}}')
+
+
+ANSWER = b'{"choices":[{"message":{"content":"A cat."},"finish_reason":"stop"}]}'
+LINE = b'{"custom_id":"vp-1","response":{"status_code":200,"body":' + ANSWER + b"}}"
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "odd"),
+    [
+        (LINE, "A cat.", ""),
+        (b"\xef\xbb\xbf" + LINE, "A cat.", "byte order mark"),
+        (LINE.replace(b"cat", b"c\xfft"), "A c\ufffdt.", "it is not all UTF-8"),
+        (LINE.replace(b'"choices"', b'"n":NaN,"m":%d,"choices"' % 10**40), "A cat.", "NaN is no number"),
+        (LINE.replace(b"cat", b"c\tt"), "A c\tt.", "what JSON has to escape"),
+        (LINE.replace(ANSWER, orjson.dumps(ANSWER.decode())), "A cat.", ""),
+    ],
+)
+def test_a_damaged_line_is_read_as_well_as_it_can_be(line: bytes, text: str, odd: str) -> None:
+    found = read_line(line)
+    assert (found.custom_id, found.status) == ("vp-1", 200)
+    assert json.loads(found.body)["choices"][0]["message"]["content"] == text
+    assert odd in "".join(found.oddities) and bool(found.oddities) == bool(odd)
+
+
+@given(st.integers(LINE.index(ANSWER) + 1, len(LINE) - 1))
+def test_a_line_that_was_cut_off_gives_what_there_is_of_its_answer(end: int) -> None:
+    found = read_line(LINE[:end])
+    assert (found.custom_id, found.body) == ("vp-1", LINE[LINE.index(ANSWER) : end])
+
+
+@given(st.integers(2, LINE.index(ANSWER)))
+def test_a_line_that_was_cut_off_before_its_answer_says_so(end: int) -> None:
+    with pytest.raises(UnreadableAnswerError, match=f"cut off after {end} bytes"):
+        read_line(LINE[:end])
 
 
 @given(st.binary(max_size=60))

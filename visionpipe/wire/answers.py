@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def read_object(body: bytes, what: str) -> dict[str, Any]:
-    """The answer as a JSON object.
+    """The answer as a JSON object, read as well as it can be.
 
     Args:
         body: as it came.
@@ -32,13 +32,25 @@ def read_object(body: bytes, what: str) -> dict[str, Any]:
     Raises:
         UnreadableAnswerError: it is none.
     """
+    return read_noted(body, what)[0]
+
+
+def read_noted(body: bytes, what: str) -> tuple[dict[str, Any], str]:
+    """As :func:`read_object`, and what was mended in it ("" for nothing)."""
     try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError as cause:
+        answer, damage = read_json(body)
+    except UnreadableError as cause:
+        if read_beginning(body) is not None:
+            raise UnreadableAnswerError(
+                f"the answer about {what} is cut off after {len(body):,} bytes",
+                cure="Ask for it again.",
+                subject=what,
+                code="cut_off",
+            ) from cause
         raise unreadable(what, "it is no JSON") from cause
     if not isinstance(answer, dict):
         raise unreadable(what, "it is no JSON object")
-    return answer
+    return (mended(answer) if damage else answer), damage
 
 
 def needed(answer: Mapping[str, Any], name: str, what: str) -> str:
@@ -151,6 +163,8 @@ def read_json(body: bytes) -> tuple[Any, str]:
         found.append(f"{word} is no number of JSON")
 
     text = body.removeprefix(_BOM).decode("utf-8", "surrogateescape")
+    if body.startswith(_BOM):
+        found.append("it begins with a byte order mark")
     if _HALF.search(text):
         found.append("it is not all UTF-8")
     try:

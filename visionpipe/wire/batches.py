@@ -13,6 +13,8 @@ number in the OpenAPI; either is read.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,7 +24,7 @@ from typing import Any, Self
 
 import orjson
 
-from visionpipe.errors import MediaLimitError, ParameterError, VisionPipeError
+from visionpipe.errors import MediaLimitError, ParameterError, UnreadableAnswerError, VisionPipeError
 from visionpipe.files import GrowingFile
 from visionpipe.registry.records import BATCH_ID_LENGTH, BATCH_LINES, BATCH_METADATA, EndpointRecord
 from visionpipe.reply import Reply
@@ -32,6 +34,8 @@ from visionpipe.wire.answers import (
     needed,
     number_of,
     paged,
+    read_beginning,
+    read_noted,
     read_object,
     read_page,
     segment,
@@ -42,6 +46,9 @@ from visionpipe.wire.answers import (
 from visionpipe.wire.chat import chat_fields
 from visionpipe.wire.files import LARGEST
 from visionpipe.wire.http import Body, chunks_of, encode_body
+
+_BODY = re.compile(rb'"body"\s*:\s*\{')
+"""The key of an answer within a line: inside a text its quotes would be escaped."""
 
 LINE_URL = "/v4/chat/completions"
 MOST_BYTES = LARGEST["batch"]
@@ -124,12 +131,14 @@ class Splitter:
 class ResultLine:
     """One line of an output or error file: what the request would have been answered with by itself.
 
-    ``status`` is an HTTP status, ``body`` the JSON of the answer or of the error.
+    ``status`` is an HTTP status, ``body`` the JSON of the answer or of the error; ``oddities``: what was
+    mended in it, each for a note.
     """
 
     custom_id: str
     status: int
     body: bytes
+    oddities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +151,47 @@ class BatchAnswer:
 
 
 def read_line(line: bytes) -> ResultLine:
-    """Read one line.
+    """Read one line. Of one that was cut off inside its answer, ``body`` is what there is of that.
 
     Raises:
         UnreadableAnswerError: it is no result, or does not say whose.
     """
     what = "a batch's line"
-    entry = read_object(line, what)
+    try:
+        entry, damage = read_noted(line, what)
+    except UnreadableAnswerError:
+        cut = _cut_off(line)
+        if cut is None:
+            raise
+        return cut
+    odd = (damage,) if damage else ()
     identity = needed(entry, "custom_id", what)
     response = table_of(entry, "response")
     body: Any = response.get("body")
+    if isinstance(body, str) and body.lstrip().startswith("{"):
+        # Some gateways give the answer as a text.
+        return ResultLine(identity, number_of(response, "status_code") or 200, body.encode(), odd)
     if not isinstance(body, dict):
         error = entry.get("error") or response.get("error")
         if not isinstance(error, dict):
             raise unreadable(f"{what} for {identity}", "it has neither an answer nor an error")
         body = {"error": error}
     status = number_of(response, "status_code") or (400 if "error" in body else 200)
-    return ResultLine(identity, status, orjson.dumps(body))
+    # What was mended may hold whole numbers of any length, which orjson does not write.
+    written = json.dumps(body).encode() if damage else orjson.dumps(body)
+    return ResultLine(identity, status, written, odd)
+
+
+def _cut_off(line: bytes) -> ResultLine | None:
+    """What there is of a line that ends inside its answer; None where it is something else."""
+    begun = read_beginning(line)
+    body = _BODY.search(line)
+    if begun is None or body is None:
+        return None
+    entry, _ = begun
+    identity = text_of(entry, "custom_id")
+    status = number_of(table_of(entry, "response"), "status_code") or 200
+    return None if identity is None else ResultLine(identity, status, line[body.end() - 1 :])
 
 
 BATCHES_PATH = "/batches"

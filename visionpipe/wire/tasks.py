@@ -27,7 +27,8 @@ class TaskStatus(StrEnum):
 @dataclass(frozen=True, slots=True)
 class TaskState:
     """A task as the service last told of it. ``body`` is the whole answer, with the model's in it once the
-    status is SUCCESS; ``error_code`` and ``error_message`` are empty where it gave none."""
+    status is SUCCESS; ``error_code`` and ``error_message`` are empty where it gave none; ``oddities`` are of
+    the exchange, each for a note."""
 
     id: str
     status: TaskStatus
@@ -36,6 +37,7 @@ class TaskState:
     error_code: str = ""
     error_message: str = ""
     body: bytes = field(default=b"", repr=False)
+    oddities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,13 @@ def result_path(task_id: str) -> str:
     return f"/async-result/{segment(task_id)}"
 
 
-def read_task(body: bytes, task_id: str | None = None) -> TaskState:
+def read_task(body: bytes, task_id: str | None = None, oddities: tuple[str, ...] = ()) -> TaskState:
     """Read what a submission or a question after a task is answered with.
 
     Args:
         body: of the answer.
         task_id: the id asked after; None for a submission, whose answer must tell it.
+        oddities: of the exchange.
 
     Raises:
         UnreadableAnswerError: it is not a task's.
@@ -93,4 +96,5 @@ def read_task(body: bytes, task_id: str | None = None) -> TaskState:
         error_code=text_of(error, "code") or "",
         error_message=text_of(error, "message") or "",
         body=body,
+        oddities=oddities,
     )

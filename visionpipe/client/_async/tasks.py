@@ -158,7 +158,7 @@ class AsyncTasks:
         require(calls.settings, "tasks")
 
         def read(response: HttpResponse, _: Answered) -> Looked[TaskState]:
-            state = read_task(response.body, task_id)
+            state = read_task(response.body, task_id, response.oddities)
             return Looked(state, state.status is not TaskStatus.PROCESSING, retry_after(response))
 
         return await calls.service(
@@ -174,7 +174,7 @@ def _reply(settings: Settings, task: TaskRecord, state: TaskState) -> Reply:
     request = Request(model=model.id, messages=(), adjustments=task.adjustments)
     answered = Answered(task.request_id or state.request_id or "", task.attempts)
     context = ReadingContext(request, model, settings.endpoint, settings.api_key)
-    return read_reply(state.body, context, answered)
+    return read_reply(state.body, context, answered, state.oddities)
 
 
 def _failure(settings: Settings, task: TaskRecord, state: TaskState) -> ServiceError:

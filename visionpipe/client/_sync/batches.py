@@ -245,7 +245,7 @@ def _answer(settings: Settings, line: bytes, model_id: str | None) -> BatchAnswe
     request = Request(model=model.id, messages=())
     context = ReadingContext(request, model, settings.endpoint, settings.api_key)
     try:
-        reply = read_reply(result.body, context, Answered(result.custom_id, ()))
+        reply = read_reply(result.body, context, Answered(result.custom_id, ()), result.oddities)
     except VisionPipeError as error:
         return BatchAnswer(result.custom_id, error=error)
     cost = _at_batch_price(reply.cost, settings.endpoint.batch_price_factor)
