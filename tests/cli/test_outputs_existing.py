@@ -177,10 +177,12 @@ def test_an_item_whose_description_in_xmp_is_somebody_elses_is_asked_for_tags_al
     assert ">Mine.<" in (job.photos / "a.xmp").read_text()
 
 
-@pytest.mark.parametrize("kind", TABLES)
-def test_somebody_elses_table_is_refused_before_anything_is_asked(job: Job, kind: str) -> None:
-    file = job.folder / TABLES[kind]
-    output = "out.tar" if kind == "webdataset" else TABLES[kind]
+@pytest.mark.parametrize(
+    "name", [*TABLES.values(), "failures.csv", "kohya:meta.json", "imagefolder:meta.jsonl"]
+)
+def test_somebody_elses_table_is_refused_before_anything_is_asked(job: Job, name: str) -> None:
+    file = job.folder / name.rpartition(":")[2]
+    output = "out.tar" if name.endswith(".tar") else name
     theirs = b'{"file_name": "a.jpg", "text": "mine"}\n'
     file.write_bytes(theirs)
     refused = job.run("-o", output)

@@ -15,7 +15,7 @@ from tests.cli.commands import KEYS
 from tests.clip_maker import texture, write_clip
 from tests.loopback import Answer, serving
 from visionpipe.cli.video import video
-from visionpipe.errors import BadVideoError, FetchError, ParameterError, UnreadableSourceError
+from visionpipe.errors import BadVideoError, FetchError, OutputError, ParameterError, UnreadableSourceError
 from visionpipe.testing.sandbox import running_sandbox
 from visionpipe.video.timeline import Timeline
 
@@ -56,6 +56,34 @@ def test_one_clip_into_files_of_every_kind(folder: Path) -> None:
     assert (out / "x.html").read_text("utf-8").count("<img ") == 2
     assert len((out / "x.csv").read_text("utf-8").splitlines()) == 3
     assert "| 0:00:01.000 |" in (out / "x.md").read_text("utf-8")
+
+
+def test_a_timeline_that_somebody_edited_is_kept(folder: Path) -> None:
+    """One clip's is refused before anything is asked; of several clips the others go on."""
+    clip, out = folder / "clips" / "a.mp4", folder / "out" / "a.srt"
+    command = (clip, "-o", out)
+    assert run(*command).exit_code == 0
+    assert run(*command).exit_code == 0, "it is ours"
+    written = out.read_text()
+    out.write_text("mine")
+    with pytest.raises(OutputError, match=r"somebody changed it since a job wrote it.*--existing overwrite"):
+        run(*command)
+    several = run(folder / "clips", "-o", f"srt:{folder / 'out'}", "-o", f"vtt:{folder / 'out'}")
+    assert several.exit_code == 0
+    assert "kept: 1 sidecar that somebody else wrote or edited" in several.stderr
+    assert out.read_text() == "mine"
+    assert {path.name for path in out.parent.glob("*.*t")} == {"a.srt", "a.vtt", "b.srt", "b.vtt"}
+    forced = run(*command, "--existing", "overwrite")
+    assert forced.exit_code == 0
+    assert (out.read_text(), (out.parent / "a.srt.~1~").read_text()) == (written, "mine")
+    other = folder / "other.md"
+    other.write_text("# My notes\n")
+    with pytest.raises(OutputError, match="no job of visionpipe made it"):
+        run(clip, "-o", other)
+    assert other.read_text() == "# My notes\n"
+    (folder / "moved").mkdir()
+    (folder / "out").rename(folder / "moved" / "out")
+    assert run(clip, "-o", folder / "moved" / "out" / "a.srt").exit_code == 0, "ours, with its journal"
 
 
 def test_a_folder_into_a_folder_with_one_bad_clip(folder: Path) -> None:

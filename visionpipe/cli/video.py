@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from visionpipe.client.options import CallOptions
     from visionpipe.errors import VisionPipeError
     from visionpipe.media import Video
+    from visionpipe.results import ItemResult
+    from visionpipe.sinks.ownership import Written
+    from visionpipe.video.spans import SqliteSpanJournal
     from visionpipe.video.timeline import Timeline
 
 Clips = Annotated[list[str], typer.Argument(help="Clips, folders of them, or links to clips.")]
@@ -63,12 +67,22 @@ AllowPrivate = Annotated[
 _LARGEST_LINKED = 2 * 1024**3
 _LONGEST_FETCH_S = 1800.0
 
+Existing_ = Annotated[
+    Literal["keep", "overwrite"],
+    typer.Option(
+        "--existing",
+        help="Files in an output's place that somebody else wrote or edited: keep, or overwrite (a numbered "
+        "backup stays).",
+    ),
+]
+
 _KINDS = ("srt", "vtt", "html", "md", "csv", "json")
 
 
 def video(
     clips: Clips,
     output: Outputs_ = None,
+    existing: Existing_ = "keep",
     longest: Longest = None,
     frames_per_span: FramesPerSpan = 4,
     threshold: Threshold = 18.0,
@@ -100,6 +114,7 @@ def video(
 
     A clip that fails costs only itself.
     """
+    from visionpipe.cli.outputs import kept_line
     from visionpipe.clips.cuts import SceneRules
     from visionpipe.errors import InputError, VisionPipeError
     from visionpipe.sinks.timelines import to_json
@@ -138,8 +153,20 @@ def video(
             summary=summary,
             concurrency=concurrency,
         )
+        record = _WrittenTimelines(kept, kept_at) if kept is not None and kept_at is not None else None
+        if record is not None and existing == "keep" and len(found) == 1:
+            for target in _targets(places, found[0], 1).values():
+                record.refuse_foreign(target)
+        left = 0
         downloads = Path(stack.enter_context(TemporaryDirectory(prefix="visionpipe-")))
         for given in found:
+            targets = _targets(places, given, len(found))
+            if record is not None and existing == "keep":
+                ours = {kind: target for kind, target in targets.items() if not record.is_foreign(target)}
+                left += len(targets) - len(ours)
+                if targets and not ours:
+                    continue  # nothing would come of asking
+                targets = ours
             try:
                 clip = _local(given, downloads, track, allow_private)
                 if ask is not None:
@@ -150,9 +177,11 @@ def video(
                     typer.echo(to_json(timeline).rstrip())
                 else:
                     _print(timeline)
-                for kind, place in places.items():
-                    if place is not None:
-                        _write(kind, _target(place, kind, given, len(found)), clip, timeline)
+                for kind, target in targets.items():
+                    assert record is not None, "outputs have a journal"
+                    record.make_way(target)
+                    _write(kind, target, clip, timeline)
+                    record.remember_file(target)
             except VisionPipeError as error:
                 # One bad clip is no reason to leave the others; what would fail them all is.
                 if error.scope == "job" or (len(found) == 1 and isinstance(error, InputError)):
@@ -164,8 +193,73 @@ def video(
     total = len(found) + len(unfound)
     plural = "" if total == 1 else "s"
     typer.echo(f"{total} clip{plural}: {total - failed} done, {failed} failed or incomplete", err=True)
+    if left:
+        typer.echo(kept_line(left), err=True)
     if failed:
         raise typer.Exit(1)
+
+
+class _WrittenTimelines:
+    """Which files the command wrote, noted beside the spans; a ``WrittenRecord``.
+
+    Args:
+        journal: of the spans.
+        path: its file; places below its folder are noted from there.
+    """
+
+    def __init__(self, journal: SqliteSpanJournal, path: Path) -> None:
+        self._journal = journal
+        self._folder = Path(os.path.realpath(path.parent))
+
+    def find(self, place: Path) -> Written | None:
+        import json
+
+        from visionpipe.files import FileMark
+        from visionpipe.sinks.ownership import Written
+
+        noted = self._journal.get(self._key(place))
+        return None if noted is None else Written(FileMark(*json.loads(noted)))
+
+    def remember(self, place: Path, written: Written) -> None:
+        import json
+
+        mark = written.mark
+        self._journal.put(self._key(place), json.dumps([mark.size, mark.modified_ns, mark.digest]))
+
+    def earlier(self, source: str) -> tuple[ItemResult, ...]:
+        return ()
+
+    def is_foreign(self, target: Path) -> bool:
+        """Whether somebody else wrote or edited what is there."""
+        from visionpipe.sinks.ownership import foreign_files
+
+        return bool(foreign_files("timeline", target, self))
+
+    def refuse_foreign(self, target: Path) -> None:
+        """Raises OutputError where somebody else wrote or edited what is there."""
+        from visionpipe.sinks.ownership import refuse_foreign
+
+        refuse_foreign("timeline", target, self)
+
+    def make_way(self, target: Path) -> None:
+        """Keeps a backup of what somebody else wrote."""
+        from visionpipe.files import back_up
+        from visionpipe.sinks.ownership import place_of
+
+        if self.is_foreign(target):
+            back_up(place_of(target))
+
+    def remember_file(self, target: Path) -> None:
+        """Notes what was written just now."""
+        from visionpipe.files import mark_file, output_errors
+        from visionpipe.sinks.ownership import Written, place_of
+
+        with output_errors(target):
+            self.remember(place_of(target), Written(mark_file(place_of(target))))
+
+    def _key(self, place: Path) -> str:
+        below = place.relative_to(self._folder) if place.is_relative_to(self._folder) else place
+        return f"written:{os.fsencode(below).hex()}"
 
 
 def _places(outputs: Sequence[str]) -> dict[str, Path | None]:
@@ -300,6 +394,11 @@ def _is_file(place: Path, kind: str) -> bool:
 
 def _target(place: Path, kind: str, given: str, clips: int) -> Path:
     return place if clips == 1 and _is_file(place, kind) else place / f"{Path(_name(given)).stem}.{kind}"
+
+
+def _targets(places: dict[str, Path | None], given: str, clips: int) -> dict[str, Path]:
+    """The file of each kind that is wanted of a clip."""
+    return {kind: _target(place, kind, given, clips) for kind, place in places.items() if place is not None}
 
 
 def _default_journal(places: dict[str, Path | None]) -> Path | None:

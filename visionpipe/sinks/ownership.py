@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from visionpipe.errors import OutputError, ParameterError
 from visionpipe.files import FileMark, back_up, carries, mark_file, output_errors, resolve_link, set_aside
 from visionpipe.results import ItemResult
 from visionpipe.sinks.columns import COLUMNS
+from visionpipe.sinks.csv import FailuresSink
 from visionpipe.sinks.sink import Sink, load_result
 
 Existing: TypeAlias = Literal["keep", "overwrite", "append", "prepend"]
@@ -178,7 +179,15 @@ def _is_jsonl(path: Path) -> bool:
 
 
 def _is_csv(path: Path) -> bool:
-    header = ",".join(column.name for column in COLUMNS).encode()
+    return _begins_with(path, [column.name for column in COLUMNS])
+
+
+def _is_failures(path: Path) -> bool:
+    return _begins_with(path, FailuresSink.HEADER)
+
+
+def _begins_with(path: Path, names: Sequence[str]) -> bool:
+    header = ",".join(names).encode()
     with path.open("rb") as file:
         return file.read(len(header) + 3).removeprefix(b"\xef\xbb\xbf").startswith(header)
 
@@ -228,12 +237,14 @@ def _never(path: Path) -> bool:
 _SIGNS: Mapping[str, Callable[[Path], bool]] = {
     "jsonl": _is_jsonl,
     "csv": _is_csv,
+    "failures": _is_failures,
     "parquet": _is_parquet,
     "sqlite": _is_database,
     "html": _is_page,
     "webdataset": _is_shard,
     "kohya": _never,
     "imagefolder": _never,
+    "timeline": _never,
 }
 
 
