@@ -25,7 +25,7 @@ PATCHES = np.array(
     [[(255, 0, 0), (0, 160, 60), (40, 80, 220)], [(240, 200, 20), (128, 128, 128), (250, 250, 250)]], np.uint8
 )
 SCENE = np.repeat(np.repeat(PATCHES, 48, 0), 48, 1)
-RULES = ImageRules(formats=("jpeg", "png", "webp"))
+RULES = ImageRules(formats=("jpeg", "png", "webp", "gif"))
 
 
 def middles(pixels: NDArray[Any]) -> NDArray[np.int16]:
@@ -80,7 +80,7 @@ def test_a_profile_of_srgb_itself_changes_nothing(format: str) -> None:
     assert "sRGB" not in details(image)
 
 
-@pytest.mark.parametrize("format", ["jpeg", "png", "webp"])
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "gif"])
 def test_only_what_is_wider_than_p3_is_converted_where_it_could_go_as_it_lies(format: str) -> None:
     for name, space in ALL.items():
         image = loaded(encoded(format, SCENE, profile(space)))

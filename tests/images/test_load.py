@@ -476,3 +476,17 @@ def test_a_file_that_grows_while_it_is_read_is_read_to_its_end(tmp_path: Path) -
         assert read_all(descriptor, 100) == b"x" * 5000
     finally:
         os.close(descriptor)
+
+
+def test_a_jpeg_of_12_bits_says_what_to_do() -> None:
+    data = bytearray(image_bytes("jpeg", 64, 48))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 1], data[frame + 4] = 0xC1, 12
+    with pytest.raises(BadImageError, match="deeper than this JPEG decoder reads") as caught:
+        verify_image(loaded(bytes(data)))
+    assert "8 bits" in caught.value.cure
+
+
+def test_a_float_map_in_colour_is_named() -> None:
+    with pytest.raises(BadImageError, match="a float map in colour"):
+        loaded(b"PF\n2 1\n-1.0\n" + bytes(24))

@@ -41,6 +41,21 @@ def test_each_reason(change: dict[str, object], reason: str, format_: str) -> No
     assert repair.max_bytes == RULES.max_bytes
 
 
+@given(
+    st.sampled_from(["jpeg", "png", "webp", "gif", "heic", "tiff", "avif", "bmp"]),
+    st.sets(st.sampled_from(["jpeg", "png", "webp", "gif"])),
+    st.sampled_from([{"orientation": 6}, {"frames": 3}, {"wide_gamut": True}, {"bits": 16}, {"width": 9000}]),
+    st.sampled_from(["rgb", "palette"]),
+)
+def test_repairs_are_written_as_what_can_be_written(
+    given_as: str, taken: set[str], change: dict[str, object], colour: str
+) -> None:
+    image = replace(PHOTO, **{"format": given_as, "colour": colour, **change})  # type: ignore[arg-type]  # by name
+    repair = plan_repair(image, RULES.model_copy(update={"formats": tuple(taken)}))
+    assert repair is not None and repair.format in ("jpeg", "png")
+    assert repair.format in taken or not taken & {"jpeg", "png"}
+
+
 def test_alpha_matters_only_where_pixels_are_transparent() -> None:
     drawing = replace(PHOTO, format="png", alpha=True)
     assert plan_repair(drawing, RULES, transparent=False) is None

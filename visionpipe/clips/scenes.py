@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING
 
 from visionpipe.clips.container import OpenClip, damage, no_picture, open_video
@@ -200,10 +201,18 @@ class _Recent:
         low, high = np.minimum(first.coarse, last.coarse), np.maximum(first.coarse, last.coarse)
         clipped = np.clip(middle.coarse, low, high)
         # Whitened, so that it is the things in the picture that are compared and not their light.
-        window = cv2.createHanningWindow(_GRID, cv2.CV_32F)
         one, two = first.brightness.astype(np.float32), last.brightness.astype(np.float32)
-        _, alike = cv2.phaseCorrelate(one, two, window)
+        _, alike = cv2.phaseCorrelate(one, two, _window())
         return replace(found, outside=_apart(clipped, middle.coarse) / found.change, alike=alike)
+
+
+@cache
+def _window() -> NDArray[np.float32]:
+    """What takes a picture's edges out of a comparison."""
+    import cv2
+    import numpy as np
+
+    return np.asarray(cv2.createHanningWindow(_GRID, cv2.CV_32F), np.float32)
 
 
 def _apart(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:

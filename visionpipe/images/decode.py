@@ -378,6 +378,13 @@ def decoder_errors(name: str) -> Iterator[None]:
                 subject=name,
                 code="bomb",
             ) from error
+        if "-bit layers" in words:  # Pillow's words for a JPEG of 12 or 16 bits a sample
+            raise BadImageError(
+                f"its samples are deeper than this JPEG decoder reads ({words})",
+                cure="Export it as a JPEG of 8 bits, or as a PNG or TIFF of 16.",
+                subject=name,
+                code="corrupt",
+            ) from error
         cut = "truncated" in words.lower() or isinstance(error, EOFError)
         raise BadImageError(
             f"it cannot be decoded ({words})",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from visionpipe.images.metadata import (
     PROFILE_BYTES,
     Window,
+    gif_profile,
     is_orienting_text,
     is_wide_code,
     is_wider_than_p3,
@@ -344,7 +345,7 @@ def read_gif(window: Window) -> Header:
     width, height = int.from_bytes(screen[:2], "little"), int.from_bytes(screen[2:4], "little")
     offset = 13 + _table_bytes(screen[4])
     frames = 0
-    alpha = False
+    alpha = wide = False
     budget = _MOST_BLOCKS
     ended = False
     while budget > 0:
@@ -356,6 +357,10 @@ def read_gif(window: Window) -> Header:
             label = window.peek(offset + 1, 4, _GIF_STEP)
             if frames == 0 and len(label) == 4 and label[0] == 0xF9 and label[1] >= 4:
                 alpha = bool(label[2] & 1)
+            elif label[:2] == b"\xff\x0b":
+                wide = wide or is_wider_than_p3(
+                    (gif_profile(window.peek(offset, 2 * PROFILE_BYTES)) or b"")[:PROFILE_BYTES]
+                )
             found = _skip_blocks(window, offset + 2, budget)
         elif kind == b"\x2c":
             place = window.peek(offset + 1, 9, _GIF_STEP)
@@ -378,7 +383,7 @@ def read_gif(window: Window) -> Header:
         window.truncated()
     if not width or not height:
         window.corrupt(f"the GIF says it is {width}x{height} pixels")
-    return Header("gif", width, height, 1, "palette", 8, alpha, frames, ended)
+    return Header("gif", width, height, 1, "palette", 8, alpha, frames, ended, wide_gamut=wide)
 
 
 def _table_bytes(flags: int) -> int:

@@ -201,6 +201,7 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"IIU\0", Kind("other", "a camera raw photo (RW2)")),
     (0, b"\xff\x0a", Kind("other", "a JPEG XL image, which cannot be read here")),
     (0, b"\0\0\0\x0cJXL ", Kind("other", "a JPEG XL image, which cannot be read here")),
+    (0, b"PF\n", Kind("other", "a float map in colour (PFM), which cannot be read here")),
     (0, b"%PDF-", Kind("document", "a PDF document")),
     (0, b"%!PS", Kind("document", "a PostScript document")),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("document", "an office document")),

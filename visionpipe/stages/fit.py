@@ -19,6 +19,9 @@ USEFUL_PIXELS = 4_816_896
 # hundreds of megabytes as it is, and no model sees so much.
 _LARGEST_WHOLE = 64_000_000
 
+_ENCODED = ("jpeg", "png")
+"""What repaired images are written as."""
+
 # An exact DCT scale costs a fifth of a resample; it is taken where it keeps at least this part of the
 # pixels the limit would allow.
 _WORTHWHILE = 0.5
@@ -45,7 +48,8 @@ def plan_repair(
     reasons = _reasons(image, rules, side, transparent)
     if not reasons:
         return None
-    keeps_format = image.format in rules.formats and "bytes" not in reasons
+    encodable = image.format in _ENCODED and image.format in rules.formats
+    keeps_format = encodable and "bytes" not in reasons
     width, height = image.upright_size
     if "bytes" in reasons or "side" in reasons or image.pixels > _LARGEST_WHOLE:
         pixels = rules.useful_pixels or USEFUL_PIXELS
@@ -108,7 +112,8 @@ def _encoding(image: Image, rules: ImageRules) -> str:
     """Drawings stay lossless where the model takes PNG; everything else becomes a JPEG."""
     drawn = image.colour == "palette" or image.format == "gif"
     preferred = "png" if drawn else "jpeg"
-    return preferred if preferred in rules.formats else rules.formats[0]
+    allowed = [name for name in _ENCODED if name in rules.formats]
+    return preferred if preferred in allowed or not allowed else allowed[0]
 
 
 def portions(count: int, most: int) -> list[slice]:
