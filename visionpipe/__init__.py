@@ -190,6 +190,8 @@ if TYPE_CHECKING:
     from visionpipe.wire.batches import BatchLimits as BatchLimits
     from visionpipe.wire.batches import BatchRecord as BatchRecord
     from visionpipe.wire.batches import BatchStatus as BatchStatus
+    from visionpipe.wire.chat import TaskRecord as TaskRecord
+    from visionpipe.wire.chat import TaskStatus as TaskStatus
     from visionpipe.wire.chat import TokenCount as TokenCount
     from visionpipe.wire.files import FileRecord as FileRecord
     from visionpipe.wire.http import AsyncByteStream as AsyncByteStream
@@ -200,8 +202,6 @@ if TYPE_CHECKING:
     from visionpipe.wire.http import HttpResponse as HttpResponse
     from visionpipe.wire.http import Sender as Sender
     from visionpipe.wire.http import Timeouts as Timeouts
-    from visionpipe.wire.tasks import TaskRecord as TaskRecord
-    from visionpipe.wire.tasks import TaskStatus as TaskStatus
     from visionpipe.wire.tuning import TuningEvent as TuningEvent
     from visionpipe.wire.tuning import TuningJob as TuningJob
 
@@ -289,8 +289,7 @@ _NAMES = {
     "visionpipe.wire.http": (
         "AsyncByteStream AsyncSender Body ByteStream HttpRequest HttpResponse Sender Timeouts"
     ),
-    "visionpipe.wire.tasks": "TaskRecord TaskStatus",
-    "visionpipe.wire.chat": "TokenCount",
+    "visionpipe.wire.chat": "TaskRecord TaskStatus TokenCount",
     "visionpipe.wire.tuning": "TuningEvent TuningJob",
 }
 """Every public name, by the module it is had from."""

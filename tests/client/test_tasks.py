@@ -24,7 +24,7 @@ from visionpipe.errors import (
 )
 from visionpipe.reply import Reply
 from visionpipe.testing.sandbox import SandboxHandle
-from visionpipe.wire.tasks import TaskStatus
+from visionpipe.wire.chat import TaskStatus
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 CHINA = SAMPLES / "china.jpg"

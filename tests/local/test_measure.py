@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from visionpipe.images.load import image_from_bytes
+from visionpipe.local.decide import COLOURS
 from visionpipe.local.engine import NAMES, measure, to_analyse
-from visionpipe.local.names import COLOURS
 from visionpipe.local.networks import Pixels
 
 

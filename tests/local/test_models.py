@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from visionpipe.local.names import BY_LABEL, CHINESE, COCO, ENGLISH, FAMILIES, KIN
+from visionpipe.local.decide import BY_LABEL, CHINESE, COCO, ENGLISH, FAMILIES, KIN
 from visionpipe.local.networks import CLASSIFIER, DETECTOR, LABELS, labels, model_file
 
 SUMS = {line.split()[1]: line.split()[0] for line in model_file("SHA256SUMS").decode().splitlines()}

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from visionpipe.images.load import load_image
-from visionpipe.local.engine import LocalEngine, to_analyse
+from visionpipe.local.engine import LocalEngine, TextReader, to_analyse
 from visionpipe.local.facts import TextLine
-from visionpipe.local.ocr import TextReader
 from visionpipe.media import Image
 
 SAMPLES = Path(__file__).parent.parent.parent / "samples"

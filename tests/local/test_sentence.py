@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from visionpipe.local.decide import BY_LABEL, COLOURS, FAMILIES
 from visionpipe.local.facts import Box, Colour, Facts, Look, Objects, Subject, TextLine
-from visionpipe.local.names import BY_LABEL, COLOURS, FAMILIES
 from visionpipe.local.networks import label
 from visionpipe.local.sentence import all_text, is_abstention, sentence, tags
 from visionpipe.prompts.presets import LANGUAGES

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visionpipe.errors import UnreadableAnswerError
-from visionpipe.wire.tasks import TaskStatus, read_task, result_path
+from visionpipe.wire.chat import TaskStatus, read_task, result_path
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8),

@@ -24,7 +24,7 @@ from visionpipe.cli.check import check
 from visionpipe.cli.describe import describe
 from visionpipe.cli.journal import export, journal, status
 from visionpipe.cli.models import models
-from visionpipe.cli.plain import one_line
+from visionpipe.cli.options import one_line
 from visionpipe.cli.sandbox import sandbox
 from visionpipe.cli.video import video
 from visionpipe.errors import CapabilityError, ConfigurationError, ParameterError, VisionPipeError

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from visionpipe.cli import options as connection
-from visionpipe.cli.options import Quality, SchemaFile, chosen_schema, quality_policy
-from visionpipe.cli.plain import one_line
+from visionpipe.cli.options import Quality, SchemaFile, chosen_schema, one_line, quality_policy
 from visionpipe.errors import OutputError, ParameterError, VisionPipeError
 
 if TYPE_CHECKING:

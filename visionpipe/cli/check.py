@@ -10,8 +10,7 @@ import typer
 from visionpipe.cli import caption as main_job
 from visionpipe.cli import options as connection
 from visionpipe.cli.caption import nothing_found
-from visionpipe.cli.options import SchemaFile, chosen_schema
-from visionpipe.cli.plain import one_line
+from visionpipe.cli.options import SchemaFile, chosen_schema, one_line
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.plan import PlanItem, PlanTotals

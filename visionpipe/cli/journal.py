@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visionpipe.cli import caption as main_job
-from visionpipe.cli.plain import one_line
+from visionpipe.cli.options import one_line
 
 if TYPE_CHECKING:
     from visionpipe.store.repair import DatabaseKind, Report

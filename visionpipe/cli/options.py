@@ -1,7 +1,13 @@
-"""Options that several commands share: whom to ask, what to do about poor answers, schemas, publishing."""
+"""Options that several commands share: whom to ask, what to do about poor answers, schemas, publishing; and
+names and messages as one line of text that is safe to show.
+
+A file's name may hold anything, a line break or a terminal's escape sequence too; what is printed about it
+stays one line and steers no terminal. Files and JSON hold names as they are.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +15,29 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from visionpipe.cli.plain import one_line
 from visionpipe.stages.quality_policy import KINDS, STANDARD, Action, QualityPolicy
 
 if TYPE_CHECKING:
     from visionpipe.client import Client
     from visionpipe.client.options import CallOptions
     from visionpipe.sources.publish import Publisher
+
+# Controls and line ends, the marks that turn the direction of writing, and halves of characters, which no
+# encoding takes (a name on disk that is not UTF-8).
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def one_line(text: str) -> str:
+    """``text`` with what cannot be shown in a line written as in Python's string literals."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if char in _TURNING or unicodedata.category(char) in _UNSAFE
+        else char
+        for char in text
+    )
 
 
 Model = Annotated[

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
-from visionpipe.cli.plain import one_line
+from visionpipe.cli.options import one_line
 from visionpipe.pipeline.events import (
     STOP_WORDS,
     Event,

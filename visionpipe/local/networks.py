@@ -31,8 +31,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from visionpipe.local.decide import COCO
 from visionpipe.local.facts import Box, Detection, Guess
-from visionpipe.local.names import COCO
 
 LONGEST_WAIT_S = 10.0
 

@@ -5,9 +5,8 @@ Exactly one sentence, and no word in it that is not in the facts. Where nothing 
 
 from __future__ import annotations
 
-from visionpipe.local.decide import kin_of
+from visionpipe.local.decide import BY_LABEL, CHINESE, COLOURS, ENGLISH, FAMILY_OF, Thing, kin_of
 from visionpipe.local.facts import Facts, Objects, Subject
-from visionpipe.local.names import BY_LABEL, CHINESE, COLOURS, ENGLISH, FAMILY_OF, Thing
 from visionpipe.prompts.presets import Language
 
 LARGE_PERSON = 0.12

@@ -11,8 +11,8 @@ from typing import Any
 from visionpipe.sandbox.answers import ChatAnswer
 from visionpipe.sandbox.call import Call, read_call, read_object
 from visionpipe.sandbox.chat import pieces, usage
+from visionpipe.sandbox.connection import Exchange
 from visionpipe.sandbox.delivery import alter
-from visionpipe.sandbox.exchange import Exchange
 from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, StreamReply
 from visionpipe.sandbox.scenario import TaskFault
 

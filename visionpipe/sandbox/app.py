@@ -22,9 +22,8 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from visionpipe.sandbox import agents, applications, batches, chat, control, files, tuning
-from visionpipe.sandbox.connection import BreakOff, ClientGone, Connection
+from visionpipe.sandbox.connection import BreakOff, ClientGone, Connection, Exchange
 from visionpipe.sandbox.delivery import deliver
-from visionpipe.sandbox.exchange import Exchange
 from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body, shaped_error, status_of
 from visionpipe.sandbox.scenario import ErrorFault, ResetFault, ShapeFault, SlowReaderFault
 from visionpipe.sandbox.service import Service

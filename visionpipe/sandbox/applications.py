@@ -10,7 +10,7 @@ from typing import Any
 
 from visionpipe.sandbox.call import read_object
 from visionpipe.sandbox.chat import pieces
-from visionpipe.sandbox.exchange import Exchange
+from visionpipe.sandbox.connection import Exchange
 from visionpipe.sandbox.files import read_form
 from visionpipe.sandbox.replies import JsonReply, Refusal, Reply, StreamReply
 from visionpipe.sandbox.scenario import TaskFault

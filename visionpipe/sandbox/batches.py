@@ -19,8 +19,8 @@ from visionpipe.registry.records import BATCH_LINES, BATCH_METADATA
 from visionpipe.sandbox import files
 from visionpipe.sandbox.call import read_call, read_object
 from visionpipe.sandbox.chat import whole
+from visionpipe.sandbox.connection import Exchange
 from visionpipe.sandbox.delivery import alter
-from visionpipe.sandbox.exchange import Exchange
 from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body
 from visionpipe.sandbox.scenario import ErrorFault
 from visionpipe.sandbox.service import Service

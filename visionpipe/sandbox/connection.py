@@ -1,5 +1,5 @@
-"""One exchange's connection: the body read within bounds, the answer written piece by piece, and the ways
-to break it.
+"""One request on its way through the sandbox, with what is known of it so far, and its connection: the body
+read within bounds, the answer written piece by piece, and the ways to break it.
 
 Nothing is buffered here beyond the body that is allowed, and whoever waits also notices that the
 client has gone.
@@ -10,13 +10,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from visionpipe.sandbox.replies import Refusal
+from visionpipe.sandbox.log import RequestRecord
+from visionpipe.sandbox.replies import Dialect, Refusal
+from visionpipe.sandbox.scenario import ErrorFault, FaultPlan, HoldFault, PlannedFault
+
+if TYPE_CHECKING:
+    from visionpipe.sandbox.call import Call
+    from visionpipe.sandbox.service import Service
 
 SMALL_BODY = 1024 * 1024
 """An unwanted body of up to this many bytes is read away, so that the connection can be used again."""
@@ -159,3 +166,59 @@ class Connection:
         before the server can take the client's next request."""
         if self._gone is not None:
             self._gone.cancel()
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What a piece of work is given. ``path_values`` come from the route, ``query`` from the address;
+    ``fault_plan`` is that of the scenario that held when the request came; a later one leaves it alone."""
+
+    service: Service
+    connection: Connection
+    record: RequestRecord
+    fault_plan: FaultPlan
+    dialect: Dialect
+    path_values: Mapping[str, str]
+    query: Mapping[str, str]
+    body: bytes = b""
+    planned: PlannedFault = field(default_factory=PlannedFault)
+    _inside: str | None = None
+
+    def note(self, call: Call) -> None:
+        """Write into the log what a chat request asks for."""
+        self.record.model = call.model
+        self.record.stream = call.parameters.stream
+        self.record.media = call.conversation.media
+
+    async def admit(self, model: str | None = None, stream: bool = False, *, limited: bool = False) -> None:
+        """Let a request that is in order go on: count it in, then meet its fault's delay and error.
+
+        Args:
+            model: the model it asks for.
+            stream: whether it wants a stream.
+            limited: whether it counts as in flight until its answer is out.
+
+        Raises:
+            Refusal: 1302 beyond the limit, or the scenario's error.
+        """
+        gate = self.service.gate
+        if limited and model is not None:
+            gate.enter(self.record.key, model)
+            self._inside = model
+        self.record.in_flight = gate.now
+        self.planned = self.fault_plan.next(self.record.path, model, stream)
+        self.record.fault = self.planned.kind
+        if self.planned.delay:
+            await self.connection.pause(self.planned.delay)
+        fault = self.planned.fault
+        if isinstance(fault, HoldFault):
+            await self.connection.wait_for(self.service.released)
+        if isinstance(fault, ErrorFault):
+            headers = {"retry-after": fault.retry_after} if fault.retry_after is not None else {}
+            raise Refusal(fault.code, fault.message, status=fault.status, headers=headers)
+
+    def leave(self) -> None:
+        """Count the request out."""
+        if self._inside is not None:
+            self.service.gate.leave(self.record.key, self._inside)
+            self._inside = None

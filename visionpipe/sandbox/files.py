@@ -14,7 +14,7 @@ import orjson
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from visionpipe.sandbox.exchange import Exchange
+from visionpipe.sandbox.connection import Exchange
 from visionpipe.sandbox.models import ModelList
 from visionpipe.sandbox.replies import BytesReply, JsonReply, Refusal, Reply
 from visionpipe.sandbox.service import Service

@@ -10,7 +10,7 @@ from typing import Any
 
 from visionpipe.sandbox import files
 from visionpipe.sandbox.call import read_object
-from visionpipe.sandbox.exchange import Exchange
+from visionpipe.sandbox.connection import Exchange
 from visionpipe.sandbox.replies import JsonReply, Refusal, Reply
 from visionpipe.sandbox.service import Service
 from visionpipe.sandbox.store import page

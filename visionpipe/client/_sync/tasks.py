@@ -20,16 +20,23 @@ from visionpipe.errors import ReplyTimeoutError, ServerError, ServiceError, Visi
 from visionpipe.reply import Answered, Reply
 from visionpipe.request import Request
 from visionpipe.stages.retry import Looked, PollPolicy
-from visionpipe.wire.chat import encode_chat
+from visionpipe.wire.chat import (
+    SUBMIT_PATH,
+    TaskRecord,
+    TaskState,
+    TaskStatus,
+    encode_chat,
+    read_task,
+    result_path,
+)
 from visionpipe.wire.errors import retry_after, service_error
 from visionpipe.wire.http import HttpRequest, HttpResponse
 from visionpipe.wire.reply import ReadingContext, read_reply
-from visionpipe.wire.tasks import SUBMIT_PATH, TaskRecord, TaskState, TaskStatus, read_task, result_path
 
 
 @dataclass(frozen=True, slots=True)
 class Task(TaskRecord):
-    """A task of this client; see :class:`visionpipe.wire.tasks.TaskRecord` for its fields."""
+    """A task of this client; see :class:`visionpipe.wire.chat.TaskRecord` for its fields."""
 
     _tasks: Tasks | None = field(default=None, repr=False, compare=False)
 
