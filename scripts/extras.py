@@ -15,7 +15,9 @@ PROJECT = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.tom
 FOR_MANY = ("all", "dev")
 MODULES = {
     "heif": ("pillow_heif",),
+    "mcp": ("mcp", "visionpipe.serve.mcp"),
     "ocr": ("rapidocr", "onnxruntime", "cv2"),
+    "otel": ("opentelemetry.trace",),
     "parquet": ("pyarrow",),
     "publish": ("fsspec", "s3fs"),
     "redis": ("redis",),

@@ -35,6 +35,7 @@ LAYERS = {
     "pipeline": 6,
     "sinks": 7,
     "sandbox": 7,
+    "serve": 8,
     "cli": 8,
     "testing": 8,
     "__main__": 8,

@@ -149,6 +149,13 @@ def test_agents(run: Any) -> None:
     assert result
 
 
+def test_mcp_client(run: Any) -> None:
+    printed = run("mcp_client.py").stdout
+    assert "describe: " in printed and "models: " in printed
+    assert "answer: I see 1 image: png" in printed
+    assert "refused: ../outside.png: it is outside of the folders" in printed
+
+
 def test_every_sample_has_its_test() -> None:
     tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert [path.name for path in SAMPLES.glob("*.py") if f'"{path.name}"' not in tests] == []

@@ -23,6 +23,7 @@ from visionpipe.cli.caption import caption
 from visionpipe.cli.check import check
 from visionpipe.cli.describe import describe
 from visionpipe.cli.journal import export, journal, status
+from visionpipe.cli.mcp import mcp
 from visionpipe.cli.models import models
 from visionpipe.cli.options import one_line
 from visionpipe.cli.sandbox import sandbox
@@ -77,6 +78,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "journal check": ("visionpipe journal check captions.jsonl.journal",),
     "journal repair": ("visionpipe journal repair captions.jsonl.journal",),
     "journal merge": ("visionpipe journal merge part-1.journal part-2.journal -o captions.jsonl.journal",),
+    "mcp": (
+        "visionpipe mcp --root ~/Pictures",
+        "visionpipe mcp --root photos --http --budget '5 CNY'",
+    ),
     "models": ("visionpipe models", "visionpipe models glm-4.6v", "visionpipe models --endpoints --json"),
     "sandbox": (
         "visionpipe sandbox --port 8011",
@@ -141,6 +146,7 @@ app.command(cls=GroupedCommand)(export)
 for command in journal.registered_commands:
     command.cls = GroupedCommand
 app.add_typer(journal, name="journal")
+app.command(cls=GroupedCommand)(mcp)
 app.command(cls=GroupedCommand)(models)
 app.command(cls=GroupedCommand)(sandbox)
 app.command(cls=GroupedCommand)(status)

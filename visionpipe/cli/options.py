@@ -20,6 +20,7 @@ from visionpipe.stages.quality_policy import KINDS, STANDARD, Action, QualityPol
 if TYPE_CHECKING:
     from visionpipe.client import Client
     from visionpipe.client.options import CallOptions
+    from visionpipe.client.settings import Settings
     from visionpipe.sources.publish import Publisher
 
 # Controls and line ends, the marks that turn the direction of writing, and halves of characters, which no
@@ -94,15 +95,22 @@ def make_client(
     """
     from visionpipe.client import Client
 
-    headers = dict(map(_header, header or ()))
-    client = Client(model, base_url=base_url, catalog=catalog, lang=lang, headers=headers)
-    _hint_at_model(client)
+    client = Client(model, base_url=base_url, catalog=catalog, lang=lang, headers=headers_of(header))
+    hint_at_model(client.settings)
     return client
 
 
-def _hint_at_model(client: Client) -> None:
+def headers_of(given: Sequence[str] | None) -> dict[str, str]:
+    """What ``--header`` gave, by name.
+
+    Raises:
+        ParameterError: one is not KEY=VALUE.
+    """
+    return dict(map(_header, given or ()))
+
+
+def hint_at_model(settings: Settings) -> None:
     """An id that the catalog does not know may be right; one that nearly is what it knows is rather not."""
-    settings = client.settings
     if settings.registry.knows(settings.model.id):
         return
     near = settings.registry.suggest(settings.model.id)
@@ -124,7 +132,7 @@ def planning_client(
     from visionpipe.client import Client
 
     client = Client(model, base_url=base_url, catalog=catalog, lang=lang, plan_only=True)
-    _hint_at_model(client)
+    hint_at_model(client.settings)
     return client
 
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from visionpipe.sandbox.service import Service
 
 
+_OWN_KEY = "Give a key of your own with --key id.secret."
+
+
 def sandbox(
     host: Annotated[
         str, typer.Option(help="Address to bind to; another than loopback needs --key.")
@@ -72,7 +75,7 @@ def sandbox(
         log=log,
         overlay=catalog,
     )
-    listener = _listen(host, port, own_key=bool(key))
+    listener = listen(host, port, secret=bool(key), open_to="with its published key", cure=_OWN_KEY)
     try:
         service = Service(options)
     except BaseException:
@@ -87,7 +90,17 @@ def sandbox(
     typer.echo(_last_line(service), err=True)
 
 
-def _listen(host: str, port: int, *, own_key: bool) -> socket.socket:
+def listen(host: str, port: int, *, secret: bool, open_to: str, cure: str) -> socket.socket:
+    """A socket bound for a server of this command line.
+
+    Args:
+        secret: whether callers need what only the user knows; else no address but loopback will do.
+        open_to: how others could reach it without, in words.
+        cure: how such a secret is given.
+
+    Raises:
+        ConfigurationError: the address is none, is open to others without a secret, or cannot be had.
+    """
     from ipaddress import ip_address
 
     from visionpipe.sandbox.server import bind
@@ -99,11 +112,11 @@ def _listen(host: str, port: int, *, own_key: bool) -> socket.socket:
         raise ConfigurationError(
             "it is not an IP address", subject=host, cure="Give --host as an address, such as 127.0.0.1."
         ) from None
-    if not local and not own_key:
+    if not local and not secret:
         raise ConfigurationError(
-            "others could reach the sandbox with its published key",
+            f"others could reach it {open_to}",
             subject=host,
-            cure="Give a key of your own with --key id.secret.",
+            cure=cure,
         )
     try:
         return bind(name, port)

@@ -55,11 +55,15 @@ class Settings:
 
         Raises:
             ParameterError: it is no text.
+            ConfigurationError: it is another model, and only the embedded engine is there.
         """
         if model_id is None:
             return self.model
         _check_text(model=model_id)
-        return self.registry.model(model_id, self.endpoint.id)
+        model = self.registry.model(model_id, self.endpoint.id)
+        if self.endpoint.local and self.endpoint.id not in model.endpoints:
+            raise _no_key_for(model, self.registry)
+        return model
 
 
 def resolve_settings(
@@ -134,14 +138,7 @@ def resolve_settings(
         # A model was asked for by name, and the embedded engine is not it.
         wanted = registry.model(model)
         if _EMBEDDED not in wanted.endpoints:
-            homes = [registry.endpoint(name) for name in wanted.endpoints[:1]] or _keyed(registry)
-            names = " or ".join(homes[0].key_variables)
-            raise ConfigurationError(
-                "no API key for it",
-                cure=f"Set {names}, or leave the model out: the embedded engine then answers.",
-                subject=model,
-                code="no_key",
-            )
+            raise _no_key_for(wanted, registry)
     return Settings(
         endpoint=endpoint,
         model=registry.model(model_id, endpoint.id),
@@ -150,6 +147,17 @@ def resolve_settings(
         lang=language,
         embedded_by_default=by_default,
         dialect_by_path=bool(base_url) and _by_path(base_url or "", endpoint),
+    )
+
+
+def _no_key_for(model: ModelRecord, registry: Registry) -> ConfigurationError:
+    homes = [registry.endpoint(name) for name in model.endpoints[:1]] or _keyed(registry)
+    names = " or ".join(homes[0].key_variables)
+    return ConfigurationError(
+        "no API key for it",
+        cure=f"Set {names}, or leave the model out: the embedded engine then answers.",
+        subject=model.id,
+        code="no_key",
     )
 
 

@@ -275,23 +275,27 @@ def holder(path: Path) -> str | None:
         os.close(descriptor)
 
 
-def _is_database_held(real: Path) -> bool | None:
-    """None where it cannot be told."""
-    if sys.platform != "linux":
+if sys.platform == "linux":
+
+    def _is_database_held(real: Path) -> bool | None:
+        """None where it cannot be told."""
+        with _open_files_lock, suppress(OSError):
+            found = real.stat()
+            use = _open_files.get((found.st_dev, found.st_ino))
+            if use is None:
+                # Nobody in this process uses the file, so closing this drops no lock.
+                descriptor = os.open(real, os.O_RDONLY)
+                try:
+                    return _is_locked(descriptor)
+                finally:
+                    os.close(descriptor)
+            if use.descriptor is not None:
+                return use.locked or _is_locked(use.descriptor)
         return None
-    with _open_files_lock, suppress(OSError):
-        found = real.stat()
-        use = _open_files.get((found.st_dev, found.st_ino))
-        if use is None:
-            # Nobody in this process uses the file, so closing this drops no lock.
-            descriptor = os.open(real, os.O_RDONLY)
-            try:
-                return _is_locked(descriptor)
-            finally:
-                os.close(descriptor)
-        if use.descriptor is not None:
-            return use.locked or _is_locked(use.descriptor)
-    return None
+else:
+
+    def _is_database_held(real: Path) -> bool | None:
+        return None
 
 
 if sys.platform == "win32":

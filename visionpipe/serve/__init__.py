@@ -1,0 +1,1 @@
+"""What is served: tools for agents over MCP."""
