@@ -65,9 +65,10 @@ def mcp(
         "lang": lang,
         "headers": connection.headers_of(header),
     }
-    listener = (
-        listen(host, port, secret=token is not None, cure="Give a token with --token.") if http else None
-    )
+    listener = None
+    if http:
+        secret, cure = token is not None, "Give a token in VISIONPIPE_MCP_TOKEN, or with --token."
+        listener = listen(host, port, secret=secret, open_to="without a token", cure=cure)
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(arguments, roots, Budget(limits) if limits else None, listener, token))
 
