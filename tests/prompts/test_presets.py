@@ -74,3 +74,9 @@ def test_only_lists_that_would_run_on_have_a_most() -> None:
     assert all(mosts(presets.tags.schema))
     assert None in mosts(presets.product.schema)
     assert all(most is None or most > 0 for most in mosts(presets.chart.schema))  # type: ignore[operator]  # a number
+
+
+def test_twenty_characters_are_the_fewest() -> None:
+    assert "20" in presets.alt_text.with_length(20).text()
+    with pytest.raises(ParameterError, match="19 characters"):
+        presets.alt_text.with_length(19)

@@ -125,6 +125,7 @@ currency = "EUR"
         ("[[model]\n", "not valid TOML"),
         ("[[models]]\nid = 'x'\n", "Did you mean 'model'?"),
         ("[model]\nid = 'x'\n", "Begin each record with [[model]]"),
+        ("model = [1]\n", "Begin each record with [[model]]"),
         ("source = 1\n", "[source] does not hold texts"),
         ("[[model]]\nbase = 'glm-4v'\n", "[[model]] number 1 has no id"),
         ("[[model]]\nid = 'x'\n[[model]]\nid = 'X'\n", "stands there twice"),

@@ -129,3 +129,23 @@ def test_a_name_is_one_that_endpoints_take(title: str) -> None:
     name = Schema[Any]({"title": title}).name
     assert len(name) <= 64
     assert all(char.isascii() and (char.isalnum() or char in "_-") for char in name)
+
+
+def test_a_long_name_is_cut_at_what_endpoints_take() -> None:
+    assert len(Schema[Any]({"title": "a" * 80}).name) == 64
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [('{"n": 3}', {"n": 3}), ('{"n": 3.0}', {"n": 3}), ('{"n": 9007199254740993.0}', None)],
+)
+def test_a_whole_number_may_be_written_with_a_point(answer: str, value: Any) -> None:
+    class Counted(BaseModel):
+        n: int
+
+    schema: Schema[Counted] = Schema(Counted)
+    if value is None:
+        with pytest.raises(MisfitError):
+            schema.read(answer)
+    else:
+        assert schema.read(answer)[1] == value

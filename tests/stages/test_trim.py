@@ -149,3 +149,11 @@ def test_a_model_without_images_is_shown_none_of_the_earlier_ones() -> None:
     fitted = fit_history(earlier, Turn("And its fur?", ()), model, Parameters())
     assert not any(isinstance(part, Image) for message in fitted.messages for part in message.parts)
     assert "left_out" in [note.kind for note in fitted.adjustments]
+
+
+def test_a_room_that_is_filled_to_the_last_token_is_room_enough() -> None:
+    history = (user(words(40)), said(words(40)), user(words(40)), said(words(40)))
+    last = user(words(3))
+    exact = Calibration().tokens((*history[2:], last), FLASH)
+    assert trim(history, last, FLASH, room=exact)[0] == history[2:]
+    assert trim(history, last, FLASH, room=exact - 1)[0] == ()

@@ -219,3 +219,9 @@ def test_a_known_symptom_brings_its_own_cure_and_is_not_retried() -> None:
     error = refused(500, "", "image input is not supported - hint: provide the mmproj", endpoint=OPENAI)
     assert error.retryable is False
     assert "--mmproj" in error.cure
+
+
+def test_of_many_reasons_the_first_three_are_told() -> None:
+    body = b'{"detail": ["one", "two", "three", "four"]}'
+    error = read_error(HttpResponse(400, {}, body), GLM, request_id="x")
+    assert "one; two; three" in str(error) and "four" not in str(error)

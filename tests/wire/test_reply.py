@@ -335,3 +335,9 @@ def test_odd_values_in_a_stream_do_no_harm() -> None:
     assert (text, reply.text) == ("ok", "ok")
     # No id, no name, no arguments: there is no call in it.
     assert reply.tool_calls == ()
+
+
+@pytest.mark.parametrize(("count", "read"), [(0, 0), (1, 1), (2**53 - 1, 2**53 - 1), (2**53, 0)])
+def test_counts_are_read_up_to_what_a_journal_holds(count: int, read: int) -> None:
+    usage = whole({"content": "A cat."}, usage={"prompt_tokens": count, "completion_tokens": 2}).usage
+    assert usage == Usage(read, 2)

@@ -84,3 +84,18 @@ def test_a_code_that_is_the_key_is_masked() -> None:
     body = f'{{"error":{{"code":"{KEY}","message":"no {KEY}"}}}}'.encode()
     error = read_error(HttpResponse(400, {}, body), endpoint, request_id="x", key=KEY)
     assert (error.code, error.service_message) == (MASK, f"no {MASK}")
+
+
+def test_a_key_is_short_below_twelve_characters() -> None:
+    assert masked("abcdefghijkX", ["abcdefghijk"]) == "abcdefghijkX"
+    assert masked("abcdefghijklX", ["abcdefghijkl"]) == "***X"
+
+
+@pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
+def test_what_stands_around_a_key_in_base64_is_left(before: str) -> None:
+    text = base64.b64encode(f"{before}sk-0123456789abcdef and more of it".encode()).decode()
+    shown = masked(f"<{text}>", ["sk-0123456789abcdef"])
+    assert "***" in shown
+    assert shown.startswith("<") and shown.endswith(text[-12:] + ">")
+    assert base64.b64decode(text)[: len(before)] == before.encode()
+    assert len(shown) >= len(text) - len(base64.b64encode(b"sk-0123456789abcdef")) - 4
