@@ -29,7 +29,8 @@ SERVER = """
 import sys
 from visionpipe.sandbox.scenario import Options
 from visionpipe.sandbox.scenario import parse_scenario
-from visionpipe.sandbox.server import bind, serve
+from visionpipe.sandbox.loopback import bind
+from visionpipe.sandbox.server import serve
 from visionpipe.sandbox.service import Service
 scenario = parse_scenario('[[answer]]\\ntext = "A cat on a sofa."')
 listener = bind()

@@ -22,6 +22,7 @@ MODULES = {
     "publish": ("fsspec", "s3fs"),
     "redis": ("redis",),
     "sandbox": ("starlette", "uvicorn", "multipart"),
+    "serve": ("starlette", "uvicorn"),
     "socks": ("socksio",),
 }
 

@@ -20,8 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sandbox.calls import CHAT, DEADLINE, chat, connect, send, text
+from visionpipe.sandbox.loopback import address, bind
 from visionpipe.sandbox.scenario import Options
-from visionpipe.sandbox.server import ServerThread, address, bind
+from visionpipe.sandbox.server import ServerThread
 from visionpipe.sandbox.service import Service
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 

@@ -26,6 +26,7 @@ from visionpipe.cli.journal import export, journal, status
 from visionpipe.cli.mcp import mcp
 from visionpipe.cli.models import models
 from visionpipe.cli.options import one_line
+from visionpipe.cli.review import review
 from visionpipe.cli.sandbox import sandbox
 from visionpipe.cli.video import video
 from visionpipe.errors import CapabilityError, ConfigurationError, ParameterError, VisionPipeError
@@ -83,6 +84,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "visionpipe mcp --root photos --http --budget '5 CNY'",
     ),
     "models": ("visionpipe models", "visionpipe models glm-4.6v", "visionpipe models --endpoints --json"),
+    "review": (
+        "visionpipe review captions.jsonl.journal",
+        "visionpipe review captions.jsonl.journal --images /mnt/photos --who Ana --no-browser",
+    ),
     "sandbox": (
         "visionpipe sandbox --port 8011",
         "visionpipe sandbox --answers saw --log requests.jsonl",
@@ -148,6 +153,7 @@ for command in journal.registered_commands:
 app.add_typer(journal, name="journal")
 app.command(cls=GroupedCommand)(mcp)
 app.command(cls=GroupedCommand)(models)
+app.command(cls=GroupedCommand)(review)
 app.command(cls=GroupedCommand)(sandbox)
 app.command(cls=GroupedCommand)(status)
 app.command(cls=GroupedCommand)(video)

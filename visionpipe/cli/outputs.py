@@ -184,6 +184,7 @@ class Outputs:
         self._lock = threading.Lock()
         self._kept = False
         self._begun = False
+        self._is_reviewed = False
         self._complete = False
         self.refused: list[OutputError] = []
 
@@ -275,6 +276,8 @@ class Outputs:
 
     def _begin(self) -> None:
         self._begun = True
+        with closing(JournalView.open(self._journal)) as view:
+            self._is_reviewed = view.is_reviewed  # nobody reviews while the run has the journal
         self._growing += self._beside
         for output in self._outputs:
             if output.kind == "jsonl":
@@ -289,12 +292,13 @@ class Outputs:
         Raises:
             OutputError: with scope "job", where nothing more can be written.
         """
+        if self._is_reviewed:
+            result = self._standing(result)
         if STDOUT in self._given and self._holds(result):
             sys.stdout.buffer.write(dump(result.to_json()) + b"\n")
             sys.stdout.buffer.flush()
         if result.failure is not None:
-            with closing(JournalView.open(self._journal)) as view:
-                result = view.shown(result, self._record.job)
+            result = self._standing(result)
         sinks = self._growing
         if not self._kept:
             # A result kept from an earlier run stands in the rebuilt outputs already.
@@ -307,6 +311,10 @@ class Outputs:
                 if error.scope == "job":
                     raise
                 self.refused.append(error)
+
+    def _standing(self, result: ItemResult) -> ItemResult:
+        with closing(JournalView.open(self._journal)) as view:
+            return view.shown(result, self._record.job)
 
     def finish(self) -> None:
         """Complete every output from the journal.

@@ -53,7 +53,8 @@ def sandbox(
 ) -> None:
     """Serve the GLM protocol on loopback, strictly, with faults on demand."""
     try:
-        from visionpipe.sandbox.server import address, serve
+        from visionpipe.sandbox.loopback import address
+        from visionpipe.sandbox.server import serve
     except ImportError as error:
         raise missing_extra(f"the sandbox needs {error.name}", "sandbox") from error
     from visionpipe.sandbox.scenario import DEFAULT_KEY, Options, Scenario, read_scenario
@@ -103,7 +104,7 @@ def listen(host: str, port: int, *, secret: bool, open_to: str, cure: str) -> so
     """
     from ipaddress import ip_address
 
-    from visionpipe.sandbox.server import bind
+    from visionpipe.sandbox.loopback import bind
 
     name = "127.0.0.1" if host == "localhost" else host
     try:

@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from visionpipe.errors import JournalError
+from visionpipe.pipeline.edits import Review, review_of, reviewed, shape_of
 from visionpipe.pipeline.keys import Stat, is_content, sha256_of
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
@@ -249,6 +250,8 @@ class JournalView:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.unreadable = 0
+        self._is_reviewed = False
+        self._shapes: dict[str, str] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str] | None) -> JournalView:
@@ -357,21 +360,57 @@ class JournalView:
                 yield self.shown(result, job)
 
     def shown(self, result: ItemResult, job: str | None = None) -> ItemResult:
-        """What outputs show for ``result``: itself, or for a failure the good answer about the same bytes
-        that an earlier run had, maybe to another prompt or from another model.
+        """What outputs show for ``result``: what a person made of it, else itself, or for a failure the good
+        answer about the same bytes that an earlier run had, maybe to another prompt or from another model.
 
         Args:
             result: an item's end.
             job: the recipe's key; default the one run last. Only answers of its kind (text, or data of the
                 same schema) take a failure's place.
         """
+        job = self.last_job() if job is None else job
+        return self._reviewed(self._unfailed(result, job), job)
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Whether a person has changed or judged anything in this journal."""
+        if not self._is_reviewed and self.database.has_table("reviewed"):
+            self._is_reviewed = self.database.one("SELECT 1 FROM reviewed LIMIT 1") is not None
+        return self._is_reviewed
+
+    def review(self, source: str, job: str) -> Review | None:
+        """What a person made of the answers about ``source``; None where nobody has looked at them.
+
+        Args:
+            job: a recipe's key. What was written stands for every job whose answers are of the same kind
+                (text, or data of the same schema), so that no later prompt or model takes its place.
+        """
+        if not self.is_reviewed:
+            return None
+        row = self.database.one(
+            "SELECT * FROM reviewed WHERE source = ? AND shape = ?", (storable(source), self.shape(job))
+        )
+        return None if row is None else review_of(row)
+
+    def shape(self, job: str) -> str:
+        """The kind of a job's answers, as edits note it."""
+        if job not in self._shapes:
+            row = self.database.one("SELECT schema FROM jobs WHERE job = ?", (job,))
+            self._shapes[job] = shape_of(None if row is None else row["schema"])
+        return self._shapes[job]
+
+    def _reviewed(self, result: ItemResult, job: str) -> ItemResult:
+        review = self.review(result.source, job)
+        return result if review is None else reviewed(result, review)
+
+    def _unfailed(self, result: ItemResult, job: str) -> ItemResult:
         if result.outcome is not Outcome.FAILED or result.failure is None:
             return result
         row = self.database.one(
             "SELECT results.* FROM results JOIN jobs USING (job) WHERE source = ? AND outcome = 'done' "
             "AND content IS ifnull(?, content) AND jobs.schema IS (SELECT schema FROM jobs WHERE job = ?) "
             "ORDER BY recorded DESC LIMIT 1",
-            (result.source, result.sha256, self.last_job() if job is None else job),
+            (result.source, result.sha256, job),
         )
         earlier = self._result(row, count=False)
         return result if earlier is None else kept_good(earlier, result.failure)
@@ -409,7 +448,7 @@ class JournalView:
         ):
             result = self._result(row)
             if result is not None:
-                yield result
+                yield self._reviewed(result, row["job"])
 
     def template(self, job: str) -> str | None:
         """The prompt of a job before an item's fields are put in; None where the job is not known."""

@@ -172,5 +172,35 @@ CREATE INDEX IF NOT EXISTS batch_lines_file ON batch_lines (file, ended);
 """
 """In journals of version 1 these tables were made when they were first needed."""
 
-JOURNAL = Schema("journal", JOURNAL_MARK, (_FIRST, _SECOND + WRITTEN))
+_THIRD = """
+CREATE TABLE edits (             -- every step of a review, in order; none is ever changed or removed
+  edit    INTEGER PRIMARY KEY,
+  action  INTEGER NOT NULL,      -- what was done at once and is taken back at once
+  at      REAL NOT NULL,         -- seconds since 1970
+  who     TEXT NOT NULL,
+  kind    TEXT NOT NULL,         -- edit, choose, accept, reject, reopen, undo
+  source  TEXT NOT NULL,
+  shape   TEXT NOT NULL,         -- of the answers: '' for text, else a digest of the JSON schema of the data
+  field   TEXT NOT NULL,         -- caption, data, verdict
+  before  TEXT,                  -- NULL: as the model said it, or no verdict
+  after   TEXT,
+  undoes  INTEGER                -- the action that is taken back
+);
+CREATE INDEX edits_by_action ON edits (action);
+CREATE INDEX edits_by_source ON edits (source, shape);
+CREATE INDEX edits_by_undone ON edits (undoes) WHERE undoes IS NOT NULL;
+
+CREATE TABLE reviewed (          -- what stands of the edits, which outputs show in the answers' place
+  source  TEXT NOT NULL,
+  shape   TEXT NOT NULL,
+  caption TEXT,                  -- NULL: as the model said it
+  data    TEXT,                  -- JSON, likewise
+  verdict TEXT,                  -- accepted, rejected; NULL: none yet
+  who     TEXT NOT NULL,         -- whose the last step was
+  at      REAL NOT NULL,
+  PRIMARY KEY (source, shape)
+) WITHOUT ROWID;
+"""
+
+JOURNAL = Schema("journal", JOURNAL_MARK, (_FIRST, _SECOND + WRITTEN, _THIRD))
 """The application_id is "VPJL"."""

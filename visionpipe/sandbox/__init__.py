@@ -14,7 +14,7 @@ Where each rule of the protocol lives:
     tasks.py, files.py, batches.py, tuning.py, tokenizer.py, agents.py, applications.py
     scenario.py        the file of faults; fault_plan.py: when, damage.py, shapes.py, delivery.py: how
     app.py             the routes, and what happens to every request on its way
-    server.py          sockets and threads
+    server.py          sockets and threads; loopback.py: bound to this machine, and who may reach it
 
 A fact about a model comes from the registry's records, the same ones that the client reads.
 """

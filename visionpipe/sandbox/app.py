@@ -13,66 +13,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from ipaddress import ip_address
 from typing import TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
-from starlette.responses import JSONResponse
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from visionpipe.sandbox import agents, applications, batches, chat, control, files, tuning
 from visionpipe.sandbox.connection import BreakOff, ClientGone, Connection, Exchange
 from visionpipe.sandbox.delivery import deliver
+from visionpipe.sandbox.loopback import Guard
 from visionpipe.sandbox.replies import Dialect, JsonReply, Refusal, Reply, error_body, shaped_error, status_of
 from visionpipe.sandbox.scenario import ErrorFault, ResetFault, ShapeFault, SlowReaderFault
 from visionpipe.sandbox.service import Service
-
-LOCAL_NAMES = ("localhost",)
-
-
-class Guard:
-    """The sandbox behind its check of Host and Origin: an ASGI application.
-
-    Args:
-        app: what is guarded.
-        any_name: take every Host.
-    """
-
-    def __init__(self, app: ASGIApp, *, any_name: bool) -> None:
-        self._app = app
-        self._any_name = any_name
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            reason = self._objection(dict(scope["headers"]))
-            if reason is not None:
-                body = {"error": {"code": "403", "message": reason}}
-                await JSONResponse(body, 403, {"connection": "close"})(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    def _objection(self, headers: dict[bytes, bytes]) -> str | None:
-        if b"origin" in headers:
-            return "not from a web page"
-        host = headers.get(b"host")
-        # No browser leaves it out.
-        if self._any_name or host is None or is_local(host.decode("latin-1")):
-            return None
-        return "the Host is no address and not localhost: not by another name"
-
-
-def is_local(host: str) -> bool:
-    """Whether a Host is an IP address or this machine's own name, with a port or without."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        if name in LOCAL_NAMES or name.endswith(".localhost"):
-            return True
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
 
 Work: TypeAlias = Callable[[Exchange], Awaitable[Reply]]
 

@@ -6,7 +6,7 @@
     POST /_sandbox/reset      scenario and limits of the start, empty log
     GET  /_sandbox/stats      figures (also /stats); GET /_sandbox/log?newest=100, one JSON line a request
 
-They ask for no key on loopback, where no web page in a browser reaches them (guard.py), and they do not count
+They ask for no key on loopback, where no web page in a browser reaches them (loopback.py), and do not count
 as requests of the API.
 """
 

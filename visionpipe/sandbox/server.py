@@ -18,9 +18,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from visionpipe.sandbox.app import build_app
+from visionpipe.sandbox.loopback import LocalServer
 from visionpipe.sandbox.service import Service
-
-LOOPBACK = "127.0.0.1"
 
 logger = logging.getLogger("visionpipe.sandbox")
 
@@ -45,39 +44,9 @@ class SandboxProtocol(H11Protocol):
         self._unset_keepalive_if_required()
 
 
-def bind(host: str = LOOPBACK, port: int = 0) -> socket.socket:
-    """A listening socket; port 0 takes a free one. OSError where the address cannot be had."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's algorithm off for what is accepted; else the second part
-    # of every answer waits 40 ms for the client's acknowledgement.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(2048)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
-def address(listener: socket.socket) -> str:
-    """``http://host:port`` of a listening socket."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-class _Server(uvicorn.Server):
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End every connection at once, so that no endless answer holds up the end."""
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-        await super().shutdown(sockets)
-
-
-def _server(service: Service, listener: socket.socket) -> _Server:
+def _server(service: Service, listener: socket.socket) -> LocalServer:
     local = ip_address(listener.getsockname()[0]).is_loopback
-    return _Server(
+    return LocalServer(
         uvicorn.Config(
             build_app(service, keyed_control=not local),
             http=SandboxProtocol,

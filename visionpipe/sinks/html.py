@@ -62,8 +62,8 @@ class HtmlSink:
         self._thumbnailer = thumbnailer or thumbnail
         self._form = form or TextForm()
         self._file = ReplacingFile(self.path)
-        style, self._script = _asset("gallery.css"), _asset("gallery.js")
-        head = Template(_asset("gallery.html")).substitute(
+        style, self._script = page_file("look.css") + page_file("gallery.css"), page_file("gallery.js")
+        head = Template(page_file("gallery.html")).substitute(
             title=html.escape(encodable(title)),
             style=style,
             style_hash=_hash(style),
@@ -144,7 +144,8 @@ def _item(result: ItemResult, form: TextForm) -> dict[str, JSON]:
     return item
 
 
-def _asset(name: str) -> str:
+def page_file(name: str) -> str:
+    """The text of one of the files that pages are made of; ``look.css`` is the look they share."""
     return files("visionpipe.sinks").joinpath(name).read_text("utf-8")
 
 

@@ -26,6 +26,7 @@ from html import escape
 
 from visionpipe.media import Image, MemoryContent
 from visionpipe.sinks.columns import plain_cell
+from visionpipe.sinks.html import page_file
 from visionpipe.values import Timecode
 from visionpipe.video.timeline import Span, Timeline
 
@@ -179,20 +180,18 @@ def _plain(text: str) -> str:
 
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --dim: #8a8a8a; --accent: #2f6fde }
-body { margin: 0 auto; max-width: 68rem; padding: 1.5rem;
-       font: 16px/1.45 system-ui, "DejaVu Sans", sans-serif }
-h1 { font-size: 1.4rem; margin: 0 0 .3rem; overflow-wrap: anywhere }
-.facts, time, .note { color: var(--dim); font-size: .85rem; font-variant-numeric: tabular-nums }
+body { margin: 0 auto; max-width: 68rem; padding: 1.5rem }
+.facts, time, .note { color: var(--soft); font-size: 13.5px; font-variant-numeric: tabular-nums }
 .summary { font-size: 1.05rem; max-width: 46rem; margin: .8rem 0 1.2rem }
 .strip { display: flex; height: .6rem; border-radius: .3rem; overflow: hidden; margin: 0 0 1.4rem }
-.strip a { background: var(--accent); border-right: 1px solid Canvas } .strip a.even { opacity: .55 }
-ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 1.1rem;
+.strip a { background: var(--accent); border-right: 1px solid var(--page) } .strip a.even { opacity: .55 }
+ol { list-style: none; margin: 0; padding: 0; display: grid; gap: 18px;
      grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)) }
-li { border: 1px solid var(--line); border-radius: .6rem; overflow: hidden; scroll-margin: 1rem }
+li { border: 1px solid var(--line); border-radius: 10px; overflow: hidden; scroll-margin: 1rem;
+     background: var(--card) }
 li:target { outline: 3px solid var(--accent) }
 img { display: block; width: 100%; height: auto; aspect-ratio: 16 / 9; object-fit: contain; background: #000 }
-li div { padding: .6rem .8rem .8rem } li p { margin: .25rem 0 0 } .failed { color: #c33 }
+li div { padding: 12px 14px 13px } li p { margin: .25rem 0 0 } .failed { color: var(--bad) }
 """
 
 
@@ -215,7 +214,8 @@ def to_storyboard(timeline: Timeline, thumbnails: Mapping[int, Image]) -> str:
     title = escape(timeline.clip)
     return (
         f'<!doctype html>\n<html>\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{_STYLE}</style>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{page_file('look.css')}{_STYLE}</style>\n"
         f'</head>\n<body>\n<h1>{title}</h1>\n<p class="facts">{escape(facts)}</p>\n{summary}\n'
         f'<nav class="strip" aria-label="spans">{strip}</nav>\n<ol>\n{cards}\n</ol>\n</body>\n</html>\n'
     )

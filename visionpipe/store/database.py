@@ -93,6 +93,7 @@ class Database:
         schema: the kind. A file of an earlier version is migrated, a new one made.
         read_only: for reading while others write. Earlier versions are read as they are, an empty file as an
             empty database.
+        durable: what was written outlasts a loss of power too, by one synchronisation of the disk a commit.
         clock: seconds since 1970.
 
     Raises:
@@ -106,6 +107,7 @@ class Database:
         schema: Schema,
         *,
         read_only: bool = False,
+        durable: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if read_only and path is not None and _is_empty(path):
@@ -118,6 +120,7 @@ class Database:
         self._queue_lock = threading.Lock()
         self._lock = threading.Lock()
         self._closed = False
+        self._durable = durable
         self._ballast: Path | None = None
         self._ballast_spent = ""
         held = schema.exclusive and not read_only
@@ -290,7 +293,7 @@ class Database:
             execute("PRAGMA query_only = 1")
             return
         execute("PRAGMA journal_mode = WAL")
-        execute("PRAGMA synchronous = NORMAL")
+        execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         if version == self._schema.version and self._is_marked():
             return
         with self._transaction():

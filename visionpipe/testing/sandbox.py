@@ -113,7 +113,8 @@ def running_sandbox(answers: AnswerMode = "saw", **options: Any) -> Iterator[San
     if unknown:
         raise TypeError(f"a sandbox has no option {', '.join(sorted(unknown))}")
     try:
-        from visionpipe.sandbox.server import ServerThread, address, bind
+        from visionpipe.sandbox.loopback import address, bind
+        from visionpipe.sandbox.server import ServerThread
     except ImportError as error:
         raise missing_extra(f"the sandbox needs {error.name}", "sandbox") from error
     service = Service(Options(answers=answers, **options))

@@ -8,7 +8,8 @@ import pytest
 
 from tests.sandbox.calls import chat, send, upload
 from visionpipe.errors import ConfigurationError
-from visionpipe.sandbox.app import ADDRESSES, is_local
+from visionpipe.sandbox.app import ADDRESSES
+from visionpipe.sandbox.loopback import is_local
 from visionpipe.sandbox.scenario import DEFAULT_KEY
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 

@@ -1,0 +1,175 @@
+"""What people make of answers: it stands in every output, no run takes it away, every step is taken back."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.pipeline.answering import Scripted, folder_of
+from visionpipe.cli.app import status_of
+from visionpipe.errors import JournalError
+from visionpipe.pipeline.edits import Edits, Step, history
+from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.pipeline import Pipeline
+from visionpipe.pipeline.reading import JournalView, recorded_results
+from visionpipe.pipeline.tables import JOURNAL
+from visionpipe.results import Outcome
+from visionpipe.store.database import Database
+
+FIRST = (Path(__file__).parent / "data" / "journal-1.sql").read_text("utf-8")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    images = folder_of(tmp_path / "in", one="1", two="2", three="broken")
+    list(Pipeline("What?", answerer=Scripted(), model="m", journal=tmp_path / "j", quality=None).run(images))
+    return tmp_path / "j"
+
+
+def texts(journal: Path) -> dict[str, str | None]:
+    return {result.source: result.caption for result in recorded_results(journal)}
+
+
+def test_an_edit_stands_in_the_answers_place_and_says_so(journal: Path) -> None:
+    edits = Edits(journal, "Ana", clock=lambda: 1_700_000_000.0)
+    assert edits.apply(
+        "", [Step("one.jpg", "caption", "Mine."), Step("two.jpg", "verdict", "rejected", "reject")]
+    )
+    found = {result.source: result for result in recorded_results(journal)}
+    assert found["one.jpg"].caption == "Mine."
+    assert [(n.kind, n.detail) for n in found["one.jpg"].notes] == [
+        ("edited", "by Ana, 2023-11-14T22:13:20Z")
+    ]
+    assert [note.kind for note in found["two.jpg"].notes] == ["rejected"]
+    assert found["two.jpg"].caption == "a picture of two.jpg"
+
+
+def test_words_for_a_failed_item_make_it_done(journal: Path) -> None:
+    Edits(journal, "Ana").apply("", [Step("three.jpg", "caption", "Seen by myself.")])
+    found = {result.source: result for result in recorded_results(journal)}["three.jpg"]
+    assert (found.outcome, found.caption, found.failure) == (Outcome.DONE, "Seen by myself.", None)
+
+
+def test_no_later_run_takes_an_edit_away(journal: Path, tmp_path: Path) -> None:
+    Edits(journal, "Ana").apply(
+        "", [Step("one.jpg", "caption", "Mine."), Step("three.jpg", "caption", "Mine too.")]
+    )
+    for prompt in ("What?", "And now?"):
+        again = Pipeline(
+            prompt,
+            answerer=Scripted(),
+            model="m",
+            journal=journal,
+            force=True,
+            retry_failed=True,
+            quality=None,
+        )
+        list(again.run(tmp_path / "in"))
+        assert texts(journal) == {
+            "one.jpg": "Mine.",
+            "two.jpg": "a picture of two.jpg",
+            "three.jpg": "Mine too.",
+        }
+    with closing(JournalView.open(journal)) as view:
+        said = [result.caption for result in view.answers("one.jpg")]
+    assert said == ["a picture of one.jpg"] * 2, "what the model said is kept beside it"
+
+
+def test_every_export_has_the_edit(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Edits(journal, "Ana").apply("", [Step("one.jpg", "caption", "Mine.")])
+    outputs = ("out.jsonl", "out.csv", "out.html", "txt:side", "json:side")
+    given = [
+        part
+        for spec in outputs
+        for part in ("-o", spec.replace("out", f"{tmp_path}/out").replace("side", f"{tmp_path}/side"))
+    ]
+    assert status_of(["export", str(journal), *given]) == 0, capsys.readouterr().err
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert {line["path"]: line["caption"] for line in lines}["one.jpg"] == "Mine."
+    with (tmp_path / "out.csv").open(encoding="utf-8-sig") as file:
+        assert "Mine." in [row["caption"] for row in csv.DictReader(file)]
+    assert "Mine." in (tmp_path / "out.html").read_text("utf-8")
+    assert (tmp_path / "side" / "one.txt").read_text("utf-8").strip() == "Mine."
+    assert json.loads((tmp_path / "side" / "one.json").read_text("utf-8"))["caption"] == "Mine."
+
+
+STEPS = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["one.jpg", "two.jpg"]),
+            st.sampled_from(["caption", "verdict"]),
+            st.sampled_from(["accepted", "rejected", None]),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(actions=STEPS)
+def test_undo_leads_back_through_every_state(
+    tmp_path_factory: pytest.TempPathFactory, actions: list[list[tuple[str, str, str | None]]]
+) -> None:
+    path = tmp_path_factory.mktemp("undo") / "j"
+    Journal(path).close()
+    edits = Edits(path, "Ana")
+
+    def standing() -> list[tuple[object, ...]]:
+        with closing(Database(path, JOURNAL, read_only=True)) as database:
+            rows = database.all("SELECT source, caption, verdict FROM reviewed ORDER BY source")
+            return [tuple(row) for row in rows]
+
+    states = [standing()]
+    for action in actions:
+        steps = [Step(source, field, value) for source, field, value in action]  # type: ignore[arg-type]  # one of Field
+        states += [standing()] if edits.apply("", steps) else []
+    for state in reversed(states[:-1]):
+        assert edits.undo()[0]
+        assert standing() == state
+    assert edits.undo() == (0, ())
+
+
+def test_the_history_keeps_who_when_from_what_to_what(journal: Path) -> None:
+    moments = iter(range(100, 200))
+    ana, bo = (Edits(journal, who, clock=lambda: float(next(moments))) for who in ("Ana", "Bo"))
+    ana.apply("", [Step("one.jpg", "caption", "A")])
+    bo.apply("", [Step("one.jpg", "caption", "B")])
+    ana.undo()
+    with closing(Database(journal, JOURNAL, read_only=True)) as database:
+        steps = [(one.who, one.kind, one.before, one.after) for one in history(database, "one.jpg", "")]
+    assert steps == [("Ana", "undo", "B", "A"), ("Bo", "edit", "A", "B"), ("Ana", "edit", None, "A")]
+
+
+def test_nothing_is_edited_while_a_run_has_the_journal(journal: Path) -> None:
+    edits = Edits(journal, "Ana")
+    assert not edits.is_held
+    with closing(Journal(journal)):
+        assert edits.is_held
+        with pytest.raises(JournalError) as caught:
+            edits.apply("", [Step("one.jpg", "caption", "Mine.")])
+        assert caught.value.code == "locked"
+    assert edits.apply("", [Step("one.jpg", "caption", "Mine.")])
+
+
+def test_a_journal_of_the_first_version_can_be_edited(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "j")) as made:
+        made.executescript(FIRST)
+    assert texts(tmp_path / "j")["a.jpg"] == "a picture of a.jpg"
+    Edits(tmp_path / "j", "Ana").apply("", [Step("a.jpg", "caption", "Mine.")])
+    assert texts(tmp_path / "j")["a.jpg"] == "Mine."
+
+
+def test_a_damaged_edit_is_left_out(journal: Path) -> None:
+    Edits(journal, "Ana").apply("", [Step("one.jpg", "caption", "Mine.")])
+    with closing(sqlite3.connect(journal)) as damaged, damaged:
+        damaged.execute("UPDATE reviewed SET at = 'then'")
+    assert texts(journal)["one.jpg"] == "a picture of one.jpg"
