@@ -17,6 +17,7 @@ from visionpipe.cli.app import status_of
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.edits import Edits, Step, history
 from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.merge import merge_journals
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import JournalView, recorded_results
 from visionpipe.pipeline.tables import JOURNAL
@@ -151,9 +152,7 @@ def test_the_history_keeps_who_when_from_what_to_what(journal: Path) -> None:
 
 def test_nothing_is_edited_while_a_run_has_the_journal(journal: Path) -> None:
     edits = Edits(journal, "Ana")
-    assert not edits.is_held
     with closing(Journal(journal)):
-        assert edits.is_held
         with pytest.raises(JournalError) as caught:
             edits.apply("", [Step("one.jpg", "caption", "Mine.")])
         assert caught.value.code == "locked"
@@ -173,3 +172,24 @@ def test_a_damaged_edit_is_left_out(journal: Path) -> None:
     with closing(sqlite3.connect(journal)) as damaged, damaged:
         damaged.execute("UPDATE reviewed SET at = 'then'")
     assert texts(journal)["one.jpg"] == "a picture of one.jpg"
+
+
+def test_merged_journals_keep_all_that_people_wrote(journal: Path, tmp_path: Path) -> None:
+    ana = Edits(journal, "Ana")
+    ana.apply("", [Step(name, "caption", "Ana's.") for name in ("one.jpg", "two.jpg")])
+    (tmp_path / "copy").write_bytes(journal.read_bytes())
+    moments = iter(range(4_000_000_000, 4_000_000_100))
+    bo = Edits(tmp_path / "copy", "Bo", clock=lambda: float(next(moments)))
+    bo.apply("", [Step("two.jpg", "caption", "Bo's."), Step("three.jpg", "verdict", "rejected", "reject")])
+    bo.apply("", [Step("one.jpg", "verdict", "accepted", "accept")])
+    bo.undo()
+    ana.apply("", [Step("three.jpg", "caption", "Late.")])
+    merge_journals([journal, tmp_path / "copy"], tmp_path / "both")
+    assert texts(tmp_path / "both") == {"one.jpg": "Ana's.", "two.jpg": "Bo's.", "three.jpg": "Late."}
+    with closing(Database(tmp_path / "both", JOURNAL, read_only=True)) as database:
+        steps = [
+            one.kind for name in ("one.jpg", "two.jpg", "three.jpg") for one in history(database, name, "")
+        ]
+        assert sorted(steps) == ["accept", "edit", "edit", "edit", "edit", "reject", "undo"]
+    merged = Edits(tmp_path / "both", "Cy")
+    assert [merged.undo()[0] > 0 for _ in range(4)] == [True, True, True, False], "one was taken back before"

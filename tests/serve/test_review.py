@@ -12,7 +12,10 @@ from PIL import Image
 
 from tests.serve.reviewing import Browser, asked, served
 from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.keys import Recipe
+from visionpipe.pipeline.ledger import Key
 from visionpipe.pipeline.reading import recorded_results
+from visionpipe.results import ItemResult, Outcome
 
 NAMES = ("a/cat.png", "a/dog.png", "b/sea.png", "b/sky 100%.png")
 
@@ -162,10 +165,6 @@ def test_structured_data_is_edited_by_its_schema(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(images / "x.png")
     journal = tmp_path / "j"
     with closing(Journal(journal)) as made:
-        from visionpipe.pipeline.journal import Key
-        from visionpipe.pipeline.keys import Recipe
-        from visionpipe.results import ItemResult, Outcome
-
         made.begin(Recipe("m", "Tags?", {}, schema=schema))
         result = ItemResult(
             "x.png", Outcome.DONE, '{"tags":["cat","red cat"]}', {"tags": ["cat", "red cat"]}, "m"

@@ -2,7 +2,8 @@
 copied and gone on with in two places.
 
 Of the ends that an item has come to in several, the answer wins, and of two answers the later one. Runs and
-requests are all kept, each once, so the job has spent what its parts have. The parts stay as they are.
+requests are all kept, each once, so the job has spent what its parts have, and so is what people made of the
+answers. The parts stay as they are.
 """
 
 from __future__ import annotations
@@ -31,6 +32,13 @@ _LATER = (
     "(excluded.outcome = 'done') > (results.outcome = 'done') OR "
     "((excluded.outcome = 'done') = (results.outcome = 'done') AND excluded.recorded > results.recorded)"
 )
+_STEP = "at, who, kind, source, shape, field"
+_KEPT = ", ".join(
+    f"{field} = iif(excluded.at > reviewed.at, ifnull(excluded.{field}, reviewed.{field}), "
+    f"ifnull(reviewed.{field}, excluded.{field}))"
+    for field in ("caption", "data", "verdict")
+)
+"""The later one's, and what only the other has: nobody's words are lost."""
 _TAKE_PART = f"""
 INSERT OR IGNORE INTO attempts (run, job, {_ATTEMPT})
   SELECT new, job, {_ATTEMPT} FROM part.attempts JOIN run_of ON run = old
@@ -49,6 +57,17 @@ INSERT INTO sources SELECT * FROM part.sources WHERE true
 INSERT OR IGNORE INTO looks SELECT * FROM part.looks;
 INSERT OR IGNORE INTO features (content, source, version, first, vector)
   SELECT content, source, version, first, vector FROM part.features ORDER BY id;
+DELETE FROM action_of;
+INSERT INTO action_of
+  SELECT mine.action, ifnull(max(other.action), mine.action + (SELECT ifnull(max(action), 0) FROM edits))
+    FROM part.edits AS mine LEFT JOIN edits AS other USING ({_STEP}) GROUP BY mine.action;
+INSERT INTO edits (action, {_STEP}, before, after, undoes)
+  SELECT done.new, {_STEP}, before, after, undone.new FROM part.edits AS mine
+    JOIN action_of AS done ON action = done.old LEFT JOIN action_of AS undone ON undoes = undone.old
+    WHERE ({_STEP}) NOT IN (SELECT {_STEP} FROM edits) ORDER BY edit;
+INSERT INTO reviewed SELECT * FROM part.reviewed WHERE true ON CONFLICT (source, shape) DO UPDATE SET
+  {_KEPT},
+  who = iif(excluded.at > reviewed.at, excluded.who, reviewed.who), at = max(excluded.at, reviewed.at);
 """
 _STRANGERS = """
 SELECT mine.source FROM part.sources AS mine JOIN sources AS other USING (source)
@@ -156,6 +175,7 @@ def _filled(connection: sqlite3.Connection, parts: Sequence[Path], copies: Seque
     """Put every part in; returns how many ends stood in several."""
     new_runs = _put_in_runs(connection, copies)
     connection.execute("CREATE TEMP TABLE run_of (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")
+    connection.execute("CREATE TEMP TABLE action_of (old INTEGER PRIMARY KEY, new INTEGER NOT NULL)")
     shared = 0
     for number, (part, copy) in enumerate(zip(parts, copies, strict=True)):
         connection.execute("ATTACH ? AS part", (str(copy),))
