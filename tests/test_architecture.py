@@ -37,7 +37,6 @@ LAYERS = {
     "sandbox": 7,
     "serve": 8,
     "cli": 8,
-    "serve": 8,
     "testing": 8,
     "__main__": 8,
 }
