@@ -82,7 +82,7 @@ async def _serve(
 ) -> None:
     from ipaddress import ip_address
 
-    from visionpipe.sandbox.server import address
+    from visionpipe.sandbox.loopback import address
     from visionpipe.serve.mcp import BudgetedClient, build_server, serve_http
 
     try:

@@ -40,7 +40,7 @@ from visionpipe.prompts import presets
 from visionpipe.registry.table import model_rows
 from visionpipe.reply import Reply
 from visionpipe.results import Failure
-from visionpipe.sandbox.app import Guard
+from visionpipe.sandbox.loopback import Guard
 from visionpipe.stages.extraction import Extraction, Schema
 from visionpipe.values import JSON
 from visionpipe.video.options import WatchOptions
