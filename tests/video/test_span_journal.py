@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -120,3 +123,55 @@ def test_a_clip_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     assert clip_fingerprint(on_disk) == clip_fingerprint(in_memory)
     assert len({clip_fingerprint(v) for v in (on_disk, longer, other)}) == 3
     assert span_key(a=1, b=[2]) == span_key(b=[2], a=1) != span_key(a=1, b=[3])
+
+
+OTHER_RUN = """
+import sys
+from pathlib import Path
+import visionpipe as vp
+from tests.video.asker import Answers
+from visionpipe.clips.load import load_video
+from visionpipe.video.options import WatchOptions
+from visionpipe.video.spans import SqliteSpanJournal
+from visionpipe.video.watch import watch
+
+clip, journal = map(Path, sys.argv[1:])
+asker = Answers()
+try:
+    with SqliteSpanJournal(journal) as kept:
+        watch(load_video(clip), asker, WatchOptions(longest=0.5, identity="n", summary=False), journal=kept)
+except vp.JournalError as error:
+    print(error.code, error.scope, end=" ")
+print(len(asker.calls))
+"""
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_two_runs_with_one_journal_do_not_pay_for_one_clip_twice(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    path, other = tmp_path / "j", tmp_path / "other"
+    copy, longer = tmp_path / "copy.mp4", tmp_path / "longer.mp4"
+    copy.write_bytes((DATA / "clip.mp4").read_bytes())
+    longer.write_bytes((DATA / "clip.mp4").read_bytes() + bytes(9))
+    SqliteSpanJournal(path).close()
+    link(other, path)
+    clip = load_video(DATA / "clip.mp4")
+    told: list[str] = []
+    options = WatchOptions(longest=0.5, identity="n", summary=False)
+
+    def meanwhile(span: vp.Span) -> None:
+        if not told:
+            for seen, name in ((copy, path), (copy, other), (longer, other)):
+                command = [sys.executable, "-c", OTHER_RUN, str(seen), str(name)]
+                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                told.append(done.stdout.strip())
+            for name in (path, other):
+                with SqliteSpanJournal(name) as again, pytest.raises(JournalError, match="at the same clip"):
+                    watch(clip, Answers(), options, journal=again)
+
+    with SqliteSpanJournal(path) as journal:
+        watch(clip, asker := Answers(), options, journal=journal, on_span=meanwhile)
+        assert told == ["locked item 0", "locked item 0", str(len(asker.calls))]
+        watch(clip, later := Answers(), options, journal=journal)
+    assert later.calls == []

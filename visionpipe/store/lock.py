@@ -18,8 +18,9 @@ import os
 import sys
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -28,6 +29,9 @@ from visionpipe.errors import JournalError
 
 _TEXT_OFFSET = 1 << 20
 """Far behind the text of ``NAME.lock``, because Windows keeps others from reading what is locked."""
+
+_CLAIMS_OFFSET = 1 << 62
+"""From here on a byte stands for each piece of work that can be claimed; no database is as long."""
 
 _DATABASE_OFFSET = 0x40000000 + 2048
 """SQLite's lock page begins at 2**30, and its own locks take the first 512 bytes of it."""
@@ -68,9 +72,9 @@ else:
     if sys.platform == "linux":
         import struct
 
-        def _set_lock(descriptor: int, kind: int) -> None:
+        def _set_lock(descriptor: int, kind: int, offset: int) -> None:
             # Of the open file description: no other descriptor's close takes it away, as with SQLite's.
-            wanted = struct.pack("hhqqi", kind, os.SEEK_SET, _DATABASE_OFFSET, 1, 0)
+            wanted = struct.pack("hhqqi", kind, os.SEEK_SET, offset, 1, 0)
             fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
 
         def _is_locked(descriptor: int) -> bool:
@@ -79,10 +83,10 @@ else:
             return found != fcntl.F_UNLCK
 
         def _lock_database(descriptor: int) -> None:
-            _set_lock(descriptor, fcntl.F_WRLCK)
+            _set_lock(descriptor, fcntl.F_WRLCK, _DATABASE_OFFSET)
 
         def _unlock_database(descriptor: int) -> None:
-            _set_lock(descriptor, fcntl.F_UNLCK)
+            _set_lock(descriptor, fcntl.F_UNLCK, _DATABASE_OFFSET)
     else:
 
         def _lock_database(descriptor: int) -> None:
@@ -90,6 +94,13 @@ else:
 
         def _unlock_database(descriptor: int) -> None:
             """See :func:`_lock_database`."""
+
+
+def _lock_claim(descriptor: int, offset: int, *, taken: bool) -> None:
+    """Takes or gives back one claim's byte. Elsewhere this process's own list has to do: Windows takes no
+    place so far behind the file."""
+    if sys.platform == "linux":
+        _set_lock(descriptor, fcntl.F_WRLCK if taken else fcntl.F_UNLCK, offset)
 
 
 _NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, getattr(errno, "EOPNOTSUPP", None))
@@ -101,11 +112,13 @@ FileId: TypeAlias = tuple[int, int]
 
 @dataclass(slots=True)
 class _OpenFile:
-    """A database that this process uses: by how many connections, and the descriptor that may be locked."""
+    """A database that this process uses: by how many connections, the descriptor that may be locked, and the
+    places of the work in it that is claimed."""
 
     users: int = 0
     descriptor: int | None = None
     locked: bool = False
+    claims: set[int] = field(default_factory=set)
 
 
 _open_files: dict[FileId, _OpenFile] = {}
@@ -243,6 +256,52 @@ class FileLock:
             cure="Keep it on a file system with locks; most network shares have none.",
             subject=str(self._path),
         )
+
+
+@contextmanager
+def claimed(path: Path, work: str) -> Iterator[None]:
+    """Holds one piece of work in a database that several runs share, so that no two pay for it.
+
+    Args:
+        path: of the database, which this process has open.
+        work: its key, in hex.
+
+    Raises:
+        JournalError: another run holds it (``code`` "locked").
+    """
+    offset = _CLAIMS_OFFSET + int(work[:15], 16)
+    real = Path(os.path.realpath(path))
+    with _open_files_lock:
+        file = use_file(real)
+        held = _open_files[file]
+        try:
+            if offset in held.claims:
+                raise BlockingIOError(errno.EAGAIN, "held in this process")
+            if held.descriptor is None:
+                held.descriptor = os.open(real, os.O_RDWR)
+            _lock_claim(held.descriptor, offset, taken=True)
+        except OSError as error:
+            if error.errno not in _NOT_SUPPORTED:
+                leave_file(file)
+                raise JournalError(
+                    "another run with this journal is at the same clip"
+                    if isinstance(error, BlockingIOError | PermissionError)
+                    else f"the journal cannot be locked here: {(error.strerror or str(error)).lower()}",
+                    cure="Wait for it to end or stop it; or give another journal.",
+                    subject=str(path),
+                    code="locked",
+                    scope="item",
+                ) from error
+        held.claims.add(offset)
+    try:
+        yield
+    finally:
+        with _open_files_lock:
+            held.claims.discard(offset)
+            if held.descriptor is not None:
+                with suppress(OSError):
+                    _lock_claim(held.descriptor, offset, taken=False)
+            leave_file(file)
 
 
 def check_free(path: Path) -> None:

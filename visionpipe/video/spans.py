@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,7 @@ from visionpipe.errors import ParameterError
 from visionpipe.files import opened
 from visionpipe.media import Video
 from visionpipe.store.database import Database, Schema, is_text
+from visionpipe.store.lock import claimed
 from visionpipe.values import JSON, Timecode
 from visionpipe.video.timeline import Span
 
@@ -97,7 +99,8 @@ SPANS = Schema(
     exclusive=False,
     unmarked=frozenset({"spans"}),
 )
-"""The application_id is "VPSP"; files made before it was given have none. Several runs may share a file."""
+"""The application_id is "VPSP"; files made before it was given have none. Several runs may share a file, each
+with clips of its own."""
 
 
 class SqliteSpanJournal:
@@ -108,6 +111,7 @@ class SqliteSpanJournal:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._database = Database(path, SPANS)
 
     def get(self, key: str) -> str | None:
@@ -118,6 +122,10 @@ class SqliteSpanJournal:
     def put(self, key: str, value: str) -> None:
         """Keeps a text; it is committed when this returns."""
         self._database.write(("INSERT OR REPLACE INTO spans VALUES (?, ?)", (key, value)))
+
+    def claimed(self, work: str) -> AbstractContextManager[None]:
+        """Holds a clip's telling, by its key; JournalError (code "locked") where another run is at it."""
+        return claimed(self._path, work)
 
     def close(self) -> None:
         self._database.close()

@@ -15,6 +15,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import reduce
@@ -35,6 +36,7 @@ from visionpipe.video.question import about_frames, about_scenes
 from visionpipe.video.spans import (
     SpanJournal,
     SpanPlan,
+    SqliteSpanJournal,
     clip_fingerprint,
     plan_spans,
     recorded_span,
@@ -141,6 +143,15 @@ class SpanWork:
         self._on_span = on_span
         self._clip = clip_fingerprint(video) if journal is not None else ""
         self.errors: list[VisionPipeError] = []
+
+    def claimed(self) -> AbstractContextManager[None]:
+        """Keeps other runs with the same journal from paying for the same words."""
+        if not isinstance(self._journal, SqliteSpanJournal):
+            return nullcontext()
+        options = self._options
+        return self._journal.claimed(
+            span_key(clip=self._clip, language=options.language, identity=options.identity)
+        )
 
     def recalled(self, plans: Sequence[SpanPlan]) -> list[Span]:
         """The spans that the journal knows."""
@@ -315,29 +326,29 @@ def watch(
     Raises:
         VisionPipeError: the clip cannot be read, a request failed in a way that all would (scope "job"),
             or not one span was answered.
+        JournalError: another run with the same SQLite journal is at the same clip (code "locked").
     """
     wanted = options or WatchOptions()
     scan = scan_scenes(video, wanted.scenes)
     plans = plan_spans(scan.scenes, wanted.longest)
     work = SpanWork(video, ask, wanted, journal, on_span)
     notes: list[Note] = []
-    spans = {span.index: span for span in work.recalled(plans)}
-    missing = [plan for plan in plans if plan.index not in spans]
-    if whole is not None and missing:
-        for span in tell_whole(missing, whole, ask, wanted.language, notes):
-            spans[span.index] = work.finished(span)
-        missing = [plan for plan in missing if plan.index not in spans]
-        if missing:
-            numbers = ", ".join(str(plan.index + 1) for plan in missing)
-            detail = (
-                f"the model's answer about the whole clip has no words for span {numbers}; asked by frames"
-            )
-            notes.append(Note("not_told", detail))
-    spans.update((span.index, span) for span in work.asked(missing))
-    ordered = tuple(spans[plan.index] for plan in plans)
-    if work.errors and all(span.failure for span in ordered):
-        raise work.errors[0]
-    summary = work.summed_up(ordered) if wanted.summary else Summary("")
+    with work.claimed():
+        spans = {span.index: span for span in work.recalled(plans)}
+        missing = [plan for plan in plans if plan.index not in spans]
+        if whole is not None and missing:
+            for span in tell_whole(missing, whole, ask, wanted.language, notes):
+                spans[span.index] = work.finished(span)
+            missing = [plan for plan in missing if plan.index not in spans]
+            if missing:
+                numbers = ", ".join(str(plan.index + 1) for plan in missing)
+                detail = f"the model's answer about the whole clip has no words for span {numbers}"
+                notes.append(Note("not_told", f"{detail}; asked by frames"))
+        spans.update((span.index, span) for span in work.asked(missing))
+        ordered = tuple(spans[plan.index] for plan in plans)
+        if work.errors and all(span.failure for span in ordered):
+            raise work.errors[0]
+        summary = work.summed_up(ordered) if wanted.summary else Summary("")
     return _timeline(video, scan, ordered, summary, notes)
 
 
