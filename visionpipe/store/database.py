@@ -135,7 +135,7 @@ class Database:
             opening.callback(self._connection.close)
             with self._translated():
                 self._prepare(read_only)
-                if path is not None and held:
+                if path is not None and not read_only:
                     self._note_name(path)
             if path is not None and held:
                 self._lay_ballast(path)
