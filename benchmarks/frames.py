@@ -21,9 +21,8 @@ COUNT = 32
 
 
 def ours(path: str) -> list[int]:
-    from visionpipe.clips.frames import sample_frames
+    from visionpipe.clips.frames import Even, sample_frames
     from visionpipe.clips.load import load_video
-    from visionpipe.clips.sampling import Even
     from visionpipe.media import Video
 
     video = load_video(path)

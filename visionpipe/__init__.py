@@ -41,12 +41,12 @@ if TYPE_CHECKING:
     from visionpipe.client.preparation import Prepared as Prepared
     from visionpipe.client.tool_loop import ToolLimits as ToolLimits
     from visionpipe.clips.cuts import SceneRules as SceneRules
+    from visionpipe.clips.frames import At as At
+    from visionpipe.clips.frames import Even as Even
+    from visionpipe.clips.frames import Every as Every
+    from visionpipe.clips.frames import KeyFrames as KeyFrames
+    from visionpipe.clips.frames import PerScene as PerScene
     from visionpipe.clips.load import load_video as load_video
-    from visionpipe.clips.sampling import At as At
-    from visionpipe.clips.sampling import Even as Even
-    from visionpipe.clips.sampling import Every as Every
-    from visionpipe.clips.sampling import KeyFrames as KeyFrames
-    from visionpipe.clips.sampling import PerScene as PerScene
     from visionpipe.errors import AccessError as AccessError
     from visionpipe.errors import AccountError as AccountError
     from visionpipe.errors import AnswerError as AnswerError
@@ -173,8 +173,8 @@ if TYPE_CHECKING:
     from visionpipe.values import Note as Note
     from visionpipe.values import Timecode as Timecode
     from visionpipe.values import Usage as Usage
-    from visionpipe.video.options import WatchOptions as WatchOptions
     from visionpipe.video.question import ClipAnswer as ClipAnswer
+    from visionpipe.video.spans import WatchOptions as WatchOptions
     from visionpipe.video.timeline import Span as Span
     from visionpipe.video.timeline import Timeline as Timeline
     from visionpipe.wire.agents import AgentReply as AgentReply
@@ -231,7 +231,7 @@ _NAMES = {
     "visionpipe.client.tool_loop": "ToolLimits",
     "visionpipe.clips.cuts": "SceneRules",
     "visionpipe.clips.load": "load_video",
-    "visionpipe.clips.sampling": "At Even Every KeyFrames PerScene",
+    "visionpipe.clips.frames": "At Even Every KeyFrames PerScene",
     "visionpipe.errors": (
         "AccessError AccountError AnswerError AuthenticationError BadImageError BadVideoError "
         "CapabilityError ConfigurationError ConnectionFailedError ContentPolicyError ContextLimitError "
@@ -278,7 +278,7 @@ _NAMES = {
     "visionpipe.stages.retry": "PollPolicy RetryPolicy",
     "visionpipe.stages.tools": "FunctionTool Retrieval WebSearch",
     "visionpipe.values": "Adjustment Money Note Timecode Usage",
-    "visionpipe.video.options": "WatchOptions",
+    "visionpipe.video.spans": "WatchOptions",
     "visionpipe.video.question": "ClipAnswer",
     "visionpipe.video.timeline": "Span Timeline",
     "visionpipe.wire.agents": "AgentReply AgentStatus",

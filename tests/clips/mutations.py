@@ -11,15 +11,14 @@ from typing import Literal
 
 from tests.clip_maker import texture, write_clip
 from tests.video.asker import Answers
-from visionpipe.clips.frames import sample_frames
+from visionpipe.clips.frames import Even, KeyFrames, sample_frames
 from visionpipe.clips.load import load_video
-from visionpipe.clips.sampling import Even, KeyFrames
 from visionpipe.clips.scenes import find_scenes
 from visionpipe.clips.split import remux_video, split_video
 from visionpipe.clips.transcode import transcode_video
 from visionpipe.errors import VisionPipeError
 from visionpipe.media import Video
-from visionpipe.video.options import WatchOptions
+from visionpipe.video.spans import WatchOptions
 from visionpipe.video.watch import watch
 
 Outcome = Literal["done", "refused"]

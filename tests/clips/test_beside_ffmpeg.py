@@ -14,9 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
-from visionpipe.clips.frames import sample_frames
+from visionpipe.clips.frames import At, sample_frames
 from visionpipe.clips.load import load_video
-from visionpipe.clips.sampling import At
 from visionpipe.media import MemoryContent, Video
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from tests.video.asker import Answers
-from visionpipe.clips.frames import FrameSet, sample_frames
+from visionpipe.clips.frames import At, Even, Every, FrameSet, KeyFrames, sample_frames
 from visionpipe.clips.load import load_video
-from visionpipe.clips.sampling import At, Even, Every, KeyFrames
 from visionpipe.clips.scenes import find_scenes, scan_scenes
 from visionpipe.clips.split import remux_video, split_video
 from visionpipe.clips.transcode import transcode_video
 from visionpipe.errors import ParameterError, UnsupportedError
 from visionpipe.media import Frame, MemoryContent, Timing, Video
-from visionpipe.video.options import WatchOptions
+from visionpipe.video.spans import WatchOptions
 from visionpipe.video.watch import watch
 
 CASES = Path(__file__).parent / "cases"

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.clips.mutations import CODECS, mutated, put_through, whole
-from visionpipe.clips.frames import sample_frames
+from visionpipe.clips.frames import Even, KeyFrames, sample_frames
 from visionpipe.clips.load import load_video
-from visionpipe.clips.sampling import Even, KeyFrames
 from visionpipe.clips.scenes import find_scenes
 from visionpipe.errors import BadVideoError
 from visionpipe.media import Video

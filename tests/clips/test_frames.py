@@ -11,9 +11,18 @@ import pytest
 from PIL import Image as Pillow
 
 from tests.clip_maker import decoded_pts, shade, texture, write_clip
-from visionpipe.clips.frames import FrameSet, sample_frames
+from visionpipe.clips.frames import (
+    At,
+    Even,
+    Every,
+    FrameSet,
+    KeyFrames,
+    PerScene,
+    Sampling,
+    sample_frames,
+    sample_times,
+)
 from visionpipe.clips.load import load_video
-from visionpipe.clips.sampling import At, Even, Every, KeyFrames, PerScene, Sampling, sample_times
 from visionpipe.errors import BadVideoError, ParameterError, UnreadableSourceError
 from visionpipe.media import Frame, MemoryContent, Video
 from visionpipe.values import Timecode

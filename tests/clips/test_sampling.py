@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.clips.sampling import Even, Every, PerScene, fit_count, sample_times
+from visionpipe.clips.frames import Even, Every, PerScene, fit_count, sample_times
 from visionpipe.errors import ContextLimitError, ParameterError
 
 durations = st.fractions(min_value=0, max_value=7200, max_denominator=90_000)

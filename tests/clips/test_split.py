@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.clip_maker import decoded_pts, shade, texture, write_clip
-from visionpipe.clips.frames import sample_frames
+from visionpipe.clips.frames import At, Even, Every, sample_frames
 from visionpipe.clips.load import load_video
-from visionpipe.clips.sampling import At, Even, Every
 from visionpipe.clips.scenes import find_scenes
 from visionpipe.clips.split import remux_video, split_video
 from visionpipe.clips.transcode import check_encoder, transcode_video

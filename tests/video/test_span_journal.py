@@ -18,8 +18,7 @@ from visionpipe.clips.load import load_video
 from visionpipe.errors import JournalError
 from visionpipe.media import FileContent, MemoryContent, Video
 from visionpipe.pipeline.journal import Journal
-from visionpipe.video.options import WatchOptions
-from visionpipe.video.spans import SqliteSpanJournal, clip_fingerprint, span_key
+from visionpipe.video.spans import SqliteSpanJournal, WatchOptions, clip_fingerprint, span_key
 from visionpipe.video.watch import watch
 
 DATA = Path(__file__).parent / "data"

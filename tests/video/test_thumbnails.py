@@ -8,7 +8,7 @@ from tests.clip_maker import texture, write_clip
 from tests.video.asker import Answers
 from visionpipe.clips.load import load_video
 from visionpipe.media import Video
-from visionpipe.video.options import WatchOptions
+from visionpipe.video.spans import WatchOptions
 from visionpipe.video.watch import make_thumbnails, watch
 
 

@@ -21,8 +21,7 @@ from visionpipe.errors import AuthenticationError, ContentPolicyError, Parameter
 from visionpipe.media import Image, LinkedVideo, Media, Video
 from visionpipe.reply import Reply
 from visionpipe.values import Money, Timecode, Usage
-from visionpipe.video.options import WatchOptions, WholeClip
-from visionpipe.video.spans import SqliteSpanJournal
+from visionpipe.video.spans import SqliteSpanJournal, WatchOptions, WholeClip
 from visionpipe.video.timeline import Span, Timeline
 from visionpipe.video.watch import watch
 
@@ -212,7 +211,7 @@ import os, sys
 from pathlib import Path
 from visionpipe.clips.load import load_video
 from visionpipe.reply import Reply
-from visionpipe.video.options import WatchOptions
+from visionpipe.video.spans import WatchOptions
 from visionpipe.video.spans import SqliteSpanJournal
 from visionpipe.video.watch import watch
 

@@ -16,7 +16,7 @@ from visionpipe.registry.records import VideoRules
 from visionpipe.sources.publish import FolderPublisher
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 from visionpipe.video.for_client import options_for, parts_within
-from visionpipe.video.options import WatchOptions
+from visionpipe.video.spans import WatchOptions
 
 SMALL = """
 [[model]]

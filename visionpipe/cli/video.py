@@ -118,8 +118,7 @@ def video(
     from visionpipe.clips.cuts import SceneRules
     from visionpipe.errors import InputError, VisionPipeError
     from visionpipe.sinks.timelines import to_json
-    from visionpipe.video.options import WatchOptions
-    from visionpipe.video.spans import SqliteSpanJournal
+    from visionpipe.video.spans import SqliteSpanJournal, WatchOptions
 
     found, unfound = _found(clips)
     places = _places(output or ())

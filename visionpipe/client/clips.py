@@ -17,11 +17,10 @@ from visionpipe.client.options import CallOptions, merged
 from visionpipe.client.settings import Settings
 
 if TYPE_CHECKING:
-    from visionpipe.clips.sampling import Sampling
+    from visionpipe.clips.frames import Sampling
     from visionpipe.reply import Reply
-    from visionpipe.video.options import ClipSource, WatchOptions
     from visionpipe.video.question import ClipAnswer
-    from visionpipe.video.spans import SpanJournal
+    from visionpipe.video.spans import ClipSource, SpanJournal, WatchOptions
     from visionpipe.video.timeline import Span, Timeline
 
 T = TypeVar("T")

@@ -8,7 +8,6 @@ pictures of the last two seconds are kept, small, and compared over several leng
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -157,8 +156,8 @@ class _Recent:
         self._lengths = [n for n in (round(s * rate) for s in _LENGTHS_S) if n >= _FEWEST]
         self._kept: deque[_Small] = deque(maxlen=max(self._lengths, default=0) + 2 * self._beside + 1)
 
-    def add(self, pts: int, planes: Planes) -> Iterator[Gradual]:
-        """Takes the next picture; the changes that end a little before it."""
+    def add(self, pts: int, planes: Planes) -> list[Gradual]:
+        """Takes the next picture; the change that ends a little before it, if there is one."""
         import cv2
         import numpy as np
 
@@ -169,9 +168,12 @@ class _Recent:
         path = change + (last.path if last is not None else 0.0)
         self._kept.append(_Small(pts, coarse, planes[0], change, path))
         end = len(self._kept) - 1 - self._beside
-        found = [c for c in (self._over(end - n, end) for n in self._lengths if n <= end) if c is not None]
-        if found:
-            yield self._whole(*max(found, key=lambda each: each[2].strength))
+        strongest: tuple[int, int, Gradual] | None = None
+        for length in self._lengths:
+            over = self._over(end - length, end) if length <= end else None
+            if over is not None and (strongest is None or over[2].strength > strongest[2].strength):
+                strongest = over
+        return [] if strongest is None else [self._whole(*strongest)]
 
     def _over(self, begin: int, end: int) -> tuple[int, int, Gradual] | None:
         """The change from one kept picture to another, if it is worth measuring whole."""
@@ -180,7 +182,7 @@ class _Recent:
         if not may_be_gradual(path, path, 0.0, self._rules):
             return None
         change = _apart(first.coarse, last.coarse)
-        step = max(self._kept[i].change for i in range(begin + 1, end + 1))
+        step = max([self._kept[i].change for i in range(begin + 1, end + 1)])
         if not may_be_gradual(change, path, step, self._rules):
             return None
         before, after = self._kept[max(0, begin - self._beside)], self._kept[end + self._beside]
@@ -241,7 +243,7 @@ def _planes(picture: VideoFrame) -> Planes:
 def _change(planes: Planes, before: Planes) -> float:
     import cv2
 
-    return sum(cv2.norm(a, b, cv2.NORM_L1) for a, b in zip(planes, before, strict=True)) / planes[0].size
+    return sum([cv2.norm(a, b, cv2.NORM_L1) for a, b in zip(planes, before, strict=True)]) / planes[0].size
 
 
 def _measure(picture: VideoFrame, planes: Planes, before: Planes | None) -> Measure:

@@ -13,8 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
+from visionpipe.clips.frames import Sampling
 from visionpipe.clips.load import load_video
-from visionpipe.clips.sampling import Sampling
 from visionpipe.clips.split import remux_video, split_video
 from visionpipe.clips.transcode import transcode_video
 from visionpipe.errors import MediaLimitError, ParameterError, UnsupportedError
@@ -23,9 +23,8 @@ from visionpipe.registry.estimates import image_tokens
 from visionpipe.registry.records import VideoRules
 from visionpipe.reply import Reply
 from visionpipe.stages.check import check_video
-from visionpipe.video.options import Asker, ClipSource, WatchOptions, WholeClip
 from visionpipe.video.question import ClipAnswer, ask_clip
-from visionpipe.video.spans import SpanJournal, SqliteSpanJournal
+from visionpipe.video.spans import Asker, ClipSource, SpanJournal, SqliteSpanJournal, WatchOptions, WholeClip
 from visionpipe.video.timeline import Span, Timeline
 from visionpipe.video.watch import watch
 

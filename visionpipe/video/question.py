@@ -12,15 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from visionpipe.clips.frames import FrameSet, sample_frames
-from visionpipe.clips.sampling import Even, Sampling, fit_count
+from visionpipe.clips.frames import Even, FrameSet, Sampling, fit_count, sample_frames
 from visionpipe.images.contact_sheet import contact_sheet
 from visionpipe.media import Frame, Image, Video
 from visionpipe.prompts.presets import Language
 from visionpipe.reply import Reply
 from visionpipe.values import Note, Timecode
-from visionpipe.video.options import Asker
-from visionpipe.video.spans import SpanPlan
+from visionpipe.video.spans import Asker, SpanPlan
 
 _ONE = {
     "en": "This picture is from a clip, at {times}. Say in one or two plain sentences what it shows and what "

@@ -21,8 +21,7 @@ from fractions import Fraction
 from functools import reduce
 from operator import add
 
-from visionpipe.clips.frames import sample_frames
-from visionpipe.clips.sampling import At, fit_count
+from visionpipe.clips.frames import At, fit_count, sample_frames
 from visionpipe.clips.scenes import SceneScan, scan_scenes
 from visionpipe.errors import BadVideoError, VisionPipeError
 from visionpipe.images.contact_sheet import contact_sheet
@@ -31,12 +30,14 @@ from visionpipe.prompts.presets import Language
 from visionpipe.reply import Reply
 from visionpipe.results import Failure
 from visionpipe.values import JSON, Adjustment, Money, Note, Timecode
-from visionpipe.video.options import Asker, WatchOptions, WholeClip
 from visionpipe.video.question import about_frames, about_scenes
 from visionpipe.video.spans import (
+    Asker,
     SpanJournal,
     SpanPlan,
     SqliteSpanJournal,
+    WatchOptions,
+    WholeClip,
     clip_fingerprint,
     plan_spans,
     recorded_span,

@@ -18,9 +18,8 @@ from visionpipe.media import Video
 from visionpipe.prompts.presets import Language
 from visionpipe.reply import Reply
 from visionpipe.values import Note
-from visionpipe.video.options import Asker, WholeClip
 from visionpipe.video.question import about_video
-from visionpipe.video.spans import SpanPlan
+from visionpipe.video.spans import Asker, SpanPlan, WholeClip
 from visionpipe.video.timeline import Span
 
 _MOMENT = r"(?:(?:\d{1,2}:)?\d{1,3}:\d{2}(?:[.,]\d{1,3})?|\d{1,5}(?:[.,]\d{1,3})?\s*s(?:ec(?:onds?)?)?\b)"
