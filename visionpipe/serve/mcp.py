@@ -43,7 +43,7 @@ from visionpipe.results import Failure
 from visionpipe.sandbox.loopback import Guard
 from visionpipe.stages.extraction import Extraction, Schema
 from visionpipe.values import JSON
-from visionpipe.video.options import WatchOptions
+from visionpipe.video.spans import WatchOptions
 from visionpipe.video.timeline import Span
 
 P = ParamSpec("P")
