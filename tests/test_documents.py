@@ -92,6 +92,12 @@ def name_of(value: object) -> str:
     return value.relative_to(ROOT).as_posix() if isinstance(value, Path) else ""
 
 
+def on_a_free_port(text: str) -> str:
+    """The ports that a text names may be taken here."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return re.sub(r"\b801[12]\b", str(free.getsockname()[1]), text)
+
+
 def functions(text: str) -> list[str]:
     return re.findall(r"^(?:async )?def (\w+)", text, re.MULTILINE)
 
@@ -172,7 +178,7 @@ def test_no_block_only_defines_functions() -> None:
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path, "sh")], ids=name_of)
 def test_shell_blocks_run(path: Path, folder: Path, shell: dict[str, str], service: dict[str, str]) -> None:
     done = subprocess.run(
-        ["bash", "-euc", "\n".join(blocks(path, "sh"))],
+        ["bash", "-euc", on_a_free_port("\n".join(blocks(path, "sh")))],
         cwd=folder,
         env=shell | service,
         capture_output=True,
@@ -185,9 +191,7 @@ def test_shell_blocks_run(path: Path, folder: Path, shell: dict[str, str], servi
 
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if blocks(path, "console")], ids=name_of)
 def test_console_blocks_print_what_they_show(path: Path, folder: Path, shell: dict[str, str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]  # the one that a text names may be taken here
-    text = "".join(blocks(path, "console")).replace("8011", str(port))
+    text = on_a_free_port("".join(blocks(path, "console")))
     typed = "".join(f"echo {_quoted(line)}\n{line[2:]}\n" for line in text.splitlines() if line[:2] == "$ ")
     done = subprocess.run(
         ["bash", "-c", f"{typed}wait"],
