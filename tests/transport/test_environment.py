@@ -97,11 +97,19 @@ asyncio.run(main())
 """
 
 
-def asked(url: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """What both clients print in an environment of their own."""
+FETCHING = """
+import sys
+from visionpipe.transport.fetch import fetch_bytes
+
+print(len(fetch_bytes(sys.argv[1], max_bytes=9999, timeout_s=60, allow_private=True).data))
+"""
+
+
+def asked(url: str, program: str = ASKING, **variables: str) -> subprocess.CompletedProcess[str]:
+    """What both clients print, or a fetch does, in an environment of their own."""
     other = ("_proxy", "ssl_cert_file", "ssl_cert_dir")
     quiet = {k: v for k, v in os.environ.items() if not k.lower().endswith(other)}
-    command = [sys.executable, "-W", "error", "-c", ASKING, url]
+    command = [sys.executable, "-W", "error", "-c", program, url]
     env = quiet | variables
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
 
@@ -127,9 +135,14 @@ def test_a_private_authority_of_the_environment_is_trusted(tmp_path: Path, varia
     with serving(*answered(), ssl_context=context) as server:
         done = asked(server.url, **{variable: str(named)})
         assert done.stdout == "A cat. A cat. A cat.", done.stderr
-        server.script(*answered())
-        refused = asked(server.url)
-        assert "certificate is not trusted" in refused.stderr and refused.returncode == 1
+        server.script(ANSWER)
+        fetched = asked(server.url, FETCHING, **{variable: str(named)})
+        assert isinstance(ANSWER.body, bytes)
+        assert fetched.stdout.strip() == str(len(ANSWER.body)), fetched.stderr
+        for program in (ASKING, FETCHING):
+            server.script(*answered())
+            refused = asked(server.url, program)
+            assert "certificate" in refused.stderr and refused.returncode == 1
 
 
 class Socks:

@@ -38,7 +38,11 @@ LARGE_HEAD = 100 * 1024
 _GREETING = b"HTTP/"
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d\b")
-_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:")
+_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\x00\x0b\x0c]*\Z")
+_NO_CODING = re.compile(rb"transfer-encoding:\s*identity\s*", re.IGNORECASE)
+_LONGEST_LENGTH = 18
+"""Digits; no answer is longer."""
+
 _LENGTH = re.compile(rb"content-length:\s*(.*?)\s*", re.IGNORECASE)
 
 
@@ -144,14 +148,15 @@ class Exchange:
         if end is None or self.oddities:
             return False
         status, *lines = arrived[: end.start()].splitlines()
-        kept = [line for line in lines if _LINE.match(line) and not _LENGTH.fullmatch(line)]
+        taken = [line for line in lines if _LINE.match(line) and not _NO_CODING.fullmatch(line)]
+        kept = [line for line in taken if not _LENGTH.fullmatch(line)]
         lengths = [found[1] for line in lines if (found := _LENGTH.fullmatch(line))]
-        if len(set(lengths)) == 1 and lengths[0].isdigit():
+        if len(set(lengths)) == 1 and lengths[0].isdigit() and len(lengths[0]) <= _LONGEST_LENGTH:
             kept.append(b"Content-Length: " + lengths[0])
         elif lengths:
             said = b" and ".join(lengths)[:60].decode("ascii", "replace")
             self.oddities.append(f"its Content-Length is {said!r}")
-        left_out = sum(not _LINE.match(line) for line in lines)
+        left_out = len(lines) - len(taken)
         if left_out:
             self.oddities.append(f"{left_out} lines of its head are no headers")
         if not self.oddities:

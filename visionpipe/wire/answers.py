@@ -167,10 +167,15 @@ def read_json(body: bytes) -> tuple[Any, str]:
         found.append("it begins with a byte order mark")
     if _HALF.search(text):
         found.append("it is not all UTF-8")
+    text = text.strip()
     try:
-        value = json.loads(text, parse_constant=no_number, strict=False)
+        value, end = json.JSONDecoder(parse_constant=no_number, strict=False).raw_decode(text)
     except (ValueError, RecursionError) as cause:
         raise UnreadableError(f"it is no JSON ({first})") from cause
+    if end < len(text):
+        if not isinstance(value, dict):
+            raise UnreadableError(f"it is no JSON ({first})")
+        found.append(f"{len(text) - end:,} characters behind its end were left out")
     return value, "; ".join(
         dict.fromkeys(found)
     ) or "its text holds what JSON has to escape, or halves of characters"
