@@ -130,7 +130,7 @@ from pathlib import Path
 import visionpipe as vp
 from tests.video.asker import Answers
 from visionpipe.clips.load import load_video
-from visionpipe.video.options import WatchOptions
+from visionpipe.video.spans import WatchOptions
 from visionpipe.video.spans import SqliteSpanJournal
 from visionpipe.video.watch import watch
 
