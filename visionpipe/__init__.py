@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from visionpipe.client._sync.tasks import Task as Task
     from visionpipe.client._sync.tasks import Tasks as Tasks
     from visionpipe.client._sync.tuning import FineTuning as FineTuning
+    from visionpipe.client.observing import AttemptMade as AttemptMade
     from visionpipe.client.options import CallOptions as CallOptions
     from visionpipe.client.options import MediaSource as MediaSource
     from visionpipe.client.options import MediaSources as MediaSources
@@ -226,6 +227,7 @@ _NAMES = {
     "visionpipe.client._sync.stream": "EventStream ObjectStream Stream",
     "visionpipe.client._sync.tasks": "Task Tasks",
     "visionpipe.client._sync.tuning": "FineTuning",
+    "visionpipe.client.observing": "AttemptMade",
     "visionpipe.client.options": "CallOptions MediaSource MediaSources",
     "visionpipe.client.preparation": "Fetch Prepared",
     "visionpipe.client.tool_loop": "ToolLimits",

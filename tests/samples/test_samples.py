@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -154,6 +158,52 @@ def test_mcp_client(run: Any) -> None:
     assert "describe: " in printed and "models: " in printed
     assert "answer: I see 1 image: png" in printed
     assert "refused: ../outside.png: it is outside of the folders" in printed
+
+
+def test_fastapi_app(service: SandboxHandle) -> None:
+    service.reset()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "VISIONPIPE_BASE_URL": f"bigmodel+{service.base_url}",
+        "VISIONPIPE_API_KEY": service.key,
+        "PYTHONWARNINGS": "error",
+    }
+    command = [sys.executable, str(SAMPLES / "fastapi_app.py"), str(port)]
+    picture = (SAMPLES / "coffee.png").read_bytes()
+
+    async def ask_all() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=200)
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=120) as http:
+
+            async def post(content: bytes) -> httpx.Response:
+                return await http.post("/describe", files={"image": content})
+
+            asked = [post(picture) for _ in range(200)]
+            return list(await asyncio.gather(*asked, post(b"no picture")))
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", env=environment) as process:
+        assert process.stderr is not None
+        said = [process.stderr.readline()]
+        while "running on" not in said[-1]:
+            said.append(process.stderr.readline())
+            assert said[-1], said
+        try:
+            *answers, refused = asyncio.run(ask_all())
+        finally:
+            process.send_signal(signal.SIGINT)
+            said += process.stderr.read().splitlines(keepends=True)
+    assert {answer.status_code for answer in answers} == {200}
+    assert all(answer.json()["text"].startswith("I see 1 image") for answer in answers)
+    assert refused.status_code == 422 and refused.json()["cure"]
+    assert len(service.log()) == 200
+    assert "Traceback" not in "".join(said)
+    assert [line for line in said if line.startswith("app: ")] == [
+        "app: client opened\n",
+        "app: client closed\n",
+    ]
 
 
 def test_every_sample_has_its_test() -> None:

@@ -163,7 +163,15 @@ app.command(cls=GroupedCommand)(video)
 def options(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    log_json: bool = typer.Option(
+        False, "--log-json", help="Log to stderr, one JSON object a line; stands before the command."
+    ),
 ) -> None:
+    if log_json:
+        from visionpipe.logs import json_to_stderr, stop
+
+        handler = json_to_stderr()
+        context.call_on_close(lambda: stop(handler))
     if version:
         from visionpipe import __version__
 

@@ -6,14 +6,17 @@ event loop) that consumes the results, one after the other.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from visionpipe.logs import logger, shown_source, tell
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.values import JSON, Money, Usage
 
+_LOG = logger("pipeline")
 _MOST_REASONS = 100
 _OTHER = "other reasons"
 _EVERYWHERE = {"local"}
@@ -314,3 +317,61 @@ class RunEnded:
 
 
 Event: TypeAlias = RunStarted | ItemEnded | LevelChanged | ServiceLost | ServiceBack | RunStopping | RunEnded
+
+
+def is_logged() -> bool:
+    """Whether events are wanted by the log."""
+    return _LOG.isEnabledFor(logging.INFO)
+
+
+def report(event: Event | BatchEvent, on_event: Callable[[Any], object] | None) -> None:
+    """Tells the log, in one line, and whoever listens."""
+    if is_logged():
+        name, fields = _fields(event)
+        tell(_LOG, logging.INFO, name, **fields)
+    if on_event is not None:
+        on_event(event)
+
+
+def _fields(event: Event | BatchEvent) -> tuple[str, dict[str, JSON]]:
+    match event:
+        case RunStarted():
+            return "run_started", {"run": event.run, "maybe_billed_twice": event.maybe_billed_twice}
+        case ItemEnded():
+            result, progress = event.result, event.progress
+            return "item_ended", {
+                "source": shown_source(result.source),
+                "outcome": result.outcome.value,
+                "kept": event.kept,
+                "error": result.failure.code if result.failure else None,
+                "reason": result.reason,
+                "model": result.model,
+                "seconds": round(result.seconds, 3),
+                "attempts": result.attempts,
+                "tokens": result.usage.total_tokens if result.usage else None,
+                "cost": str(result.cost) if result.cost else None,
+                "ended": progress.ended,
+                "total": progress.total,
+            }
+        case LevelChanged():
+            return "level_changed", {
+                "at_once": event.level,
+                "refused": event.refused,
+                "pause": round(event.pause_s, 3),
+            }
+        case ServiceLost():
+            return "service_lost", {"reason": event.reason}
+        case ServiceBack():
+            return "service_back", {"seconds": round(event.seconds, 3)}
+        case RunStopping():
+            return "run_stopping", {"reason": event.reason, "under_way": event.under_way}
+        case BatchEvent():
+            return "batch", {
+                "file": event.file,
+                "state": event.state,
+                "lines": event.lines,
+                "batch_id": event.batch_id,
+                "trouble": event.trouble,
+            }
+        case RunEnded():
+            return "run_ended", event.summary.to_json()

@@ -18,7 +18,17 @@ from typing import Any
 from visionpipe.errors import JournalError, VisionPipeError
 from visionpipe.pipeline.channel import Closed
 from visionpipe.pipeline.engine import Engine
-from visionpipe.pipeline.events import Event, ItemEnded, Progress, RunEnded, RunStarted, RunSummary, Tally
+from visionpipe.pipeline.events import (
+    Event,
+    ItemEnded,
+    Progress,
+    RunEnded,
+    RunStarted,
+    RunSummary,
+    Tally,
+    is_logged,
+    report,
+)
 from visionpipe.pipeline.items import Ended
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.pace import AheadCount, Pace, measured
@@ -206,7 +216,7 @@ class CallRun(Run):
             self._tell(value)
             return None
         self._count(value)
-        if self._on_event is not None:
+        if self._on_event is not None or is_logged():
             self._tell(ItemEnded(value.result, value.kept, self._progress(opened)))
         return value.result if self._hand_out_kept or not value.kept else None
 
@@ -301,8 +311,7 @@ class CallRun(Run):
             self._tell(RunEnded(self.summary))
 
     def _tell(self, event: Event) -> None:
-        if self._on_event is not None:
-            self._on_event(event)
+        report(event, self._on_event)
 
 
 async def ended(task: asyncio.Future[Any]) -> None:

@@ -18,6 +18,7 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import Self, TypeAlias
 
+from visionpipe.client.observing import gate_waited
 from visionpipe.errors import (
     AnswerError,
     ConfigurationError,
@@ -331,9 +332,11 @@ class Worker:
         """
         prepared = item.prepared
         assert prepared is not None, "prepared before it is asked about"
+        waiting = self._clock()
         lease = self._gate.acquire(
             prepared.tokens, prepared.cost, spare=prepared.may_repeat, stopped=self._stopped
         )
+        gate_waited(self._clock() - waiting)
         if lease is None:
             if self._stopped():
                 raise Closed

@@ -11,7 +11,6 @@ bound to other addresses asks for keys of its own everywhere, so there any name 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 from urllib.parse import parse_qsl
@@ -19,6 +18,7 @@ from urllib.parse import parse_qsl
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from visionpipe.logs import logger as log_of
 from visionpipe.sandbox import agents, applications, batches, chat, control, files, tuning
 from visionpipe.sandbox.connection import BreakOff, ClientGone, Connection, Exchange
 from visionpipe.sandbox.delivery import deliver
@@ -29,7 +29,7 @@ from visionpipe.sandbox.service import Service
 
 Work: TypeAlias = Callable[[Exchange], Awaitable[Reply]]
 
-logger = logging.getLogger("visionpipe.sandbox")
+logger = log_of("sandbox")
 
 
 async def refuse_method(exchange: Exchange) -> Reply:

@@ -7,7 +7,6 @@ long its answer still meant to be.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import threading
 from contextlib import suppress
@@ -17,11 +16,12 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from visionpipe.logs import logger as log_of
 from visionpipe.sandbox.app import build_app
 from visionpipe.sandbox.loopback import LocalServer
 from visionpipe.sandbox.service import Service
 
-logger = logging.getLogger("visionpipe.sandbox")
+logger = log_of("sandbox")
 
 
 class SandboxProtocol(H11Protocol):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from visionpipe.logs import logger as log_of
 from visionpipe.registry.lookup import Registry
 from visionpipe.sandbox.accounts import Gate, KeyRing, Limits, RequestIds
 from visionpipe.sandbox.answers import ChatAnswerer, Script
@@ -17,7 +17,7 @@ from visionpipe.sandbox.models import ModelList
 from visionpipe.sandbox.scenario import FaultPlan, Options, Scenario
 from visionpipe.sandbox.store import Store
 
-logger = logging.getLogger("visionpipe.sandbox")
+logger = log_of("sandbox")
 
 
 class Service:

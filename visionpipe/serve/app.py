@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import json
-import logging
 import secrets
 import socket
 import threading
@@ -25,6 +24,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from visionpipe.errors import JournalError, ParameterError, VisionPipeError
+from visionpipe.logs import logger as log_of
 from visionpipe.sandbox.loopback import Guard, LocalServer, address
 from visionpipe.serve.review import SIDES, Reviewer
 
@@ -48,7 +48,7 @@ _HEADERS = {
     "cache-control": "no-store",
 }
 
-logger = logging.getLogger("visionpipe.serve")
+logger = log_of("serve")
 
 Work: TypeAlias = Callable[[Request], Awaitable[Response]]
 Post: TypeAlias = Callable[[Reviewer, Mapping[str, Any]], Any]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from visionpipe.client._async.files import AsyncFiles
     from visionpipe.client._async.tasks import AsyncTasks
     from visionpipe.client._async.tuning import AsyncFineTuning
+    from visionpipe.client.observing import AttemptMade
     from visionpipe.wire.chat import TokenCount
 
 T = TypeVar("T")
@@ -59,6 +60,8 @@ class AsyncClient(AsyncClips):
         defaults: options for every call; see :class:`visionpipe.client.options.CallOptions`.
         headers: HTTP headers of every request, such as a gateway's own key. Their values are handled as the
             key is: no message shows them, and no journal holds them.
+        on_attempt: told of every try at a request as it ends, in the thread or on the event loop that
+            makes it.
         plan_only: prepare and estimate without a key; sending is an error.
         sender: what carries requests out; default by endpoint.
         fetch: downloads a URL; default with the library's own guards.
@@ -82,6 +85,7 @@ class AsyncClient(AsyncClips):
         timeouts: Timeouts | None = None,
         defaults: CallOptions | None = None,
         headers: Mapping[str, str] | None = None,
+        on_attempt: Callable[[AttemptMade], object] | None = None,
         plan_only: bool = False,
         sender: AsyncSender | None = None,
         fetch: Fetch | None = None,
@@ -103,7 +107,13 @@ class AsyncClient(AsyncClips):
             self.settings.endpoint, self.settings.api_key, plan_only=plan_only
         )
         self._calls = AsyncCalls(
-            self.settings, self._sender, sleep, retry or RetryPolicy(), timeouts or Timeouts(), clock
+            self.settings,
+            self._sender,
+            sleep,
+            retry or RetryPolicy(),
+            timeouts or Timeouts(),
+            clock,
+            on_attempt=on_attempt,
         )
         announce_local(self.settings)
 

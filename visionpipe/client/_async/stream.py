@@ -35,14 +35,20 @@ class AsyncStream:
         source: the answer's bytes.
         reader: makes text of them.
         done: told the reply when it is whole.
+        closed: told at the end of it the reply, None where it is not whole, and what broke it.
     """
 
     def __init__(
-        self, source: AsyncByteStream, reader: StreamReader, done: Callable[[Reply], None] | None = None
+        self,
+        source: AsyncByteStream,
+        reader: StreamReader,
+        done: Callable[[Reply], None] | None = None,
+        closed: Callable[[Reply | None, BaseException | None], None] | None = None,
     ) -> None:
         self._source = source
         self._reader = reader
         self._done = done
+        self._told_closed = closed
         self._reply: Reply | None = None
         self._closed = False
 
@@ -78,6 +84,8 @@ class AsyncStream:
         except VisionPipeError as error:
             if not self._closed:
                 self._reader.complete_error(error)
+                if self._told_closed is not None:
+                    self._told_closed(None, error)
                 raise
         finally:
             await self.close()
@@ -98,6 +106,8 @@ class AsyncStream:
     async def close(self) -> None:
         """End it and free its connection; may be called again."""
         self._closed = True
+        if self._told_closed is not None:
+            self._told_closed(self._reply, None)
         await self._source.close()
 
     async def __aenter__(self) -> Self:

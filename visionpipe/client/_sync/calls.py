@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from visionpipe.client._sync.stream import Stream
+from visionpipe.client.observing import AttemptMade, Observed
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.settings import Settings
 from visionpipe.client.threads import call_function, in_thread
@@ -60,6 +61,7 @@ class Calls:
         clock: monotonic seconds.
         request_id: gives a new id per attempt.
         forms: what servers have asked for in their refusals, by model.
+        on_attempt: told of every try.
     """
 
     settings: Settings
@@ -70,6 +72,7 @@ class Calls:
     clock: Callable[[], float] = time.monotonic
     request_id: Callable[[], str] = new_request_id
     forms: dict[str, ChatForm] = field(default_factory=dict, repr=False, compare=False)
+    on_attempt: Callable[[AttemptMade], object] | None = field(default=None, repr=False, compare=False)
 
     def bounded(self, *, retry_rate_limits: bool, seconds: float | None) -> Calls:
         """The same calls for a job that has a limiter of its own, or a deadline for each item."""
@@ -102,11 +105,14 @@ class Calls:
         """Ask and open the answer as a stream; ``done`` is told its reply."""
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
+        observed = self._observed(request)
+
         def read(stream: Any, answered: Answered) -> Stream:
             reader = StreamReader(self._context(asked.request, model), answered, oddities=stream.oddities)
-            return Stream(stream, reader, done)
+            return Stream(stream, reader, done, observed.close)
 
-        return self._tried(partial(self._http, asked, stream=True), self._open, read, asked=asked)
+        make = partial(self._http, asked, stream=True)
+        return self._tried(make, self._open, read, asked=asked, observed=observed)
 
     def extracted(
         self,
@@ -176,6 +182,7 @@ class Calls:
         policy: RetryPolicy | None = None,
         *,
         asked: AskedChat | None = None,
+        observed: Observed | None = None,
     ) -> T:
         """Try until there is an answer or no sense in trying.
 
@@ -185,28 +192,47 @@ class Calls:
             read: what ``carry_out`` gave -> the value to return; may raise an AnswerError.
             policy: when to try again; default that of all calls.
             asked: the chat call that is made; where a refusal asks for another form, it is asked so at once.
+            observed: who watches it, where it goes on after this; else it ends with this.
 
         Raises:
             VisionPipeError: the last attempt's error, with ``request_id`` and ``attempts`` set.
         """
         clock = self.clock
         attempts = Attempts(policy or self.policy, clock())
-        while True:
-            this_id, sent = self.request_id(), clock()
-            request = make(this_id)
-            try:
-                result = carry_out(request)
-                if isinstance(result, HttpResponse) and not 200 <= result.status < 300:
-                    raise self._refusal(result, this_id, asked)
-                return read(result, attempts.answered(this_id, sent, clock()))
-            except VisionPipeError as error:
-                billable = request.method == "POST"
-                wait = attempts.failed(error, this_id, sent, clock(), billable=billable)
-                if wait is None and asked is not None and asked.mend(error):
-                    continue
-                if wait is None:
-                    raise
-            self.sleep(wait)
+        goes_on = observed is not None
+        observed = observed or self._observed(asked.request if asked is not None else None)
+        try:
+            while True:
+                this_id, sent = self.request_id(), clock()
+                request = make(this_id)
+                observed.begin(request.method)
+                try:
+                    result = carry_out(request)
+                    if isinstance(result, HttpResponse) and not 200 <= result.status < 300:
+                        raise self._refusal(result, this_id, asked)
+                    now = clock()
+                    answer = read(result, attempts.answered(this_id, sent, now))
+                except VisionPipeError as error:
+                    billable, now = request.method == "POST", clock()
+                    wait = attempts.failed(error, this_id, sent, now, billable=billable)
+                    mended = wait is None and asked is not None and asked.mend(error)
+                    observed.ended(this_id, now - sent, error, 0.0 if mended else wait)
+                    if mended:
+                        continue
+                    if wait is None:
+                        raise
+                else:
+                    observed.ended(this_id, now - sent, None, None)
+                    if not goes_on:
+                        observed.close(answer if isinstance(answer, Reply) else None)
+                    return answer
+                self.sleep(wait)
+        except BaseException as error:
+            observed.close(None, error)
+            raise
+
+    def _observed(self, request: Request | None) -> Observed:
+        return Observed(self.settings, request, self.on_attempt, self.clock)
 
     def _open(self, request: HttpRequest) -> ByteStream | HttpResponse:
         stream = self.sender.open(request)

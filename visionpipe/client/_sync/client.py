@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from visionpipe.client._sync.files import Files
     from visionpipe.client._sync.tasks import Tasks
     from visionpipe.client._sync.tuning import FineTuning
+    from visionpipe.client.observing import AttemptMade
     from visionpipe.wire.chat import TokenCount
 
 T = TypeVar("T")
@@ -59,6 +60,8 @@ class Client(Clips):
         defaults: options for every call; see :class:`visionpipe.client.options.CallOptions`.
         headers: HTTP headers of every request, such as a gateway's own key. Their values are handled as the
             key is: no message shows them, and no journal holds them.
+        on_attempt: told of every try at a request as it ends, in the thread or on the event loop that
+            makes it.
         plan_only: prepare and estimate without a key; sending is an error.
         sender: what carries requests out; default by endpoint.
         fetch: downloads a URL; default with the library's own guards.
@@ -82,6 +85,7 @@ class Client(Clips):
         timeouts: Timeouts | None = None,
         defaults: CallOptions | None = None,
         headers: Mapping[str, str] | None = None,
+        on_attempt: Callable[[AttemptMade], object] | None = None,
         plan_only: bool = False,
         sender: Sender | None = None,
         fetch: Fetch | None = None,
@@ -101,7 +105,13 @@ class Client(Clips):
         self._preparer = Preparer(self.settings, fetch)
         self._sender = sender or connect(self.settings.endpoint, self.settings.api_key, plan_only=plan_only)
         self._calls = Calls(
-            self.settings, self._sender, sleep, retry or RetryPolicy(), timeouts or Timeouts(), clock
+            self.settings,
+            self._sender,
+            sleep,
+            retry or RetryPolicy(),
+            timeouts or Timeouts(),
+            clock,
+            on_attempt=on_attempt,
         )
         announce_local(self.settings)
 

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from visionpipe.pipeline.events import (
     RunStarted,
     RunSummary,
     Tally,
+    report,
 )
 from visionpipe.pipeline.job_setup import BatchOptions, JobSetup
 from visionpipe.pipeline.journal import Journal
@@ -61,8 +63,8 @@ class BatchRun(Run):
         hand_out_kept: bool = True,
     ) -> None:
         self._open_job = open_job
-        self._on_event = on_event or (lambda event: None)
-        self._on_step = on_step or (lambda event: None)
+        self._on_event: Callable[[Event], object] = partial(report, on_event=on_event)
+        self._on_step: Callable[[BatchEvent], object] = partial(report, on_event=on_step)
         self._clock = clock
         self._hand_out_kept = hand_out_kept
         self._stop = threading.Event()
