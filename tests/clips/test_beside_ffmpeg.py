@@ -135,3 +135,42 @@ def test_pictures_are_ffmpeg_s_own(clip: Clip, tmp_path: Path) -> None:
 
 def test_there_are_thirty() -> None:
     assert len(set(map(str, CLIPS))) >= 30
+
+
+@pytest.mark.parametrize(
+    ("codec", "container", "pixels"),
+    [
+        ("prores_ks", "mov", "yuva444p10le"),
+        ("qtrle", "mov", "argb"),
+        ("png", "mov", "rgba"),
+        ("ffv1", "mkv", "bgra"),
+        ("ffv1", "mkv", "yuva420p"),
+        ("libvpx", "webm", "yuva420p"),
+        ("libvpx-vp9", "webm", "yuva420p"),
+    ],
+)
+def test_what_is_transparent_lies_on_white(codec: str, container: str, pixels: str, tmp_path: Path) -> None:
+    photo = Path(__file__).parents[2] / "samples" / "chelsea.png"
+    path = tmp_path / f"clear.{container}"
+    fading = "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='255*X/(W-1)'"
+    ffmpeg(
+        *("-loop", "1", "-framerate", "10", "-t", "0.7", "-i", str(photo)),
+        *("-vf", f"scale={SIZE[0]}:{SIZE[1]},setsar=1,{fading},format={pixels}", "-c:v", codec),
+        *(["-b:v", "4M", "-auto-alt-ref", "0"] if codec.startswith("libvpx") else []),
+        str(path),
+    )
+    opaque = ffmpeg(
+        *("-i", str(photo), "-vf", f"scale={SIZE[0]}:{SIZE[1]}", "-f", "rawvideo", "-pix_fmt", "rgb24", "-")
+    )
+    drawn = np.frombuffer(opaque, np.uint8).reshape(SIZE[1], SIZE[0], 3).astype(np.float64)
+    alpha = np.linspace(0, 1, SIZE[0])[None, :, None]
+    video = load_video(path)
+    assert isinstance(video, Video)
+    (frame,) = sample_frames(video, At((0.5,)))
+    assert isinstance(frame.image.content, MemoryContent)
+    with Pillow.open(io.BytesIO(frame.image.content.data)) as image:
+        shown = np.asarray(image.convert("RGB"), np.float64)
+    assert np.abs(shown - (drawn * alpha + 255 * (1 - alpha))).mean() <= MOST_APART
+    assert [a.detail for a in frame.image.adjustments if a.kind == "flattened"] == [
+        "what is transparent, onto white"
+    ]

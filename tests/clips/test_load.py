@@ -11,7 +11,9 @@ import pytest
 from tests.clip_maker import shade, texture, write_clip, write_sound
 from visionpipe.clips.load import find_clips, load_video
 from visionpipe.errors import BadVideoError, MediaLimitError, UnreadableSourceError
+from visionpipe.images.sniff import kind_of
 from visionpipe.media import LinkedVideo, Video
+from visionpipe.sources.walking import SkippedSource, walk
 
 
 def loaded(source: str | Path | bytes) -> Video:
@@ -205,6 +207,34 @@ def test_missing_and_folder(tmp_path: Path) -> None:
         load_video(tmp_path / "missing.mp4")
     with pytest.raises(UnreadableSourceError, match="folder"):
         load_video(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "container"),
+    [
+        *((suffix, "libx264", None) for suffix in ("mp4", "mov", "m4v", "3gp", "3g2", "f4v", "flv", "mkv")),
+        *((suffix, "libx264", None) for suffix in ("avi", "ts", "h264", "264")),
+        *((suffix, "libx264", "mpegts") for suffix in ("m2ts", "mts", "m2t")),
+        *((suffix, "mpeg2video", None) for suffix in ("mpg", "mpeg", "vob", "mxf", "m2v", "asf", "nut")),
+        *((suffix, "libx265", None) for suffix in ("hevc", "h265", "265")),
+        *(
+            ("wmv", "wmv2", None),
+            ("ivf", "libvpx-vp9", None),
+            ("y4m", "wrapped_avframe", None),
+            ("webm", "libvpx", None),
+        ),
+    ],
+)
+def test_what_opens_is_listed_and_known_by_its_bytes(
+    tmp_path: Path, suffix: str, codec: str, container: str | None
+) -> None:
+    pictures = [shade(20 * i) for i in range(10)]
+    path = write_clip(tmp_path / f"a.{suffix}", pictures, codec=codec, container=container)
+    assert loaded(path).frame_count == 10
+    assert find_clips(tmp_path) == [path]
+    assert [item.reason for item in walk(str(tmp_path), "") if isinstance(item, SkippedSource)] == ["video"]
+    if suffix != "m2v":  # whose first bytes are those of a program stream's too
+        assert kind_of(path.read_bytes()[:4096]).family == "video"
 
 
 def test_clips_in_a_folder(tmp_path: Path) -> None:

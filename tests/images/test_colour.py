@@ -25,7 +25,7 @@ PATCHES = np.array(
     [[(255, 0, 0), (0, 160, 60), (40, 80, 220)], [(240, 200, 20), (128, 128, 128), (250, 250, 250)]], np.uint8
 )
 SCENE = np.repeat(np.repeat(PATCHES, 48, 0), 48, 1)
-RULES = ImageRules(formats=("jpeg", "png", "webp", "gif"))
+RULES = ImageRules(formats=("jpeg", "png", "webp", "gif", "tiff", "avif", "heic"))
 
 
 def middles(pixels: NDArray[Any]) -> NDArray[np.int16]:
@@ -80,7 +80,7 @@ def test_a_profile_of_srgb_itself_changes_nothing(format: str) -> None:
     assert "sRGB" not in details(image)
 
 
-@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "gif"])
+@pytest.mark.parametrize("format", ["jpeg", "png", "webp", "gif", "tiff", "avif", "heic"])
 def test_only_what_is_wider_than_p3_is_converted_where_it_could_go_as_it_lies(format: str) -> None:
     for name, space in ALL.items():
         image = loaded(encoded(format, SCENE, profile(space)))
@@ -166,6 +166,7 @@ def test_code_points_count_where_there_is_no_profile(code: int, space: Space) ->
     place = avif.index(b"colrnclx") + 8
     tagged = avif[:place] + struct.pack(">HH", code, 13) + avif[place + 4 :]
     image, shown = as_sent(tagged)
+    assert loaded(tagged).wide_gamut is (code == 9)
     assert np.abs(middles(shown) - PATCHES).max() <= 12
     assert "-> sRGB" in details(image)
 
@@ -208,6 +209,22 @@ def test_a_gain_map_leaves_the_picture_for_ordinary_displays() -> None:
     assert shown.shape == SCENE.shape
     assert np.abs(middles(shown) - PATCHES).max() <= 6
     assert plan_repair(loaded(ultra), RULES) is None
+
+
+@pytest.mark.parametrize("primary", [0, 1])
+def test_of_a_heic_of_several_pictures_it_is_the_primary_one(primary: int) -> None:
+    from pillow_heif import HeifFile
+
+    heic = HeifFile()
+    shades = [pillow.fromarray(SCENE), pillow.fromarray(np.full((48, 72), 255, np.uint8)).convert("RGB")]
+    for shade in shades if primary == 0 else reversed(shades):  # a gain map stands beside it, or before it
+        heic.add_from_pillow(shade)
+    out = io.BytesIO()
+    heic.save(out, quality=-1, chroma=444, primary_index=primary)
+    image, shown = as_sent(out.getvalue())
+    assert shown.shape == SCENE.shape
+    assert np.abs(middles(shown) - PATCHES).max() <= 12
+    assert "frame" not in details(image)
 
 
 def test_a_comment_is_no_profile() -> None:

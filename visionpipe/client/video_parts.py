@@ -258,7 +258,7 @@ def _no_video(name: str, model: ModelRecord) -> UnsupportedError:
 
 def _clip_bytes(source: Any, problem: BadImageError) -> str | bytes | None:
     """Where the clip is (a path or its bytes), if what was refused as an image looks like one."""
-    from visionpipe.clips.load import CLIP_SUFFIXES
+    from visionpipe.clips.load import is_clip
     from visionpipe.images.sniff import HEAD_BYTES, kind_of
 
     if isinstance(source, bytes | bytearray | memoryview):
@@ -283,8 +283,7 @@ def _clip_bytes(source: Any, problem: BadImageError) -> str | bytes | None:
         return None
     with path.open("rb") as file:
         kind = kind_of(file.read(HEAD_BYTES))
-    named = path.suffix.lower() in CLIP_SUFFIXES and kind.family == "other"
-    return str(path) if kind.family == "video" or named else None
+    return str(path) if is_clip(kind, path.name) else None
 
 
 def _published_image(image: Image, publisher: Publisher, notes: list[Adjustment]) -> LinkedImage:

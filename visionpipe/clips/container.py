@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,asf,ogg,gif,mxf,nut,dv,"
-    "rm,ivf,h264,hevc,m4v,obu,wtv,swf,apng"
+    "rm,ivf,h264,hevc,m4v,obu,wtv,swf,apng,yuv4mpegpipe"
 )
 
 _INDEXED = ("mov", "matroska", "avi")

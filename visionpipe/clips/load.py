@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from visionpipe.clips.container import (
@@ -29,6 +29,7 @@ from visionpipe.clips.container import (
 from visionpipe.clips.picture import orientation, shown_size
 from visionpipe.errors import BadVideoError, MediaLimitError
 from visionpipe.files import found_file
+from visionpipe.images.sniff import Kind
 from visionpipe.media import Content, LinkedVideo, MemoryContent, Timing, Video
 from visionpipe.values import Adjustment
 
@@ -188,11 +189,24 @@ def _header(clip: OpenClip, end: int, timing: Timing) -> tuple[Adjustment, ...]:
 
 
 CLIP_SUFFIXES = frozenset(
-    {".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".ivf", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"}
-    | {".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".obu", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
-    | {".264", ".265", ".avc", ".h264", ".h265", ".hevc"}
+    f".{word}"
+    for word in (
+        *("mp4", "m4v", "mov", "qt", "3gp", "3g2", "mj2", "f4v", "flv", "mkv", "webm", "avi", "divx"),
+        *("ts", "mts", "m2ts", "m2t", "mpg", "mpeg", "mpe", "m1v", "m2v", "mpv", "vob", "ogv", "ogm"),
+        *("asf", "wmv", "wtv", "rm", "rmvb", "mxf", "nut", "dv", "ivf", "obu", "y4m"),
+        *("h264", "264", "avc", "h265", "265", "hevc"),
+    )
 )
-"""Names of clips, the bare streams of cameras included, where a file's first bytes do not tell."""
+"""How the names of clips that can be opened end. Only a hint: contents decide, where they say anything."""
+
+
+def is_clip(kind: Kind, name: str) -> bool:
+    """Whether a file of the ``kind`` that its bytes are told to be is a clip; where they tell nothing, its
+    name's end decides."""
+    if kind.family == "other":
+        return PurePath(name).suffix.lower() in CLIP_SUFFIXES
+    return kind.family == "video"
+
 
 _NAMES = {"matroska": "mkv", "mpegts": "ts"}
 
@@ -282,7 +296,7 @@ def _facts(
 ) -> Video:
     first = first_picture(clip)
     start = first.pts if first.pts is not None else clip.start_pts
-    rotation, mirrored = orientation(first)
+    rotation, mirrored = orientation(first, clip)
     width, height = shown_size(first, rotation, clip.pixel_aspect)
     end = max(times.end, start + 1)
     return Video(

@@ -165,6 +165,10 @@ def _srgb_codes() -> NDArray[np.uint8]:
     return (code * 255 + 0.5).astype(np.uint8)
 
 
+_NAMED_PROFILES = ("png", "apng")
+"""Decoders that put a colour profile's name beside a picture. PyAV 18 frees it twice as soon as what stands
+there is looked at, and the process dies; so these are turned by what PyAV itself says, and never mirrored."""
+
 _HD_HEIGHT = 720
 _UNSPECIFIED, _BT709, _BT2020 = 2, 1, 9
 _WHITE = 255
@@ -178,14 +182,16 @@ class ShownPicture:
     adjustments: tuple[Adjustment, ...]
 
 
-def orientation(picture: VideoFrame) -> tuple[int, bool]:
+def orientation(picture: VideoFrame, clip: OpenClip) -> tuple[int, bool]:
     """How a viewer orients the stored picture, by the container's display matrix.
 
     Returns:
         The degrees counter-clockwise (0, 90, 180 or 270) by which it is turned, after being flipped left to
         right where the second value says so.
     """
-    matrix = _side_data(picture, "DISPLAYMATRIX")
+    if clip.decoder.name in _NAMED_PROFILES:
+        return round(picture.rotation / 90) * 90 % 360, False
+    matrix = _side_data(picture, clip, "DISPLAYMATRIX")
     if len(matrix) < 36:
         return 0, False
     # x' = a x + c y and y' = b x + d y, in 1/65536, with y downwards.
@@ -240,7 +246,7 @@ def shown(picture: VideoFrame, clip: OpenClip, max_side: int | None = None) -> S
     """
     import numpy as np
 
-    rotation, mirrored = orientation(picture)
+    rotation, mirrored = orientation(picture, clip)
     whole = width, height = shown_size(picture, rotation, clip.pixel_aspect)
     if max_side is not None and max(width, height) > max_side:
         scale = max_side / max(width, height)
@@ -287,7 +293,7 @@ def _rgb(
         wide = picture.color_primaries == BT2020_PRIMARIES
         said = f"{curve}, tone-mapped" if curve else "BT.2020"
         done.append(Adjustment("converted", clip.name, f"from {said} to sRGB"))
-        return to_srgb(read("rgb48le").view(np.uint16), curve, wide, _peak(picture))
+        return to_srgb(read("rgb48le").view(np.uint16), curve, wide, _peak(picture, clip))
     if _has_alpha(picture):
         rgba = read("rgba").astype(np.uint16)
         alpha = rgba[..., 3:]
@@ -303,14 +309,16 @@ def _has_alpha(picture: VideoFrame) -> bool:
     return form.name == "pal8" or any(component.is_alpha for component in form.components)
 
 
-def _peak(picture: VideoFrame) -> float | None:
+def _peak(picture: VideoFrame, clip: OpenClip) -> float | None:
     """The brightest pixel in cd/m2 as the stream states it; None where it does not."""
-    level = _side_data(picture, "CONTENT_LIGHT_LEVEL")
+    level = _side_data(picture, clip, "CONTENT_LIGHT_LEVEL")
     brightest = struct.unpack("=I", level[:4])[0] if len(level) >= 4 else 0
     return float(brightest) if brightest else None
 
 
-def _side_data(picture: VideoFrame, kind: str) -> bytes:
+def _side_data(picture: VideoFrame, clip: OpenClip, kind: str) -> bytes:
     """What the stream says beside the picture; nothing where it says nothing of that kind."""
+    if clip.decoder.name in _NAMED_PROFILES:
+        return b""
     found: Any = picture.side_data.get(kind)
     return b"" if found is None else bytes(found)

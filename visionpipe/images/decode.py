@@ -24,6 +24,8 @@ from visionpipe.images.metadata import (
     ORIENTATION,
     TRUNCATED_CURE,
     gif_profile,
+    is_wide_code,
+    is_wider_than_p3,
     png_code_points,
     xmp_orientation,
 )
@@ -126,7 +128,7 @@ def foreign_header(data: bytes, format: str, name: str) -> Header:
         mode = picture.mode
         width, height = picture.size
         bits = 16 if mode.startswith("I;16") else _BITS.get(mode, 8)
-        stated, frames = 1, 1
+        stated, frames, wide = 1, 1, False
         if page is not None:
             bits, frames = page.bits, page.pages
             stated = _stated_by_pillow(picture)
@@ -134,9 +136,13 @@ def foreign_header(data: bytes, format: str, name: str) -> Header:
         elif format in ("avif", "heic"):
             facts = heif_facts(data)
             stated, bits = _heif_orientation(picture, facts, format), facts.bits
+            wide = facts.code_points is not None and is_wide_code(*facts.code_points)
             if format == "avif":  # a HEIC's further pictures are no frames of the first
                 frames = int(getattr(picture, "n_frames", 1))
         alpha = mode in _ALPHA or "transparency" in picture.info
+        profile = picture.info.get("icc_profile")
+        if isinstance(profile, bytes):
+            wide = is_wider_than_p3(profile)
     complete = format in ("avif", "heic") and boxes_fit(data)
     orientation, stray = meant(stated)
     return Header(
@@ -149,6 +155,7 @@ def foreign_header(data: bytes, format: str, name: str) -> Header:
         alpha,
         max(1, frames),
         complete,
+        wide_gamut=wide,
         stray_orientation=stray,
     )
 
@@ -377,13 +384,6 @@ def decoder_errors(name: str) -> Iterator[None]:
                 cure="Leave it out, or shrink it with a trusted tool.",
                 subject=name,
                 code="bomb",
-            ) from error
-        if "-bit layers" in words:  # Pillow's words for a JPEG of 12 or 16 bits a sample
-            raise BadImageError(
-                f"its samples are deeper than this JPEG decoder reads ({words})",
-                cure="Export it as a JPEG of 8 bits, or as a PNG or TIFF of 16.",
-                subject=name,
-                code="corrupt",
             ) from error
         cut = "truncated" in words.lower() or isinstance(error, EOFError)
         raise BadImageError(

@@ -13,6 +13,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
+from visionpipe.errors import BadImageError
 from visionpipe.images.metadata import (
     PROFILE_BYTES,
     Window,
@@ -64,6 +65,7 @@ _STANDALONE = frozenset([0x01, *range(0xD0, 0xD9)])
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ORDINARY_FRAMES = frozenset([0xC0, 0xC1, 0xC2])  # baseline, extended and progressive Huffman
 _SEQUENTIAL_FRAMES = frozenset([0xC0, 0xC1])
+_DEEP = frozenset([12, 16])  # bits a sample; of them only medical and scientific programs write JPEGs
 _JPEG_COLOURS = {1: "grey", 3: "rgb", 4: "cmyk"}
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _ICC = b"ICC_PROFILE\0\1"  # the first of its segments
@@ -73,7 +75,7 @@ def read_jpeg(window: Window) -> Header:
     """Facts of the JPEG in ``window``.
 
     Raises:
-        BadImageError: truncated, or no frame or scan where one must be.
+        BadImageError: truncated, no frame or scan where one must be, or deeper than decoders read.
     """
     at, head = window.at, window.head
     held = len(head) - 4
@@ -127,6 +129,13 @@ def read_jpeg(window: Window) -> Header:
     )
     if not width or not height:
         window.corrupt(f"the JPEG says it is {width}x{height} pixels")
+    if bits in _DEEP:
+        raise BadImageError(
+            f"it is a JPEG of {bits} bits, which cannot be read here",
+            cure="Export it as a JPEG of 8 bits, or as PNG or TIFF, first.",
+            subject=window.name,
+            code="unread_kind",
+        )
     if xmp and not stated:
         stated = peek_xmp_orientation(window, xmp + 4, int.from_bytes(at(xmp + 2, 2), "big") - 2)
     orientation, stray = meant(stated)

@@ -408,8 +408,9 @@ def _foreign_kind(head: bytes, size: int, name: str) -> Kind:
         )
     suffix = PurePath(name).suffix.lower()
     named = f", although its name ends in {suffix}" if suffix in IMAGE_SUFFIXES else ""
+    no_image = "" if kind.family == "unread" else ", not an image"
     raise BadImageError(
-        f"it is {kind.words}, not an image{named}",
+        f"it is {kind.words}{no_image}{named}",
         cure=_CURES.get(kind.family, "Leave it out, or give the picture it was made from."),
         subject=name,
         code="not_an_image",
@@ -420,5 +421,6 @@ _CURES = {
     "video": "Use the video command or call for clips.",
     "document": "Export its pages as PNG or JPEG first.",
     "archive": "Unpack it first.",
+    "unread": "Export it as JPEG, PNG or TIFF first.",
     "text": "Check what wrote it; a failed download often leaves a page of text under a picture's name.",
 }

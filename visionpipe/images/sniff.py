@@ -28,12 +28,13 @@ IMAGE_SUFFIXES = frozenset(
 )
 """How the names of images end. Only a hint: contents decide."""
 
-Family: TypeAlias = Literal["image", "video", "audio", "document", "archive", "text", "other"]
+Family: TypeAlias = Literal["image", "video", "audio", "document", "archive", "text", "unread", "other"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What some bytes are: a ``family``, a ``format`` for images ("bmp"), and ``words`` for people."""
+    """What some bytes are: a ``family`` ("unread" for pictures of kinds that cannot be read here), a
+    ``format`` for images ("bmp"), and ``words`` for people."""
 
     family: Family
     words: str
@@ -79,6 +80,11 @@ def kind_of(head: bytes) -> Kind:
         return _RIFF.get(head[8:12], Kind("other", "an unknown RIFF file"))
     if head[4:8] == b"ftyp":
         return _media_container(head)
+    if head.startswith(b"OggS"):
+        return _OGG_VIDEO if any(codec in head for codec in _OGG_CODECS) else _OGG_SOUND
+    if head.startswith((b"PF", b"P7")) and head[2:3].isspace():
+        words = "a PFM image in colour" if head[1:2] == b"F" else "a PAM image"
+        return Kind("unread", f"{words}, which cannot be read here")
     if head.startswith((b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf")) and head[2:3].isspace():
         return Kind("image", "a PNM image", "ppm")
     if _is_bare_bitmap(head):
@@ -132,7 +138,7 @@ def _media_container(head: bytes) -> Kind:
     if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
         return Kind("image", "a HEIC image", "heic")
     if major == b"crx ":
-        return Kind("other", "a camera raw photo (CR3)")
+        return Kind("unread", "a camera raw photo (CR3)")
     if major in (b"M4A ", b"M4B "):
         return Kind("audio", "an M4A sound file")
     if major == b"qt  ":
@@ -147,6 +153,8 @@ def _by_text(head: bytes) -> Kind:
         return Kind("other", "nothing but zero bytes")
     text = _as_text(head)
     if text is None:
+        if any(head[at : at + 2 * step + 1 : step] == b"GGG" for at, step in _TRANSPORT_PACKETS):
+            return Kind("video", "an MPEG transport stream")
         return Kind("other", "bytes of no known kind")
     start = text.lstrip("\ufeff \t\r\n").lower()
     if start.startswith(("<!doctype html", "<html", "<head", "<body")):
@@ -173,11 +181,15 @@ def _as_text(head: bytes) -> str | None:
     return None
 
 
+_TRANSPORT_PACKETS = ((0, 188), (4, 192))  # where the first sync byte stands, and the next ones
+_OGG_CODECS = (b"\x80theora", b"OVP80\1")
+_OGG_SOUND, _OGG_VIDEO = Kind("audio", "an Ogg sound file"), Kind("video", "an Ogg video")
 _RIFF = {
     b"WEBP": Kind("image", "a WebP image", "webp"),
     b"AVI ": Kind("video", "an AVI video"),
     b"WAVE": Kind("audio", "a WAV sound file"),
 }
+_H264 = Kind("video", "a raw H.264 stream")
 _TIFF = Kind("image", "a TIFF image", "tiff")
 _JPEG_2000 = Kind("image", "a JPEG 2000 image", "jp2")
 _ZIP = Kind("archive", "a ZIP archive (or an office document)")
@@ -187,7 +199,7 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"GIF89a", Kind("image", "a GIF image", "gif")),
     (0, b"GIF87a", Kind("image", "a GIF image", "gif")),
     (0, b"BM", Kind("image", "a BMP image", "bmp")),
-    (8, b"CR\x02", Kind("other", "a camera raw photo (CR2)")),
+    (8, b"CR\x02", Kind("unread", "a camera raw photo (CR2)")),
     (0, b"II*\0", _TIFF),
     (0, b"MM\0*", _TIFF),
     (0, b"II+\0", _TIFF),
@@ -196,25 +208,36 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"\xff\x4f\xff\x51", _JPEG_2000),
     (0, b"\0\0\1\0", Kind("image", "an icon", "ico")),
     (0, b"8BPS", Kind("image", "a Photoshop document", "psd")),
-    (0, b"FUJIFILMCCD-RAW", Kind("other", "a camera raw photo (RAF)")),
-    (0, b"IIRO", Kind("other", "a camera raw photo (ORF)")),
-    (0, b"IIU\0", Kind("other", "a camera raw photo (RW2)")),
-    (0, b"\xff\x0a", Kind("other", "a JPEG XL image, which cannot be read here")),
-    (0, b"\0\0\0\x0cJXL ", Kind("other", "a JPEG XL image, which cannot be read here")),
-    (0, b"PF\n", Kind("other", "a float map in colour (PFM), which cannot be read here")),
+    (0, b"FUJIFILMCCD-RAW", Kind("unread", "a camera raw photo (RAF)")),
+    (0, b"IIRO", Kind("unread", "a camera raw photo (ORF)")),
+    (0, b"IIU\0", Kind("unread", "a camera raw photo (RW2)")),
+    (0, b"\xff\x0a", Kind("unread", "a JPEG XL image, which cannot be read here")),
+    (0, b"\0\0\0\x0cJXL ", Kind("unread", "a JPEG XL image, which cannot be read here")),
     (0, b"%PDF-", Kind("document", "a PDF document")),
     (0, b"%!PS", Kind("document", "a PostScript document")),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Kind("document", "an office document")),
     (0, b"{\\rtf", Kind("document", "an RTF document")),
     (4, b"moov", Kind("video", "a QuickTime video")),
     (4, b"mdat", Kind("video", "a QuickTime video")),
+    (4, b"wide", Kind("video", "a QuickTime video")),
+    (4, b"free", Kind("video", "an MP4 video")),
+    (4, b"skip", Kind("video", "an MP4 video")),
+    (0, b"DKIF\0\0", Kind("video", "an IVF video")),
+    (0, b"\x06\x0e\x2b\x34\x02\x05\1\1\x0d\1\2\1\1\2", Kind("video", "an MXF video")),
+    (0, b"nut/multimedia container\0", Kind("video", "a NUT video")),
+    (0, b"YUV4MPEG2 ", Kind("video", "a YUV4MPEG2 video")),
+    (0, b".RMF\0\0", Kind("video", "a RealMedia video")),
+    (0, b"\0\0\0\1\x67", _H264),
+    (0, b"\0\0\0\1\x27", _H264),
+    (0, b"\0\0\0\1\t\x10", _H264),
+    (0, b"\0\0\0\1\t\xf0", _H264),
+    (0, b"\0\0\0\1\x40\1", Kind("video", "a raw HEVC stream")),
     (0, b"\x1a\x45\xdf\xa3", Kind("video", "a Matroska or WebM video")),
     (0, b"FLV\1", Kind("video", "an FLV video")),
     (0, b"\0\0\1\xba", Kind("video", "an MPEG video")),
     (0, b"\0\0\1\xb3", Kind("video", "an MPEG video")),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", Kind("video", "a Windows Media video")),
     (0, b"ID3", Kind("audio", "an MP3 sound file")),
-    (0, b"OggS", Kind("audio", "an Ogg sound file")),
     (0, b"fLaC", Kind("audio", "a FLAC sound file")),
     (0, b"PK\3\4", _ZIP),
     (0, b"PK\5\6", _ZIP),

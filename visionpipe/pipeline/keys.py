@@ -124,13 +124,12 @@ def fingerprint(path: str, is_over: Callable[[], bool] | None = None) -> tuple[s
 
 def _refuse_what_is_no_clip(descriptor: int, path: str) -> None:
     """Have a file that is too large for a picture refused by what reads pictures, unless it is a clip."""
-    from visionpipe.clips.load import CLIP_SUFFIXES
+    from visionpipe.clips.load import is_clip
 
     try:
         kind = kind_of(os.read(descriptor, HEAD_BYTES))
         os.lseek(descriptor, 0, os.SEEK_SET)
-        named = kind.family == "other" and Path(path).suffix.lower() in CLIP_SUFFIXES
-        if kind.family != "video" and not named:
+        if not is_clip(kind, path):
             load_image(path)
     except BaseException:
         os.close(descriptor)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
-from visionpipe.clips.load import CLIP_SUFFIXES
+from visionpipe.clips.load import is_clip
 from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError
 from visionpipe.files import open_regular
 from visionpipe.images.sniff import IMAGE_SUFFIXES, kind_of
@@ -294,7 +294,7 @@ def _judged(path: str, name: str, siblings: frozenset[str], *, explicit: bool) -
     kind = kind_of(head)
     if kind.family == "image":
         return Source(name, path)
-    if kind.family == "video" or (kind.family == "other" and suffix in CLIP_SUFFIXES):
+    if is_clip(kind, own):
         return SkippedSource(name, "video", "see `visionpipe video`")
     if kind.family == "audio":
         return SkippedSource(name, "audio", kind.words)
