@@ -213,12 +213,12 @@ def test_a_gain_map_leaves_the_picture_for_ordinary_displays() -> None:
 
 @pytest.mark.parametrize("primary", [0, 1])
 def test_of_a_heic_of_several_pictures_it_is_the_primary_one(primary: int) -> None:
-    from pillow_heif import HeifFile
+    from pillow_heif import from_pillow
 
-    heic = HeifFile()
-    shades = [pillow.fromarray(SCENE), pillow.fromarray(np.full((48, 72), 255, np.uint8)).convert("RGB")]
-    for shade in shades if primary == 0 else reversed(shades):  # a gain map stands beside it, or before it
-        heic.add_from_pillow(shade)
+    shades = [pillow.fromarray(SCENE), pillow.fromarray(np.full((48, 72, 3), 255, np.uint8))]
+    first, second = shades if primary == 0 else shades[::-1]  # a gain map stands behind it, or before it
+    heic = from_pillow(first)
+    heic.add_from_pillow(second)
     out = io.BytesIO()
     heic.save(out, quality=-1, chroma=444, primary_index=primary)
     image, shown = as_sent(out.getvalue())
