@@ -1,0 +1,158 @@
+"""Results as immutable Parquet parts: what is stored counts, rows are merged by id, writers need no lock."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.s3_store import S3Store
+from visionpipe.errors import OutputError, VisionPipeError
+from visionpipe.files.stores import open_store
+from visionpipe.pipeline.keys import Recipe
+from visionpipe.pipeline.ledger import Key, Sent
+from visionpipe.pipeline.parts import Parts, PartsLedger
+from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.values import Adjustment, Money, Note, Usage
+
+RECIPE = Recipe("m", "What is it?")
+QUESTION = RECIPE.question("What is it?")
+
+
+def done(name: str, caption: str = "A cat.") -> ItemResult:
+    return ItemResult(
+        name,
+        Outcome.DONE,
+        caption=caption,
+        data={"a": [1, None]},
+        model="m",
+        usage=Usage(10, 5, 1, 2),
+        cost=Money(Decimal("0.0015"), "CNY"),
+        adjustments=(Adjustment("resized", name, "2x2 -> 1x1"),),
+        notes=(Note("truncated", "…"),),
+        attempts=1,
+        sha256="0" * 64,
+        seconds=0.5,
+    )
+
+
+def failed(name: str, *, retryable: bool) -> ItemResult:
+    failure = Failure("ServerError", "500", "it broke", "Try again.", retryable)
+    return ItemResult(name, Outcome.FAILED, failure=failure, attempts=1)
+
+
+def record(ledger: PartsLedger, *results: ItemResult, content: str = "c") -> None:
+    """All at once, as threads do."""
+    threads = [
+        threading.Thread(
+            target=ledger.record, args=(Key(r.source, QUESTION, content), r, [Sent(0.1, tokens=15)])
+        )
+        for r in results
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def opened(address: str, options: dict[str, Any] | None = None, **more: Any) -> PartsLedger:
+    ledger = PartsLedger(address, options=options, **more)
+    ledger.begin(RECIPE)
+    return ledger
+
+
+@pytest.fixture(params=["local", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[str, Any] | None]:
+    if request.param == "local":
+        return f"{tmp_path}/out/", None
+    store: S3Store = request.getfixturevalue("s3_store")
+    return f"s3://{store.bucket}/out/", store.options
+
+
+def test_a_result_comes_back_as_it_was_recorded_also_in_another_run(
+    place: tuple[str, dict[str, Any] | None],
+) -> None:
+    first = opened(*place)
+    results = [done("a"), done("b"), failed("c", retryable=True), failed("d", retryable=False)]
+    record(first, *results)
+    found = first.recorded("a", QUESTION)
+    assert found is not None
+    assert (found.result, found.content, found.run) == (results[0], "c", 1)
+    first.end("complete")
+    second = opened(*place)
+    for result in results:
+        found = second.recorded(result.source, QUESTION)
+        assert found is not None
+        assert (found.result, found.run) == (result, 0)
+    assert second.recorded("e", QUESTION) is None
+    assert (second.spent(job=RECIPE.job).requests, second.spent().tokens) == (4, 60)
+    second.close()
+
+
+def test_of_several_rows_a_final_one_counts_and_then_the_newest(
+    place: tuple[str, dict[str, Any] | None],
+) -> None:
+    for caption in ("old", "new"):
+        ledger = opened(*place)
+        record(ledger, done("a", caption), failed("b", retryable=True))
+        ledger.close()
+    ledger = opened(*place)
+    record(ledger, failed("a", retryable=True), done("b", "at last"), content="changed")
+    ledger.close()
+    store = open_store(*place)
+    parts = Parts(store)
+    counted = {result.source: result.caption for result in parts.results()}
+    assert counted == {"a": "new", "b": "at last"}
+    merged = parts.merge()
+    assert (merged.rows, merged.parts) == (2, 1)
+    assert {r.source: r.caption for r in Parts(store).results()} == counted
+    more = opened(*place)
+    assert [more.recorded(name, QUESTION) is not None for name in "abc"] == [True, True, False]
+    record(more, done("c"))
+    more.close()
+    assert {r.source for r in Parts(store).results()} == {"a", "b", "c"}
+
+
+def test_of_two_merges_at_once_one_is_refused_and_nothing_is_lost(
+    place: tuple[str, dict[str, Any] | None],
+) -> None:
+    ledger = opened(*place)
+    record(ledger, done("a"))
+    ledger.close()
+    one, other = Parts(open_store(*place)), Parts(open_store(*place))
+    one.merge()
+    with pytest.raises(OutputError, match="another merge"):
+        other.merge()
+    assert [r.source for r in Parts(open_store(*place)).results()] == ["a"]
+
+
+def test_replaced_parts_are_removed_a_day_later(tmp_path: Path) -> None:
+    address = f"{tmp_path}/out/"
+    ledger = opened(address)
+    record(ledger, done("a"))
+    ledger.close()
+    Parts(open_store(address)).merge(now=lambda: 1_000.0)
+    assert Parts(open_store(address)).merge(prune=True, now=lambda: 80_000.0).removed == 0
+    later = Parts(open_store(address)).merge(prune=True, now=lambda: 200_000.0)
+    assert later.removed > 0
+    assert [r.source for r in Parts(open_store(address)).results()] == ["a"]
+
+
+def test_a_place_that_cannot_be_written_is_an_error_at_once(s3_store: S3Store, tmp_path: Path) -> None:
+    with pytest.raises(VisionPipeError):
+        PartsLedger("s3://no-such-bucket-here/out/", options=s3_store.options)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError):
+        PartsLedger(f"{tmp_path}/file/out/")
+
+
+def test_many_rows_are_found_again_after_they_were_folded(tmp_path: Path) -> None:
+    ledger = opened(f"{tmp_path}/out/", every_s=0.0)
+    for number in range(21_000):
+        ledger.record(Key(f"i{number}", QUESTION, "c"), failed(f"i{number}", retryable=False))
+    ledger.close()
+    assert all(ledger.recorded(f"i{number}", QUESTION) is not None for number in range(0, 21_000, 997))
+    assert len(Parts(open_store(f"{tmp_path}/out/")).index()) == 21_000

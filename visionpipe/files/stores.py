@@ -1,0 +1,302 @@
+"""A folder on this machine or in an object store, under one face: ``s3://``, ``gs://``, ``hf://`` and what
+else fsspec knows. What is put there is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+from visionpipe.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    OutputError,
+    UnreadableSourceError,
+    VisionPipeError,
+    missing_extra,
+)
+from visionpipe.files.writing import output_errors, prove_folder, replace_file
+
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_LINKS = ("http", "https", "data")
+_EXTRAS = {"hf": "hf", "gs": "cloud", "gcs": "cloud", "s3": "cloud", "s3a": "cloud"}
+_PROBE = ".visionpipe-probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One file of a store: its name below the store's root, its size in bytes, and a text that changes with
+    its content (an ETag, or the time of its change)."""
+
+    name: str
+    size: int
+    version: str
+
+
+class Store(Protocol):
+    """A folder that holds files under names with forward slashes."""
+
+    address: str
+
+    def open(self, name: str) -> IO[bytes]:
+        """The file, for reading from its beginning.
+
+        Raises:
+            UnreadableSourceError: it is not there, or may not be read.
+            ConnectionFailedError: the store is out of reach.
+        """
+        ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def put(self, name: str, data: bytes, *, new: bool = False) -> bool:
+        """Stores ``data`` whole. With ``new``, only where nothing has that name; returns whether it did.
+
+        Raises:
+            OutputError: it cannot be stored.
+            ConnectionFailedError: the store is out of reach.
+        """
+        ...
+
+    def find(self, prefix: str = "") -> Iterator[Stored]:
+        """Every file below ``prefix``, a folder's in the order of names."""
+        ...
+
+    def remove(self, name: str) -> None: ...
+
+    def prove(self) -> None:
+        """Makes sure that files can be put here, by one that is gone at once.
+
+        Raises:
+            OutputError: they cannot.
+            ConnectionFailedError: the store is out of reach.
+        """
+        ...
+
+
+def scheme_of(address: str) -> str:
+    """The scheme of an object store's address, "" for a path, a ``file:`` URL, or a link."""
+    found = _ADDRESS.match(address)
+    scheme = found.group(1).lower() if found is not None else ""
+    return "" if scheme in _LINKS or scheme == "file" else scheme
+
+
+def open_store(address: str, options: Mapping[str, Any] | None = None) -> Store:
+    """The folder at ``address``.
+
+    Args:
+        address: a path, or a URL such as ``s3://bucket/prefix/``.
+        options: for the store, such as ``endpoint_url``; credentials come from the store's own environment.
+
+    Raises:
+        ConfigurationError: the extra is not installed, or the store is not known.
+    """
+    scheme = scheme_of(address)
+    if not scheme:
+        return LocalFolder(address)
+    try:
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
+    except ImportError as missing:
+        raise missing_extra(
+            f"{scheme}:// needs fsspec", _EXTRAS.get(scheme, "cloud"), subject=address
+        ) from missing
+    try:
+        files, root = url_to_fs(address, **{"use_listings_cache": False, **(options or {})})
+    except ImportError as missing:
+        raise missing_extra(
+            f"{scheme}:// needs a package", _EXTRAS.get(scheme, "cloud"), subject=address
+        ) from missing
+    except ValueError as error:
+        raise ConfigurationError(
+            f"this store cannot be used ({error})",
+            cure="Give a path, or an address such as s3://bucket/prefix/.",
+            subject=address,
+        ) from error
+    return ObjectStore(address, files, root)
+
+
+class LocalFolder:
+    """A folder on this machine, as a :class:`Store`."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._root = Path(address)
+
+    def open(self, name: str) -> IO[bytes]:
+        """As :meth:`Store.open`."""
+        from visionpipe.files.reading import open_regular
+
+        path = str(self._root / name)
+        return os.fdopen(open_regular(path, path)[0], "rb")
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes."""
+        with self.open(name) as file:
+            return file.read()
+
+    def put(self, name: str, data: bytes, *, new: bool = False) -> bool:
+        """As :meth:`Store.put`."""
+        target = self._root / name
+        if not new:
+            replace_file(target, data)
+            return True
+        with output_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".visionpipe-") as draft:
+                draft.write(data)
+                draft.flush()
+                os.fsync(draft.fileno())
+                try:
+                    os.link(draft.name, target)
+                except FileExistsError:
+                    return False
+        return True
+
+    def find(self, prefix: str = "") -> Iterator[Stored]:
+        """As :meth:`Store.find`."""
+        for folder, folders, names in os.walk(self._root / prefix):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(folder, name)
+                if name.startswith("."):
+                    continue
+                state = path.stat()
+                relative = path.relative_to(self._root).as_posix()
+                yield Stored(relative, state.st_size, str(state.st_mtime_ns))
+
+    def remove(self, name: str) -> None:
+        """Takes a file away; nothing happens where it is gone."""
+        path = self._root / name
+        with output_errors(path):
+            path.unlink(missing_ok=True)
+
+    def prove(self) -> None:
+        """As :meth:`Store.prove`."""
+        prove_folder(self._root)
+
+
+class ObjectStore:
+    """A prefix of an object store, as a :class:`Store`.
+
+    Args:
+        address: as given, for errors.
+        files: fsspec's file system.
+        root: the prefix as that knows it.
+    """
+
+    def __init__(self, address: str, files: Any, root: str) -> None:
+        self.address = address
+        self._files = files
+        self._root = root.rstrip("/")
+
+    def open(self, name: str) -> IO[bytes]:
+        """As :meth:`Store.open`; reads ahead a megabyte at a time."""
+        with self._read_errors(name):
+            return cast(
+                "IO[bytes]",
+                self._files.open(self._key(name), "rb", block_size=1 << 20, cache_type="readahead"),
+            )
+
+    def read(self, name: str) -> bytes:
+        """The file's bytes."""
+        with self._read_errors(name):
+            return bytes(self._files.cat_file(self._key(name)))
+
+    def put(self, name: str, data: bytes, *, new: bool = False) -> bool:
+        """As :meth:`Store.put`."""
+        with self._write_errors(name):
+            try:
+                self._files.pipe_file(self._key(name), data, mode="create" if new else "overwrite")
+            except FileExistsError:
+                return False
+            return True
+
+    def find(self, prefix: str = "") -> Iterator[Stored]:
+        """As :meth:`Store.find`."""
+        with self._read_errors(prefix):
+            folders = [self._key(prefix)]
+            while folders:
+                try:
+                    entries = self._files.ls(folders.pop(), detail=True, refresh=True)
+                except FileNotFoundError:
+                    continue
+                below = sorted(entries, key=lambda entry: str(entry["name"]))
+                folders += [entry["name"] for entry in reversed(below) if entry["type"] == "directory"]
+                for entry in below:
+                    name = str(entry["name"]).removeprefix(self._root).lstrip("/")
+                    if entry["type"] == "file" and name and not name.endswith("/"):
+                        version = entry.get("ETag") or entry.get("etag") or entry.get("blob_id")
+                        version = version or entry.get("mtime") or entry.get("LastModified") or ""
+                        yield Stored(name, int(entry["size"] or 0), str(version).strip('"'))
+
+    def remove(self, name: str) -> None:
+        """Takes a file away; nothing happens where it is gone."""
+        with self._write_errors(name):
+            try:
+                self._files.rm_file(self._key(name))
+            except FileNotFoundError:
+                return
+
+    def prove(self) -> None:
+        """As :meth:`Store.prove`."""
+        name = f"{_PROBE}-{os.urandom(4).hex()}"
+        self.put(name, b"visionpipe")
+        self.remove(name)
+
+    def _key(self, name: str) -> str:
+        return f"{self._root}/{name}".rstrip("/") if self._root else name
+
+    @contextmanager
+    def _read_errors(self, name: str) -> Iterator[None]:
+        subject = f"{self.address.rstrip('/')}/{name}".rstrip("/")
+        try:
+            yield
+        except VisionPipeError:
+            raise
+        except FileNotFoundError as error:
+            raise UnreadableSourceError(
+                "there is no such file or bucket", cure="Check the address.", subject=subject, code="missing"
+            ) from error
+        except PermissionError as error:
+            raise UnreadableSourceError(
+                f"the store refuses ({error})",
+                cure="Check the credentials in the environment, and their rights.",
+                subject=subject,
+                code="permission",
+            ) from error
+        except Exception as error:  # every store's library has kinds of its own
+            raise _store_error(error, subject) from error
+
+    @contextmanager
+    def _write_errors(self, name: str) -> Iterator[None]:
+        subject = f"{self.address.rstrip('/')}/{name}"
+        try:
+            yield
+        except VisionPipeError:
+            raise
+        except (FileNotFoundError, PermissionError) as error:
+            raise OutputError(
+                f"the store refuses ({error})",
+                cure="Check the bucket's name, the credentials and their rights.",
+                subject=subject,
+            ) from error
+        except Exception as error:  # every store's library has kinds of its own
+            raise _store_error(error, subject) from error
+
+
+def _store_error(error: Exception, subject: str) -> VisionPipeError:
+    if "Credential" in type(error).__name__:
+        return ConfigurationError(
+            f"the store knows no credentials ({error})",
+            cure="Set them in the environment as the store's own tools take them.",
+            subject=subject,
+        )
+    return ConnectionFailedError(
+        f"the store is out of reach ({error})", cure="Try again later.", subject=subject
+    )
