@@ -44,7 +44,7 @@ def test_a_preset_of_ones_own_is_asked(run: Here, tmp_path: Path, loopback: Loop
     assert status.returncode == 0, status.stderr
     assert "glm-4.6v: 1 done, 1 failed" in status.stdout
     assert "prompt: Name the plant." in status.stdout
-    assert "runs: 1; the latest: complete" in status.stdout
+    assert "run 1 has ended: complete" in status.stdout
     assert run("journal", "status", "gone", folder=tmp_path).returncode == 1
 
 
