@@ -9,7 +9,7 @@ import pytest
 
 import visionpipe
 
-HEAVY = ("cv2", "PIL", "numpy", "httpx", "pydantic", "rich", "av", "onnxruntime", "typer")
+HEAVY = ("cv2", "PIL", "numpy", "httpx", "pydantic", "rich", "av", "onnxruntime", "typer", "asyncio")
 
 
 def loaded_by(code: str) -> set[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,6 +49,8 @@ def mcp(
     budget_requests: Annotated[int | None, typer.Option(help="Most requests in all.")] = None,
 ) -> None:
     """Offer describe, ask, read_text, extract, compare, watch, check and models to agents (MCP)."""
+    import asyncio
+
     try:
         from visionpipe.serve.mcp import Roots
     except ImportError as error:
