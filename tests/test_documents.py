@@ -39,7 +39,7 @@ SET_UP = "python3 -m venv"
 
 
 WITH_A_READER = {
-    "21 items: 9 done, 12 skipped, in # s": "21 items: 8 done, 13 skipped, in # s",
+    "23 items: 9 done, 14 skipped, in # s": "23 items: 8 done, 15 skipped, in # s",
     "skipped, the local analysis cannot name the subject: 2": (
         "skipped, the local analysis cannot name the subject: 3"
     ),

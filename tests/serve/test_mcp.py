@@ -149,8 +149,9 @@ def test_every_tool_over_stdio_and_http_at_the_sandbox(root: Path, sandbox: Sand
         async with Client(server) as client:
             await call_all(client)
             arguments = {"schema": SCHEMA, "images": ["coffee.png"]}
-            value = structured(await client.call_tool("extract", arguments))["value"]
-            assert isinstance(value["name"], str)
+            sandbox.set_scenario({"answer": [{"text": '{"name": "a cup"}'}]})
+            assert structured(await client.call_tool("extract", arguments))["value"] == {"name": "a cup"}
+            sandbox.reset()
             missing = await client.call_tool("describe", {"images": ["coffee.png"], "model": "glm-9v"})
             assert missing.is_error
             assert "glm-9v" in text_of(missing)
