@@ -95,7 +95,8 @@ Outputs_ = Annotated[
         "-o",
         help="Where to: a .jsonl, .csv, .parquet, .sqlite, .html or .tar file, or sidecars with txt:, json: "
         "or xmp: (each optionally with a folder); kohya:FILE.json and imagefolder:PHOTOS/metadata.jsonl for "
-        "trainers; failures.csv for the failures alone; - writes JSON lines to standard output. Repeatable.",
+        "trainers; pairs:FILE.jsonl of reviewed texts for training by preference; failures.csv for the "
+        "failures alone; - writes JSON lines to standard output. Repeatable.",
     ),
 ]
 Sources_ = Annotated[

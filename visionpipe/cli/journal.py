@@ -150,6 +150,7 @@ def export(
             start_over=True,
             text=TextForm(prefix, suffix),
             schema=recorded_schema(journal),
+            answers=locate.answers,
         )
         for done in export_outputs(journal, output, options):
             typer.echo(f"{done.spec}: {done.written} items", err=True)

@@ -77,9 +77,20 @@ class Locator:
             return None
         if self._images is not None:
             return self._images / source
+        return Path(self._opened().location(source) or source)
+
+    def answers(self, source: str) -> Iterator[str]:
+        """The texts of every answer of the job's kind that ``source`` ever got."""
+        view = self._opened()
+        structured = view.schema() is not None
+        for answer in view.answers(source):
+            if answer.caption is not None and (answer.data is not None) == structured:
+                yield answer.caption
+
+    def _opened(self) -> JournalView:
         if self._view is None:
             self._view = JournalView.open(self._journal)
-        return Path(self._view.location(source) or source)
+        return self._view
 
     def close(self) -> None:
         """Gives the journal back; a further question opens it again."""
@@ -465,7 +476,8 @@ def export_outputs(journal: Path, specs: Sequence[str], options: SinkOptions) ->
         template, schema = view.template(record.job) or "", view.schema(record.job)
         asked = preset_recorded(template, schema, own_presets())
         view.close()
-        options = replace(options, text=form_of(asked, options.text.prefix, options.text.suffix))
+        text = form_of(asked, options.text.prefix, options.text.suffix)
+        options = replace(options, text=text, prompt=template)
         outputs = [_Output(spec, *sink_kind(spec)) for spec in specs]
         for output in outputs:
             if output.kind not in SIDECARS:

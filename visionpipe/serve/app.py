@@ -61,10 +61,15 @@ class ReviewApp:
         reviewer: whose review it is.
         listener: where it is served, which tells Host, Origin and the cookie's name.
         posts: what may be asked for besides editing, by its name in the address.
+        more: what the page is told of these every few seconds.
     """
 
     def __init__(
-        self, reviewer: Reviewer, listener: socket.socket, posts: Mapping[str, Post] | None = None
+        self,
+        reviewer: Reviewer,
+        listener: socket.socket,
+        posts: Mapping[str, Post] | None = None,
+        more: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._reviewer = reviewer
         self._token: str | None = secrets.token_urlsafe(24)
@@ -73,6 +78,7 @@ class ReviewApp:
         self._cookie = f"visionpipe_{port}"
         self._own = {address(listener).removeprefix("http://"), f"localhost:{port}"}
         self._posts: dict[str, Post] = {**_POSTS, **(posts or {})}
+        self._more = more
         self._taking = threading.Lock()
         self.url = f"{address(listener)}/?token={self._token}"
 
@@ -167,7 +173,7 @@ class ReviewApp:
         return await _json(self._reviewer.item, request.query_params.get("source", ""), job)
 
     async def _state(self, request: Request) -> Response:
-        return await _json(self._reviewer.state)
+        return await _json(lambda: {"held": self._reviewer.edits.is_held, **self._more()})
 
     async def _picture(self, request: Request) -> Response:
         source = request.query_params.get("source", "")

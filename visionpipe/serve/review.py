@@ -24,6 +24,7 @@ from visionpipe.results import ItemResult
 from visionpipe.serve.items import Filter, count, facets, matching, page
 from visionpipe.sinks.html import thumbnail
 from visionpipe.sinks.sink import Locate
+from visionpipe.sources.walking import Source
 from visionpipe.stages.schema import MappedShape, MisfitError
 from visionpipe.values import JSON
 
@@ -116,15 +117,26 @@ class Reviewer:
         self._view = JournalView.open(journal)
         # What counts a hundred thousand items does not keep a page waiting.
         self._slow = JournalView.open(journal)
+        self._locate = locate
         self.pictures = Pictures(locate)
 
     def close(self) -> None:
         self._view.close()
         self._slow.close()
 
-    def state(self) -> dict[str, JSON]:
-        """Whether anything can be changed now."""
-        return {"held": self.edits.is_held}
+    def template(self, job: str) -> str:
+        """The prompt of a job."""
+        return self._view.template(job) or ""
+
+    def sources(self, wanted: Filter, chosen: Iterable[str] | None) -> list[Source]:
+        """The items of a filter, or just the chosen of them, as a job takes them."""
+        only = None if chosen is None else {storable(one) for one in chosen}
+        names = [
+            str(row["source"])
+            for row in matching(self._slow, wanted, self.tags(wanted.job))
+            if only is None or row["source"] in only
+        ]
+        return [Source(name, str(self._locate(name) or name)) for name in names]
 
     def filter(self, values: Mapping[str, str]) -> Filter:
         """The filter that a query asks for; of the job that outputs show, where it names none."""

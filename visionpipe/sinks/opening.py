@@ -37,7 +37,7 @@ from visionpipe.sinks.parquet import ParquetSink
 from visionpipe.sinks.sidecar import JsonSidecarSink, TextSidecarSink, file_name
 from visionpipe.sinks.sink import Locate, Sink
 from visionpipe.sinks.sqlite import SqliteSink, prove_database
-from visionpipe.sinks.training import ImageFolderSink, KohyaSink
+from visionpipe.sinks.training import ImageFolderSink, KohyaSink, PairsSink
 from visionpipe.sinks.webdataset import WebDatasetSink
 from visionpipe.sinks.xmp import XmpSidecarSink
 from visionpipe.sources.own_files import OwnFiles, OwnSidecars
@@ -62,6 +62,8 @@ class SinkOptions:
         title: HTML only: the page's heading.
         schema: CSV, Parquet and SQLite only: of the results' structured data, a JSON Schema or a pydantic
             model; each of its fields gets a column.
+        answers: pairs only: from a source to the texts of every answer that it ever got.
+        prompt: pairs only: what was asked.
     """
 
     locate: Locate | None = None
@@ -75,6 +77,8 @@ class SinkOptions:
     spreadsheet: bool = True
     title: str = "Captions"
     schema: Any = None
+    answers: Callable[[str], Iterable[str]] = lambda source: ()
+    prompt: str = ""
 
 
 def sidecar_pattern(kind: str, options: SinkOptions) -> str:
@@ -106,6 +110,9 @@ KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
     "webdataset": lambda place, options: WebDatasetSink(place, locate=options.locate, form=options.text),
     "kohya": lambda place, options: KohyaSink(place, locate=options.locate, form=options.text),
     "imagefolder": lambda place, options: ImageFolderSink(place, locate=options.locate, form=options.text),
+    "pairs": lambda place, options: PairsSink(
+        place, answers=options.answers, prompt=options.prompt, locate=options.locate
+    ),
     "txt": lambda place, options: TextSidecarSink(form=options.text, **_beside(place, options)),
     "json": lambda place, options: JsonSidecarSink(**_beside(place, options)),
     "xmp": lambda place, options: XmpSidecarSink(

@@ -244,6 +244,7 @@ _SIGNS: Mapping[str, Callable[[Path], bool]] = {
     "webdataset": _is_shard,
     "kohya": _never,
     "imagefolder": _never,
+    "pairs": _never,
     "timeline": _never,
 }
 

@@ -1,13 +1,15 @@
-"""What trainers read beside text sidecars: kohya's metadata, and the metadata of Hugging Face's ImageFolder.
+"""What trainers read beside text sidecars: kohya's metadata, the metadata of Hugging Face's ImageFolder, and
+pairs of texts for training by preference.
 
-Both hold the plain text of the items that are done (:mod:`visionpipe.stages.plain_text`), are written beside
-their target and take its place when they are whole.
+The first two hold the plain text of the items that are done (:mod:`visionpipe.stages.plain_text`). All are
+written beside their target and take its place when they are whole.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +141,66 @@ class ImageFolderSink:
 
     def close(self) -> None:
         self._file.finish()
+
+    def abort(self) -> None:
+        if not self._file.closed:
+            self._file.discard()
+
+
+CHOSEN = ("edited", "accepted")
+"""The kinds of note by which a person has said that an item's text is the one to have."""
+
+
+class PairsSink:
+    """A JSON line for each text that a person preferred to another one about the same image: ``prompt``,
+    ``chosen`` and ``rejected`` as trainers by preference (DPO and its kin) take them, and the path in
+    ``images``. Chosen is a text that was written, chosen or accepted in a review; rejected are the other
+    answers that the item ever got. Items that nobody has looked at, or that have one text only, make no pair.
+
+    Args:
+        path: the file to make or replace at ``close``.
+        answers: from a result's ``source`` to the texts of every answer that it ever got.
+        prompt: what was asked.
+        locate: from a source to its image; None: the source is a path.
+    """
+
+    keeps_previous = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        answers: Callable[[str], Iterable[str]],
+        prompt: str = "",
+        locate: Locate | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._answers = answers
+        self._prompt = prompt
+        self._locate: Locate = locate or Path
+        self._file = ReplacingFile(self.path)
+
+    def write(self, result: ItemResult) -> None:
+        chosen = result.caption
+        is_chosen = any(note.kind in CHOSEN for note in result.notes)
+        if chosen is None or not is_chosen or any(note.kind == "rejected" for note in result.notes):
+            return
+        image = self._locate(result.source)
+        pair = {
+            "images": [result.source if image is None else str(image.absolute())],
+            "prompt": self._prompt,
+            "chosen": chosen,
+        }
+        for rejected in dict.fromkeys(self._answers(result.source)):
+            if rejected != chosen:
+                self._file.add(dump({**pair, "rejected": rejected}) + b"\n")
+
+    def flush(self) -> None:
+        self._file.sync()
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self._file.finish()
 
     def abort(self) -> None:
         if not self._file.closed:

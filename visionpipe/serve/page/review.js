@@ -1,10 +1,13 @@
 "use strict";
 // Everything that comes from a file, a model or a person is set as text, never as HTML.
 (async () => {
-  const PAGE = 60, KEPT = 6, FILTERS = ["text", "path", "outcome", "reviewed", "note", "job", "model", "tag", "sort"];
+  const PAGE = 60, KEPT = 5, FILTERS = ["text", "path", "outcome", "reviewed", "note", "job", "model", "tag", "sort"];
   const find = (id) => document.getElementById(id);
-  const all = await (await fetch("/page/words.json")).json();
   const query = new URLSearchParams(location.search);
+  const filter = () => Object.fromEntries(FILTERS.filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
+  // The first page is asked for before anything else, and what counts all items only behind it.
+  let early = fetch(`/items?${new URLSearchParams({ ...filter(), most: PAGE })}`);
+  const all = await (await fetch("/page/words.json")).json();
   const lang = query.get("lang") || (navigator.language.startsWith("zh") ? "zh" : "en");
   const words = { ...all.en, ...(all[lang] || {}) };
   const number = (value) => value.toLocaleString(lang);
@@ -36,7 +39,8 @@
     toasted = setTimeout(() => box.hidePopover(), 4000);
   }
   async function get(address, values) {
-    const answer = await fetch(`${address}?${new URLSearchParams(values)}`);
+    const answer = await (address === "/items" && early || fetch(`${address}?${new URLSearchParams(values)}`));
+    if (address === "/items") early = null;
     const body = await answer.json();
     if (!answer.ok) throw new Error(body.error.message);
     return body;
@@ -54,7 +58,6 @@
     return found;
   }
   const quietly = (promise) => promise.catch((error) => toast(error.message));
-  const filter = () => Object.fromEntries(FILTERS.filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
   const picture = (item, size) => `/picture?${new URLSearchParams({ source: item.source, size, seen: item.seen })}`;
   function listOf(item) {
     const tags = job.tags && item.data && item.data[job.tags];
@@ -80,6 +83,7 @@
     find("above").style.height = find("below").style.height = "0px";
     scrollTo(0, 0);
     await load(0);
+    if (!drawn.length) return;
     find("none").hidden = drawn[0].items.length > 0;
     find("none").textContent = say("nothing");
     fill();
@@ -119,7 +123,7 @@
   const before = () => (drawn.length ? drawn[0].index - 1 : -1);
   async function fill() {
     const asked = round;
-    for (let steps = 0; steps < 4 && asked === round; steps += 1) {
+    while (asked === round) {
       const below = find("below").getBoundingClientRect().top, above = find("above").getBoundingClientRect().bottom;
       if (below < innerHeight + 1200 && after() >= 0) await load(after());
       else if (above > -1200 && before() >= 0) await load(before());
@@ -510,7 +514,7 @@
     tally();
     quietly(renew());
   }
-  async function renew() { await Promise.all([restart(), learn()]); }
+  async function renew() { await restart(); await learn(); for (const item of job.schema ? items() : []) redraw(item); }
   for (const name of ["reviewed", "note", "job", "model", "sort"]) find(name).addEventListener("change", () => set(name, find(name).value));
   let waiting = 0;
   for (const name of ["text", "path"]) find(name).addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => set(name, find(name).value.trim()), 250); });
@@ -538,7 +542,7 @@
     if (asking && !now) { toast(state.asking.error || say("asked", { done: number(state.asking.done) })); if (current && find("single").open) await show(current, false); await learn(); }
     asking = now;
     const presets = find("ask-form").elements.preset;
-    if (!presets.options.length && state.presets) options(presets, state.presets.map((name) => [name, name]), "caption");
+    if (!presets.options.length && state.presets) options(presets, [["", say("same_prompt")], ...state.presets.map((name) => [name, name])], "");
   }
   const tick = async () => {
     if (!document.hidden) { try { await watch(); } catch { find("banner").hidden = false; find("banner").textContent = say("gone"); } }
