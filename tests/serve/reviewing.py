@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -13,12 +16,14 @@ from urllib.parse import urlencode, urlsplit
 
 import uvicorn
 
+from tests.cli.commands import environment, visionpipe
 from tests.pipeline.answering import Scripted
 from visionpipe.cli.outputs import Locator
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.sandbox.loopback import LocalServer, bind
 from visionpipe.serve.app import ReviewApp
 from visionpipe.serve.review import Reviewer
+from visionpipe.testing.sandbox import SandboxHandle
 
 
 def asked(journal: Path, images: Path, prompt: str = "What?", **options: Any) -> Path:
@@ -84,3 +89,32 @@ def served(journal: Path, who: str = "Ana") -> Iterator[Browser]:
             server.should_exit = True
             thread.join(timeout=30)
             listener.close()
+
+
+def captioned(sandbox: SandboxHandle, folder: Path, *options: str) -> None:
+    given = ["caption", "in", *options, *at(sandbox), "-q"]
+    done = visionpipe(*given, folder=folder, env={"VISIONPIPE_API_KEY": sandbox.key})
+    assert done.returncode == 0, done.stderr
+
+
+def at(sandbox: SandboxHandle) -> tuple[str, ...]:
+    return ("--base-url", f"bigmodel+{sandbox.base_url}", "--model", "glm-4.6v")
+
+
+@contextmanager
+def reviewing(
+    sandbox: SandboxHandle, journal: Path, *options: str
+) -> Iterator[tuple[Browser, subprocess.Popen[str]]]:
+    """The command, as a user starts it, and a browser that has not opened its page yet."""
+    command = [sys.executable, "-m", "visionpipe", "review", str(journal), "--no-browser", *at(sandbox)]
+    env = environment({"VISIONPIPE_API_KEY": sandbox.key})
+    with subprocess.Popen(
+        [*command, *options], stderr=subprocess.PIPE, text=True, env=env, cwd=journal.parent
+    ) as process:
+        try:
+            assert process.stderr is not None
+            found = re.search(r"http\S+", process.stderr.readline())
+            assert found is not None
+            yield Browser(found.group()), process
+        finally:
+            process.kill()

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.cli.commands import environment, visionpipe
-from tests.serve.reviewing import Browser
+from tests.serve.reviewing import Browser, captioned, reviewing
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 
@@ -39,37 +34,6 @@ def journal(sandbox: SandboxHandle, tmp_path: Path) -> Path:
     return tmp_path / "out.jsonl.journal"
 
 
-def captioned(sandbox: SandboxHandle, folder: Path, *options: str) -> None:
-    given = ["caption", "in", *options, *at(sandbox), "-q"]
-    done = visionpipe(*given, folder=folder, env={"VISIONPIPE_API_KEY": sandbox.key})
-    assert done.returncode == 0, done.stderr
-
-
-def at(sandbox: SandboxHandle) -> tuple[str, ...]:
-    return ("--base-url", f"bigmodel+{sandbox.base_url}", "--model", "glm-4.6v")
-
-
-@contextmanager
-def reviewing(
-    sandbox: SandboxHandle, journal: Path, *options: str
-) -> Iterator[tuple[Browser, subprocess.Popen[str]]]:
-    """The command, as a user starts it, and its page opened."""
-    command = [sys.executable, "-m", "visionpipe", "review", str(journal), "--no-browser", *at(sandbox)]
-    env = environment({"VISIONPIPE_API_KEY": sandbox.key})
-    with subprocess.Popen(
-        [*command, *options], stderr=subprocess.PIPE, text=True, env=env, cwd=journal.parent
-    ) as process:
-        try:
-            assert process.stderr is not None
-            found = re.search(r"http\S+", process.stderr.readline())
-            assert found is not None
-            browser = Browser(found.group())
-            assert browser.open() == 303
-            yield browser, process
-        finally:
-            process.kill()
-
-
 def ended(browser: Browser) -> dict[str, object]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -85,6 +49,7 @@ def test_further_answers_are_chosen_from_and_make_pairs(
     said = {result.source: result.caption for result in recorded_results(journal)}
     sandbox.set_scenario({"answer": [{"text": "A square of one colour."}]})
     with reviewing(sandbox, journal, "--who", "Ana") as (browser, _):
+        assert browser.open() == 303
         job = browser.get("/job")["job"]
         asked = {"filter": {}, "sources": ["0.png", "1.png"], "model": "glm-4v-plus-0111", "prompt": PROMPT}
         assert browser.do("ask", **asked, requests="5")["total"] == 2
@@ -109,8 +74,9 @@ def test_further_answers_are_chosen_from_and_make_pairs(
 
 def test_the_budget_ends_it_and_a_mistake_is_named(sandbox: SandboxHandle, journal: Path) -> None:
     with reviewing(sandbox, journal) as (browser, _):
+        assert browser.open() == 303
         for wrong in ({"requests": "many"}, {"money": "lots"}, {"preset": "nothing"}, {"sources": ["x.png"]}):
-            body = {"filter": {}, "sources": None, **wrong}
+            body: dict[str, object] = {"filter": {}, "sources": None, **wrong}
             assert browser.send("POST", "/do/ask", body)[0] == 400, wrong
         browser.do("ask", filter={}, sources=None, prompt=PROMPT, requests="1")
         state = ended(browser)
@@ -124,6 +90,7 @@ def test_each_acknowledged_edit_outlasts_the_servers_death_and_a_later_run(
 ) -> None:
     acknowledged = {}
     with reviewing(sandbox, journal) as (browser, process):
+        assert browser.open() == 303
         job = browser.get("/job")["job"]
         for number in range(200):
             if number == 100:

@@ -502,8 +502,7 @@
       chip.setAttribute("aria-pressed", String(query.get("tag") === tag));
       return chip;
     }));
-    find("text").value = query.get("text") || "";
-    find("path").value = query.get("path") || "";
+    for (const name of ["text", "path"]) if (find(name) !== document.activeElement) find(name).value = query.get(name) || "";
   }
   function set(name, value) {
     if (value) query.set(name, value); else query.delete(name);
