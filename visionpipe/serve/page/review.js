@@ -239,6 +239,12 @@
     await save();
     if (pointing) point(item.source);
     const whole = await get("/item", { ...filter(), job: job.job, source: item.source });
+    paint(whole);
+    edit(whole);
+    if (!find("single").open) find("single").showModal();
+    lock();
+  }
+  function paint(whole) {
     current = whole;
     find("single-path").textContent = whole.source;
     const image = find("single-picture");
@@ -253,7 +259,6 @@
     if (whole.cost) find("single-state").append(make("span", "plain", whole.cost));
     find("single-reason").hidden = whole.outcome === "done";
     find("single-reason").textContent = [whole.reason, whole.cure].filter(Boolean).join(" ");
-    edit(whole);
     find("said").hidden = !whole.edited;
     find("said-text").textContent = whole.said || "";
     const answers = whole.answers.filter((one, place, list) => list.findIndex((other) => other.caption === one.caption && other.model === one.model && other.prompt === one.prompt) === place);
@@ -275,8 +280,6 @@
       if (step.field !== "verdict") { line.append(make("br"), make("del", "", step.before ?? say("models_own")), " → ", make("ins", "", step.after ?? say("models_own"))); }
       return line;
     }));
-    if (!find("single").open) find("single").showModal();
-    lock();
   }
   function labelled(name, control, description) {
     const label = make("label"), text = make("span", "", name);
@@ -374,7 +377,9 @@
     const { source } = saved;
     await post("edit", { job: job.job, source, value });
     saved = { source, value: JSON.stringify(value) };
-    redraw(await get("/item", { ...filter(), job: job.job, source }));
+    const whole = await get("/item", { ...filter(), job: job.job, source });
+    redraw(whole);
+    if (find("single").open && current?.source === source) paint(whole);
     toast(say("saved"));
   }
   async function restore() {
