@@ -52,7 +52,7 @@ def captioned(run: Here, folder: Path, server: Loopback) -> list[str]:
         (["--budget", "5 USD"], "the price is in CNY"),
         (["--rpm", "-1"], "rpm"),
         (["--prompt", "word " * 200_000], "room for"),
-        (["s3://bucket/photos/"], "s3:// addresses are not read. Copy the files"),
+        (["nope://bucket/photos/"], "this store cannot be used"),
         (["--column", "nope", "list.csv"], "no column nope"),
         (["-o", "s3://bucket/out.jsonl"], "nothing is written to s3:// addresses"),
     ],

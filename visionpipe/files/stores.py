@@ -107,12 +107,14 @@ def open_store(address: str, options: Mapping[str, Any] | None = None) -> Store:
             f"{scheme}:// needs fsspec", _EXTRAS.get(scheme, "cloud"), subject=address
         ) from missing
     try:
-        files, root = url_to_fs(address, **{"use_listings_cache": False, **(options or {})})
+        files, root = url_to_fs(
+            scheme + address[len(scheme) :], **{"use_listings_cache": False, **(options or {})}
+        )
     except ImportError as missing:
         raise missing_extra(
             f"{scheme}:// needs a package", _EXTRAS.get(scheme, "cloud"), subject=address
         ) from missing
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ConfigurationError(
             f"this store cannot be used ({error})",
             cure="Give a path, or an address such as s3://bucket/prefix/.",

@@ -11,13 +11,15 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, count
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeAlias
 
 from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError
 from visionpipe.files import unreadable
+from visionpipe.files.stores import scheme_of
 from visionpipe.sources.lists import LIST_SUFFIXES, PathList, is_link, local_path, piped_paths
-from visionpipe.sources.own_files import OwnFiles
+from visionpipe.sources.own_files import OwnFiles, is_image_name
+from visionpipe.sources.shards import holds_many, in_shard, items_of, stored, units_of
 from visionpipe.sources.walking import (
     FailedSource,
     Found,
@@ -58,12 +60,28 @@ class SourceListing:
     column: str | None = None
     own: OwnFiles | None = None
     piped: bytes | None = None
+    shard: tuple[int, int] | None = None
+    """Which of how many (from 0): files that hold many items are dealt out where there are enough, else
+    items by a hash of their names."""
 
     def __iter__(self) -> Iterator[Found]:
         return self.found()
 
     def found(self, *, unique: bool = True) -> Iterator[Found]:
         """As :func:`find_sources`, which takes ``unique``."""
+        if self.shard is not None:
+            return self._found_in_shard(*self.shard)
+        return self._found(unique)
+
+    def _found_in_shard(self, number: int, count: int) -> Iterator[Found]:
+        specs = _specs(self.spec)
+        if not isinstance(specs, Iterator) and all(isinstance(s, str) and holds_many(s) for s in specs):
+            units = [unit for spec in specs for unit in units_of(str(spec))]
+            if len(units) >= count:
+                return items_of(units[number::count], self.column)
+        return (found for found in self._found(True) if in_shard(found.name, number, count))
+
+    def _found(self, unique: bool) -> Iterator[Found]:
         return find_sources(
             self.spec,
             recursive=self.recursive,
@@ -90,7 +108,8 @@ def find_sources(
 
     Args:
         spec: a folder; a glob (``*``, ``?``, ``[]``, ``**`` for any folders between); a file; an http(s) URL;
-            a list of paths or URLs as .csv, .tsv, .jsonl or .txt (relative paths are relative to it); or
+            a list of paths or URLs as .csv, .tsv, .jsonl or .txt (relative paths are relative to it); tar
+            shards, Parquet or Arrow tables, also as ``{000..127}``; a place in an object store; or
             an iterable of any of these, of Items, or of items found already. An iterator is read as the
             run goes on; a path that it gives and that is not there fails alone.
         recursive: whether folders within folders are entered.
@@ -108,8 +127,8 @@ def find_sources(
     Raises:
         UnreadableSourceError: a spec is not there or cannot be read; here, or, for a list's malformed line
             or a glob's folder, when the iterator comes to it.
-        ParameterError: no spec, one of another type, an archive, an address of a store, or a column that the
-            list does not have; for what an iterator gives, when it gives it.
+        ParameterError: no spec, one of another type, an archive that is not read, or a column that the list
+            does not have; for what an iterator gives, when it gives it.
     """
     specs = _specs(spec)
     if isinstance(specs, Iterator):
@@ -228,6 +247,8 @@ def _as_they_come(
 
 def _single(one: str, names: _Names) -> Source | FailedSource:
     """One item of many that are named; what is wrong with it is its own affair."""
+    if scheme_of(one):
+        return stored(one, names.unique(one))
     try:
         path = one if is_link(one) else local_path(one)
         _refuse_archive(path)
@@ -240,6 +261,8 @@ def _is_single(spec: str) -> bool:
     """Whether ``spec`` stands for one item and no more."""
     if is_link(spec):
         return True
+    if holds_many(spec):
+        return bool(scheme_of(spec)) and is_image_name(PurePosixPath(spec).name)
     try:
         if Path(spec).is_dir() or (not os.path.lexists(spec) and Pattern.parse(spec) is not None):
             return False
@@ -249,14 +272,9 @@ def _is_single(spec: str) -> bool:
 
 
 _ARCHIVES = {
-    ".tar": "tar -xf {name} -C photos/",
-    ".tgz": "tar -xf {name} -C photos/",
     ".gz": "tar -xf {name} -C photos/",
     ".zip": "unzip {name} -d photos/",
     ".7z": "7z x {name} -ophotos/",
-    ".parquet": "",
-    ".arrow": "",
-    ".feather": "",
 }
 
 
@@ -379,6 +397,8 @@ def _opened(
         return iter([spec])
     if is_link(spec):
         return iter([names.link(spec)])
+    if holds_many(spec):
+        return items_of(units_of(spec), column)
     spec = local_path(spec)
     try:
         if not spec:

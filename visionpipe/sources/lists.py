@@ -16,7 +16,9 @@ from typing import IO
 
 from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError
 from visionpipe.files import refuse_store, unreadable
+from visionpipe.files.stores import scheme_of
 from visionpipe.images.load import path_of_file_url
+from visionpipe.sources.shards import stored
 from visionpipe.sources.walking import FailedSource, Source
 
 LIST_SUFFIXES = frozenset([".csv", ".tsv", ".jsonl", ".ndjson", ".txt", ".list"])
@@ -76,6 +78,9 @@ class PathList:
             if not written:
                 raise self._malformed(line, f"the column {place} is empty")
             name = unique(written, f"{written} (line {line})")
+            if scheme_of(written):
+                yield stored(written, name, row)
+                continue
             try:
                 yield Source(name, self._located(written), row)
             except VisionPipeError as error:
