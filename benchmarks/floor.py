@@ -249,11 +249,10 @@ def told(images: int, medians: dict[str, Figures]) -> None:
             f"{seen.switches:9.1f}"
         )
     floor = medians.get("raw")
-    for name in ("library", "command"):
-        seen = medians.get(name)
-        if floor and seen:
-            slower, dearer = seen.whole_s / floor.whole_s, seen.cpu_ms / floor.cpu_ms
-            print(f"{name} on {images} images: {slower:.2f}x the raw floor's time, {dearer:.2f}x its CPU")
+    for name in {"library", "command"} & medians.keys() if "raw" in medians else ():
+        floor, ours = medians["raw"], medians[name]
+        slower, dearer = ours.whole_s / floor.whole_s, ours.cpu_ms / floor.cpu_ms
+        print(f"{name} on {images} images: {slower:.2f}x the raw floor's time, {dearer:.2f}x its CPU")
     peers = [medians[name] for name in ("zai-sdk", "AsyncOpenAI") if name in medians]
     if peers and "library" in medians:
         seen = medians["library"]

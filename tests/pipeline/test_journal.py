@@ -167,8 +167,8 @@ def test_an_adopted_result_counts_as_the_later_jobs_and_no_other_does(tmp_path: 
         journal.record(Key("a", other, "c" * 64), done("a", "Another answer."))
     with closing(Journal(tmp_path / "j")) as journal:
         journal.begin(later)
-        journal.adopt("a", QUESTION)
-        journal.adopt("unheard of", QUESTION)
+        journal.adopt("a", QUESTION, "other")
+        journal.adopt("unheard of", QUESTION, "other")
         journal.end("complete")
     found = {
         job: [(r.source, r.caption) for r in recorded_results(tmp_path / "j", job=job)]
@@ -202,7 +202,7 @@ def test_what_is_found_in_a_folder_supersedes_the_failure_to_list_it(
             failed = ItemResult(folder, Outcome.FAILED, failure=failure(retryable=True))
             journal.record(Key(folder, "", None), failed)
         if adopted:
-            journal.adopt(source, QUESTION)
+            journal.adopt(source, QUESTION, "other")
         else:
             journal.record(key(source), done(source))
         journal.end("complete")

@@ -109,10 +109,10 @@ def test_a_count_ahead_agrees_with_the_listing(tmp_path: Path) -> None:
     (folder / "a.md").write_text("x")
     (folder / "i0001.txt").write_text("x")
     listing = Sources(SourceListing([str(folder)], own=None), tmp_path / "j")
-    count = AheadCount(listing.to_count, 5, lambda name: name < "i0007")
+    count = AheadCount(listing.to_count, 5, lambda names: sum(name < "i0007" for name in names))
     count.count()
     assert count.found == Ahead(452, 2, 5)
-    stopped = AheadCount(listing.to_count, 0, lambda name: True)
+    stopped = AheadCount(listing.to_count, 0, len)
     stopped.stop()
     stopped.count()
     assert stopped.found is None
@@ -120,7 +120,7 @@ def test_a_count_ahead_agrees_with_the_listing(tmp_path: Path) -> None:
 
 def test_a_list_that_breaks_off_has_no_total(tmp_path: Path) -> None:
     (tmp_path / "l.jsonl").write_text('"a.jpg"\nnonsense\n')
-    count = AheadCount(Sources(str(tmp_path / "l.jsonl")).to_count, 0, lambda name: True)
+    count = AheadCount(Sources(str(tmp_path / "l.jsonl")).to_count, 0, len)
     count.count()
     assert count.found is None
     with pytest.raises(UnreadableSourceError):

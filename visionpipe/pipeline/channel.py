@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -47,6 +47,26 @@ class Channel(Generic[T]):
             self._values.append(value)
             self._filled.notify()
         self._tell()
+
+    def put_all(self, values: Sequence[T]) -> None:
+        """Adds several at the end at once, as soon as there is room for one. Raises Closed."""
+        with self._lock:
+            while len(self._values) >= self._size and not self._closed:
+                self._emptied.wait()
+            if self._closed:
+                raise Closed
+            self._values.extend(values)
+            self._filled.notify(len(values))
+        self._tell()
+
+    def take_all(self) -> list[T]:
+        """Everything that is in, waiting for something. Raises Closed once closed and empty."""
+        with self._lock:
+            while not self._values:
+                if self._closed:
+                    raise Closed
+                self._filled.wait(_POLL_S)
+            return self.drain()
 
     def force(self, value: T, *, first: bool = False) -> None:
         """Adds without waiting for room, at the end or in front. Raises Closed."""

@@ -17,6 +17,7 @@ from visionpipe.pipeline.items import Ended, OpenItem, shared, skipped
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.matching import Match, Matching
 from visionpipe.pipeline.near_duplicates import Resemblance
+from visionpipe.pipeline.reading import PAGE
 from visionpipe.pipeline.triage import LISTED_TWICE
 from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many
 from visionpipe.pipeline.worker import Asked, Next, Worker, WorkerParts
@@ -98,6 +99,7 @@ class Engine:
         self._workers, self._preparers = workers, preparers
         self._deadline = deadline
         self._clock = parts.clock
+        self._triage = parts.triage
         self.gate = parts.gate
         self._ready: Channel[OpenItem] = Channel(max(4, workers // 2))
         self.output: Channel[Ended | Event] = Channel(max(64, 2 * workers))
@@ -219,29 +221,47 @@ class Engine:
         """Takes in one item of the listing. False where there is none, or the run is over."""
         if not self._is_over():
             with self._sources_lock:
-                source = None if self.listed else next(self._sources, None)
-                if source is None:
-                    self.listed = True
-                else:
-                    self.seen += 1
-                    number = self.seen
-                    with self._lock:
-                        self._open_items += 1
-            if source is not None:
-                try:
-                    self._take_in(source, number)
-                finally:
-                    self._matching.leave(number)
+                first, group = self.seen + 1, self._next_group()
+            if group:
+                self._take_in_all(first, group)
                 return True
             self._finish_if_empty()
         return False
 
-    def _take_in(self, source: Found, number: int) -> None:
-        taken = self._worker.take_in(source, self._is_over, number)
-        if isinstance(taken, Ended):
-            self._out(taken)
-        else:
-            self._place(taken)
+    def _next_group(self) -> list[Found]:
+        """The next items of the listing that are recorded already, up to the first that may not be."""
+        group: list[Found] = []
+        while not self.listed and len(group) < PAGE:
+            source = next(self._sources, None)
+            if source is None:
+                self.listed = True
+                break
+            self.seen += 1
+            with self._lock:
+                self._open_items += 1
+            group.append(source)
+            if not self._triage.recalls(source.name):
+                break
+        return group
+
+    def _take_in_all(self, first: int, group: list[Found]) -> None:
+        """Takes in items with the numbers from ``first``; what has ended goes out together."""
+        ended: list[Ended] = []
+        try:
+            for number, source in enumerate(group, first):
+                taken = self._worker.take_in(source, self._is_over, number)
+                if isinstance(taken, Ended):
+                    ended.append(taken)
+                    self._matching.leave(number)
+                    continue
+                self._out(*ended)
+                ended = []
+                self._place(taken)
+                self._matching.leave(number)
+            self._out(*ended)
+        finally:
+            for number in range(first, first + len(group)):
+                self._matching.leave(number)
 
     def _place(self, item: OpenItem, *, from_worker: bool = False) -> None:
         """Lets the item wait for its duplicate, share what is recorded, or go to be asked about."""
@@ -301,14 +321,16 @@ class Engine:
         else:
             self._out(self._worker.end(shared(item, original, self._clock()), item.key))
 
-    def _out(self, ended: Ended) -> None:
-        if not ended.kept and self._unexpected.ended(ended.result):
-            self.stop("error", too_many(ended.result))
+    def _out(self, *several: Ended) -> None:
+        for ended in several:
+            if not ended.kept and self._unexpected.ended(ended.result):
+                self.stop("error", too_many(ended.result))
         try:
-            self.output.put(ended)
+            if several:
+                self.output.put_all(several)
         finally:
             with self._lock:
-                self._open_items -= 1
+                self._open_items -= len(several)
             self._finish_if_empty()
 
     def _finish_if_empty(self) -> None:

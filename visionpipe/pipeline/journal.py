@@ -70,32 +70,39 @@ class Journal(JournalView):
         self._job = ""
         self._preparation = PREPARATION
         self._seen = SeenFilter()
+        """Names and contents that this run has put in, and names of ends without a question."""
         try:
             for row in self.database.all("SELECT source FROM results WHERE question = ''"):
                 self._seen.add(_unasked(str(row["source"])))
-            for row in self.database.all(
-                "SELECT source, content FROM sources UNION SELECT source, content FROM results"
-            ):
-                self._note(row["source"], row["content"])
+            self._was_empty = super().was_empty
         except BaseException:
             self.close()
             raise
 
-    def knows(self, source: str) -> bool:
-        """Whether anything is recorded of ``source``; rarely True where nothing is."""
+    @property
+    def was_empty(self) -> bool:
+        """Whether nothing was recorded before this run."""
+        return self._was_empty
+
+    def was_touched(self, source: str) -> bool:
+        """As :meth:`JournalView.was_touched`."""
         return self._seen.may_hold(source)
 
     def known_content(self, source: str, location: str, stat: Stat) -> str | None:
         """As :meth:`JournalView.known_content`."""
-        return super().known_content(source, location, stat) if self._seen.may_hold(source) else None
+        return super().known_content(source, location, stat) if self._may_hold(source) else None
 
     def recorded(self, source: str, question: str) -> Recorded | None:
         """As :meth:`JournalView.recorded`."""
-        return super().recorded(source, question) if self._seen.may_hold(source) else None
+        return super().recorded(source, question) if self._may_hold(source) else None
 
     def shared(self, content: str, question: str, since_run: int = 0) -> ItemResult | None:
         """As :meth:`JournalView.shared`."""
-        return super().shared(content, question, since_run) if self._seen.may_hold(content) else None
+        return super().shared(content, question, since_run) if self._may_hold(content) else None
+
+    def _may_hold(self, text: str) -> bool:
+        """Whether to ask the tables; those of a first run hold only what it has put in itself."""
+        return not self._was_empty or self._seen.may_hold(text)
 
     def begin(self, recipe: Recipe) -> int:
         """Opens a run of ``recipe``.
@@ -155,16 +162,17 @@ class Journal(JournalView):
             )
         )
 
-    def adopt(self, source: str, question: str) -> None:
-        """Counts an earlier job's result as this job's too, because its question was the same."""
+    def adopt(self, source: str, question: str, job: str) -> None:
+        """Counts an earlier ``job``'s result as this job's too, because its question was the same."""
         for statement in self._listed_folders(source):
             self.database.later(statement)
-        self.database.later(
-            (
-                "UPDATE results SET job = ? WHERE source = ? AND question = ? AND job <> ?",
-                (self._job, source, question, self._job),
+        if job != self._job:
+            self.database.later(
+                (
+                    "UPDATE results SET job = ? WHERE source = ? AND question = ? AND job <> ?",
+                    (self._job, source, question, self._job),
+                )
             )
-        )
 
     def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:
         """Remembers that a request is about to be sent; committed when this returns.

@@ -73,8 +73,8 @@ class Ledger(Record, Protocol):
         """Remembers what a file's bytes were; with the next result is soon enough, or never."""
         ...
 
-    def adopt(self, source: str, question: str) -> None:
-        """Counts an earlier job's result as this job's too, because its question was the same."""
+    def adopt(self, source: str, question: str, job: str) -> None:
+        """Counts an earlier ``job``'s result as this job's too, because its question was the same."""
         ...
 
     def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from visionpipe.errors import VisionPipeError
@@ -43,15 +43,15 @@ class AheadCount:
     Args:
         listing: gives it once more; names may repeat in it.
         recorded: how many items the journal holds of this job.
-        is_known: whether a name is in the journal.
+        known: of how many among some names the journal knows something.
     """
 
     def __init__(
-        self, listing: Callable[[], Iterable[Found]], recorded: int, is_known: Callable[[str], bool]
+        self, listing: Callable[[], Iterable[Found]], recorded: int, known: Callable[[Sequence[str]], int]
     ) -> None:
         self._listing = listing
         self._recorded = recorded
-        self._is_known = is_known
+        self._known = known
         self._over = threading.Event()
         self.found: Ahead | None = None
         """None until the listing is counted to its end."""
@@ -70,16 +70,21 @@ class AheadCount:
     def count(self) -> None:
         """Goes through the listing; what is wrong with it is for the run to meet."""
         items = skips = known = 0
+        names: list[str] = []
         try:
             for found in self._listing():
                 items += 1
                 if isinstance(found, SkippedSource):
                     skips += 1
-                elif self._recorded and self._is_known(found.name):
-                    known += 1
+                elif self._recorded:
+                    names.append(found.name)
+                if len(names) == _BETWEEN_PAUSES:
+                    known += self._known(names)
+                    names = []
                 # The threads that work need the interpreter more.
                 if items % _BETWEEN_PAUSES == 0 and self._over.wait(_PAUSE_S):
                     return
+            known += self._known(names) if names else 0
         except VisionPipeError:
             return
         self.found = Ahead(items, skips, min(known, self._recorded))

@@ -264,9 +264,12 @@ class Pipeline:
             view.close()
             setup.close()
 
+        triage = self._triage_of(setup, view, 0)
+        if listing.repeatable and not view.was_empty:
+            found = triage.recalling(found)
         return Plan(
             found,
-            self._triage_of(setup, view, 0),
+            triage,
             view,
             answerer,
             totals,
@@ -285,10 +288,14 @@ class Pipeline:
             ahead = None
             if sources.repeatable:
                 recorded = journal.recorded_count(setup.recipe.job)
-                ahead = AheadCount(sources.to_count, recorded, journal.knows)
+                ahead = AheadCount(sources.to_count, recorded, journal.known_count)
+            parts = self._parts(setup, journal)
+            if sources.repeatable and not journal.was_empty:
+                # Of what comes one by one nothing is read ahead: who gives it may wait for an answer.
+                listing = parts.triage.recalling(listing)
             engine = Engine(
                 listing,
-                self._parts(setup, journal),
+                parts,
                 journal,
                 resemblance=self._near.over(journal.database) if self._near is not None else None,
                 workers=self._concurrency,
@@ -367,6 +374,7 @@ class Pipeline:
             run=run,
             retry_failed=self._retry_failed,
             force=self._force,
+            view=journal,
         )
 
     def _judge_of(self, setup: JobSetup) -> Judge | None:

@@ -30,6 +30,7 @@ COLUMNS = (
     "request_id, attempts, failure, retryable, reason, duplicate_of, seconds"
 )
 _NAMES = COLUMNS.split(", ")
+_OF_RESULTS = ", ".join(f"results.{name}" for name in _NAMES)
 _WRITTEN = (*_NAMES, "preparation")
 INSERT = (
     f"INSERT INTO results ({', '.join(_WRITTEN)}) VALUES ({', '.join('?' * len(_WRITTEN))}) "
@@ -37,6 +38,16 @@ INSERT = (
     + ", ".join(f"{name} = excluded.{name}" for name in _WRITTEN if name not in ("source", "question"))
 )
 """Takes the values of :data:`COLUMNS` and the version of the preparation."""
+
+_OF_ITEMS = ("sources", "results")
+
+PAGE = 256
+"""Sources that are looked up at once."""
+
+_MARKS = ", ".join("?" * PAGE)
+_SOURCES_PAGE = f"SELECT * FROM sources WHERE source IN ({_MARKS})"
+_RESULTS_PAGE = f"SELECT {COLUMNS} FROM results WHERE source IN ({_MARKS})"
+_KNOWN_PAGE = f"SELECT count(DISTINCT source) AS n FROM results WHERE source IN ({_MARKS})"
 
 _INTEGERS = ("run", "local", "attempts", "retryable")
 _TEXTS = ("source", "question", "job", "outcome")
@@ -140,46 +151,87 @@ def result_row(
 def result_of(row: sqlite3.Row) -> ItemResult:
     """The inverse of :func:`result_row`.
 
+    Args:
+        row: with the columns of :data:`COLUMNS`, maybe among others.
+
     Raises:
         UnreadableRowError: the row is damaged.
     """
-    for name, kinds in _KINDS:
-        value = row[name]
-        if type(value) not in kinds or (type(value) is str and not is_text(value)):
-            raise UnreadableRowError(name)
+    return _result_of(tuple(row[name] for name in _NAMES))
+
+
+_sound_kinds: set[tuple[type, ...]] = set()
+"""Kinds of rows that were looked at column by column; there are few, and a million rows."""
+
+
+def _result_of(values: tuple[Any, ...]) -> ItemResult:
+    """The result in the values of :data:`COLUMNS`."""
+    kinds = tuple(map(type, values))
+    if kinds not in _sound_kinds:
+        for kind, (name, allowed) in zip(kinds, _KINDS, strict=True):
+            if kind not in allowed:
+                raise UnreadableRowError(name)
+        _sound_kinds.add(kinds)
+    for value in values:
+        if type(value) is str and not value.isascii() and not is_text(value):
+            raise UnreadableRowError(ascii(value))
     try:
-        return _result_of(row)
+        return _built(*values)
     except (ValueError, TypeError, ArithmeticError, AttributeError) as error:
         raise UnreadableRowError(str(error)) from error
 
 
-def _result_of(row: sqlite3.Row) -> ItemResult:
+def _built(
+    source: str,
+    question: str,
+    job: str,
+    run: int,
+    recorded: float,
+    content: str | None,
+    outcome: str,
+    caption: str | None,
+    data: str | None,
+    model: str | None,
+    local: int,
+    prompt_tokens: int | None,
+    completion_tokens: int | None,
+    cached_tokens: int | None,
+    reasoning_tokens: int | None,
+    cost: str | None,
+    currency: str | None,
+    finish_reason: str | None,
+    adjustments: str | None,
+    notes: str | None,
+    request_id: str | None,
+    attempts: int,
+    failure: str | None,
+    retryable: int,
+    reason: str | None,
+    duplicate_of: str | None,
+    seconds: float,
+) -> ItemResult:
+    usage = None
+    if prompt_tokens is not None:
+        usage = Usage(prompt_tokens, completion_tokens or 0, cached_tokens or 0, reasoning_tokens or 0)
     return ItemResult(
-        source=row["source"],
-        outcome=Outcome(row["outcome"]),
-        caption=row["caption"],
-        data=None if row["data"] is None else json.loads(row["data"]),
-        model=row["model"],
-        local=bool(row["local"]),
-        usage=None
-        if row["prompt_tokens"] is None
-        else Usage(
-            row["prompt_tokens"],
-            row["completion_tokens"] or 0,
-            row["cached_tokens"] or 0,
-            row["reasoning_tokens"] or 0,
-        ),
-        cost=_money(row["cost"], row["currency"]),
-        finish_reason=row["finish_reason"],
-        adjustments=tuple(Adjustment(**a) for a in _items(row["adjustments"])),
-        notes=tuple(Note(**n) for n in _items(row["notes"])),
-        request_id=row["request_id"],
-        attempts=row["attempts"],
-        failure=Failure(**orjson.loads(row["failure"])) if row["failure"] else None,
-        reason=row["reason"],
-        sha256=sha256_of(row["content"]),
-        duplicate_of=row["duplicate_of"],
-        seconds=row["seconds"],
+        source=source,
+        outcome=Outcome(outcome),
+        caption=caption,
+        data=None if data is None else json.loads(data),
+        model=model,
+        local=bool(local),
+        usage=usage,
+        cost=None if cost is None else _money(cost, currency),
+        finish_reason=finish_reason,
+        adjustments=tuple(Adjustment(**a) for a in orjson.loads(adjustments)) if adjustments else (),
+        notes=tuple(Note(**n) for n in orjson.loads(notes)) if notes else (),
+        request_id=request_id,
+        attempts=attempts,
+        failure=Failure(**orjson.loads(failure)) if failure else None,
+        reason=reason,
+        sha256=sha256_of(content),
+        duplicate_of=duplicate_of,
+        seconds=seconds,
     )
 
 
@@ -213,10 +265,6 @@ def _listed(items: list[Any]) -> str | None:
     return dumped(items) if items else None
 
 
-def _items(text: str | None) -> list[dict[str, str]]:
-    return orjson.loads(text) if text else []
-
-
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """A result as the journal holds it, and the run that put it there."""
@@ -224,10 +272,20 @@ class Recorded:
     result: ItemResult
     content: str | None
     run: int
+    job: str = ""
 
     @property
     def good(self) -> bool:
         return self.result.outcome is Outcome.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a journal tells of one source: its rows in ``results`` by question, and its row in ``sources``."""
+
+    view: JournalView
+    results: dict[str, sqlite3.Row]
+    source: sqlite3.Row | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +326,38 @@ class JournalView:
     def known_content(self, source: str, location: str, stat: Stat) -> str | None:
         """The content of a file that has not changed since it was last read; None: it has to be read."""
         row = self.database.one(
-            "SELECT content FROM sources WHERE source = ? AND location = ? AND size = ? AND modified_ns = ?",
-            (source, stored_path(location), stat.size, stat.modified_ns),
+            "SELECT location, size, modified_ns, content FROM sources WHERE source = ?", (source,)
         )
-        return row["content"] if row is not None and is_content(row["content"]) else None
+        return None if row is None else content_known(row, location, stat)
+
+    def recall(self, sources: Sequence[str]) -> dict[str, Recalled]:
+        """What is known of up to :data:`PAGE` sources; of those that nothing is known of, too."""
+        names = [name for name in sources if is_text(name)]
+        found = {name: Recalled(self, {}) for name in names}
+        wanted = [*names, *[None] * (PAGE - len(names))]
+        # What a damaged row holds in place of a name was not asked for.
+        for row in self.database.all(_SOURCES_PAGE, wanted, PAGE):
+            if row["source"] in found:
+                found[row["source"]] = Recalled(self, {}, row)
+        for row in self.database.all(_RESULTS_PAGE, wanted, PAGE):
+            if row["source"] in found:
+                found[row["source"]].results[row["question"]] = row
+        return found
+
+    def known_count(self, sources: Sequence[str]) -> int:
+        """Of how many among up to :data:`PAGE` sources something is recorded."""
+        names = [name for name in sources if is_text(name)]
+        row = self.database.one(_KNOWN_PAGE, [*names, *[None] * (PAGE - len(names))])
+        return 0 if row is None else int(row["n"])
+
+    @property
+    def was_empty(self) -> bool:
+        """Whether nothing was recorded when it was opened."""
+        return all(self.database.one(f"SELECT 1 FROM {table} LIMIT 1") is None for table in _OF_ITEMS)
+
+    def was_touched(self, source: str) -> bool:
+        """Whether ``source`` may have been recorded since :meth:`recall`."""
+        return False
 
     def location(self, source: str) -> str | None:
         """From where ``source`` was read last: a path as it was given, or below a folder as that was given;
@@ -287,11 +373,18 @@ class JournalView:
 
     def recorded(self, source: str, question: str) -> Recorded | None:
         """What became of ``source`` when it was last asked ``question``; None where that cannot be read."""
-        row = self.database.one(
-            f"SELECT {COLUMNS} FROM results WHERE source = ? AND question = ?", (source, question)
+        return self.recorded_in(
+            self.database.one(
+                f"SELECT {COLUMNS} FROM results WHERE source = ? AND question = ?", (source, question)
+            )
         )
+
+    def recorded_in(self, row: sqlite3.Row | None) -> Recorded | None:
+        """What a row of ``results`` tells; None where there is none, or none that can be read."""
         result = self._result(row)
-        return None if row is None or result is None else Recorded(result, row["content"], row["run"])
+        if row is None or result is None:
+            return None
+        return Recorded(result, row["content"], row["run"], row["job"])
 
     def shared(self, content: str, question: str, since_run: int = 0) -> ItemResult | None:
         """A final end that these bytes came to under any name: an answer, or a failure that would repeat."""
@@ -307,20 +400,22 @@ class JournalView:
     def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:
         """What a job has used in all its runs, or one run."""
         requests, tokens, refusals, sums = 0, 0, 0, dict[str, Decimal]()
+        # Of a damaged row so much counts: that it was a request. Equal amounts are added up here, since SQL
+        # has no decimal numbers; the tokens there, in two halves, since their sum may have more than 64 bits.
         for row in self.database.all(
-            "SELECT billable, refused, tokens, cost, currency FROM attempts "
-            "WHERE job = ifnull(?, job) AND run = ifnull(?, run)",
+            "SELECT cost, currency, count(*) AS n, sum(billable IS NOT 0) AS billed, "
+            "sum(refused IS 1) AS refused, sum(tokens >> 32) FILTER (WHERE counts) AS high, "
+            "sum(tokens & 4294967295) FILTER (WHERE counts) AS low FROM (SELECT *, billable IS NOT 0 AND "
+            "typeof(tokens) = 'integer' AS counts FROM attempts WHERE job = ifnull(?, job) "
+            "AND run = ifnull(?, run)) GROUP BY cost, currency, billable IS NOT 0",
             (job, run),
         ):
-            refusals += row["refused"] == 1
-            if row["billable"] == 0:
-                continue
-            # Of a damaged row so much counts: that it was a request.
-            requests += 1
-            tokens += row["tokens"] if isinstance(row["tokens"], int) else 0
-            money = money_of(row["cost"], row["currency"])
+            refusals += row["refused"]
+            requests += row["billed"]
+            tokens += ((row["high"] or 0) << 32) + (row["low"] or 0)
+            money = money_of(row["cost"], row["currency"]) if row["billed"] else None
             if money is not None:
-                sums[money.currency] = sums.get(money.currency, Decimal(0)) + money.amount
+                sums[money.currency] = sums.get(money.currency, Decimal(0)) + money.amount * row["n"]
         spent = tuple(Money(amount, name) for name, amount in sorted(sums.items()))
         return Spent(requests, tokens, spent, refusals)
 
@@ -407,7 +502,7 @@ class JournalView:
         if result.outcome is not Outcome.FAILED or result.failure is None:
             return result
         row = self.database.one(
-            "SELECT results.* FROM results JOIN jobs USING (job) WHERE source = ? AND outcome = 'done' "
+            f"SELECT {_OF_RESULTS} FROM results JOIN jobs USING (job) WHERE source = ? AND outcome = 'done' "
             "AND content IS ifnull(?, content) AND jobs.schema IS (SELECT schema FROM jobs WHERE job = ?) "
             "ORDER BY recorded DESC LIMIT 1",
             (result.source, result.sha256, job),
@@ -478,7 +573,7 @@ class JournalView:
         if row is None:
             return None
         try:
-            return result_of(row)
+            return _result_of(tuple(row))
         except UnreadableRowError:
             self.unreadable += count
             return None
@@ -497,6 +592,14 @@ def _among(jobs: Sequence[str] | None) -> tuple[str, Sequence[str]]:
     if jobs is None:
         return "1", ()
     return f"job IN ({', '.join('?' * len(jobs))})", jobs
+
+
+def content_known(row: sqlite3.Row, location: str, stat: Stat) -> str | None:
+    """The content in a row of ``sources``, where the file is still the one that was read."""
+    same = row["location"] == stored_path(location)
+    if not same or row["size"] != stat.size or row["modified_ns"] != stat.modified_ns:
+        return None
+    return row["content"] if is_content(row["content"]) else None
 
 
 def recorded_results(

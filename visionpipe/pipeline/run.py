@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ class CallRun(Run):
         self._begun = 0.0
         self._pace = Pace()
         self._stop_wanted = False
+        self._taken: deque[Ended | Event] = deque()
 
     def stop(self, reason: str = "stopped") -> None:
         """As :meth:`Run.stop`."""
@@ -123,10 +125,12 @@ class CallRun(Run):
         try:
             self._start(opened)
             while True:
-                try:
-                    result = self._digest(opened, opened.engine.output.take())
-                except Closed:
-                    break
+                if not self._taken:
+                    try:
+                        self._taken.extend(opened.engine.output.take_all())
+                    except Closed:
+                        break
+                result = self._digest(opened, self._taken.popleft())
                 if result is not None:
                     yield result
         finally:
@@ -240,12 +244,14 @@ class CallRun(Run):
 
     def _drain(self, engine: Engine) -> None:
         while True:
+            for value in self._taken:
+                if isinstance(value, Ended):
+                    self._count(value)
+            self._taken.clear()
             try:
-                value = engine.output.take()
+                self._taken.extend(engine.output.take_all())
             except Closed:
                 return
-            if isinstance(value, Ended):
-                self._count(value)
 
     def _close(self, opened: Opened) -> None:
         engine, journal = opened.engine, opened.journal

@@ -6,8 +6,9 @@ where nothing is known of them, and nothing is decoded here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TypeAlias
 
 from visionpipe.errors import VisionPipeError
@@ -24,6 +25,7 @@ from visionpipe.pipeline.keys import (
     stat_of,
 )
 from visionpipe.pipeline.ledger import Key, Record
+from visionpipe.pipeline.reading import PAGE, JournalView, Recalled, content_known
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sources.find import FailedSource, Found, SkippedSource, Source
 
@@ -48,10 +50,11 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Recorded by an earlier run."""
+    """Recorded by an earlier run, of ``job``."""
 
     key: Key
     result: ItemResult
+    job: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Triage:
         recipe: what all items share.
         render: the prompt of an item.
         skip: why an item is not to be asked about.
+        view: where the journal is one that can be looked up by the page (:meth:`recalling`).
         run: the run under way; what it has recorded itself is not "kept". 0 for a plan.
         retry_failed: ask again where a recorded failure may pass.
         force: ask again whatever is recorded.
@@ -102,12 +106,40 @@ class Triage:
     run: int = 0
     retry_failed: bool = False
     force: bool = False
+    view: JournalView | None = None
+    _recalled: dict[str, Recalled] = field(default_factory=dict)
     _questions: dict[str, str] = field(default_factory=dict)
 
     @property
     def shared_since(self) -> int:
         """The first run whose answers may be shared with other items of the same bytes."""
         return self.run if self.force else 0
+
+    def recalling(self, sources: Iterator[Found]) -> Iterator[Found]:
+        """The listing, read ahead by a page, for which the journal is asked once."""
+        assert self.view is not None, "only such a journal is asked by the page"
+        failed: VisionPipeError | None = None
+        while failed is None:
+            page: list[Found] = []
+            try:
+                page.extend(islice(sources, PAGE))
+            except VisionPipeError as error:
+                failed = error
+            if not page and failed is None:
+                return
+            self._recalled.update(self.view.recall([one.name for one in page if isinstance(one, Source)]))
+            yield from page
+        raise failed
+
+    def recalls(self, source: str) -> bool:
+        """Whether an end of ``source`` is at hand, so that deciding takes no time."""
+        known = self._recalled.get(source)
+        return known is not None and bool(known.results)
+
+    def _known(self, source: str) -> Recalled | None:
+        """What the page told, unless this run has recorded something since; to be asked for once."""
+        known = self._recalled.pop(source, None)
+        return None if known is None or known.view.was_touched(source) else known
 
     def decide(self, source: Found, is_over: Callable[[], bool] | None = None) -> Decision:
         """Decides about one item of the listing.
@@ -127,7 +159,11 @@ class Triage:
         try:
             prompt = self.render(source)
             key = Key(source.name, self._question(prompt), None)
-            found = self.journal.recorded(source.name, key.question)
+            known = self._known(source.name)
+            if known is None:
+                found = self.journal.recorded(source.name, key.question)
+            else:
+                found = known.view.recorded_in(known.results.get(key.question))
             if found is not None and self.run and found.run == self.run:
                 return Skipped(key, LISTED_TWICE, again=True)
             # An item that was answered here before is not skipped for the sidecar that its answer left.
@@ -137,19 +173,20 @@ class Triage:
                 return Skipped(key, reason)
             if source.version is not None and source.image is not None:
                 # A store's word for the bytes is enough to know an item that is done without fetching it.
-                known = content_of_link(source.location, source.version)
-                if found is not None and found.content == known and not self._again(found.result):
-                    return Kept(Key(source.name, key.question, known), found.result)
-                return Fresh(Key(source.name, key.question, known), known, prompt, None, held_image(source))
+                named = content_of_link(source.location, source.version)
+                key = Key(source.name, key.question, named)
+                if found is not None and found.content == named and not self._again(found.result):
+                    return Kept(key, found.result, found.job)
+                return Fresh(key, named, prompt, None, held_image(source))
             image = held_image(source)
             content, read = (
-                (sha256_of_image(image), None) if image is not None else self._content(source, is_over)
+                (sha256_of_image(image), None) if image is not None else self._content(source, known, is_over)
             )
         except VisionPipeError as error:
             return Refused(key, error)
         key = Key(source.name, key.question, content)
         if found is not None and found.content == content and not self._again(found.result):
-            return Kept(key, found.result)
+            return Kept(key, found.result, found.job)
         return Fresh(key, content, prompt, read, image)
 
     def _question(self, prompt: str) -> str:
@@ -168,10 +205,16 @@ class Triage:
         failure = result.failure
         return failure is not None and (failure.by_a_limit or (failure.retryable and self.retry_failed))
 
-    def _content(self, source: Source, is_over: Callable[[], bool] | None) -> tuple[str, Stat | None]:
+    def _content(
+        self, source: Source, known: Recalled | None, is_over: Callable[[], bool] | None
+    ) -> tuple[str, Stat | None]:
         if is_link(source.location):
             return content_of_link(source.location, source.version), None
-        known = self.journal.known_content(source.name, source.location, stat_of(source.location))
-        if known is not None:
-            return known, None
+        stat = stat_of(source.location)
+        if known is None:
+            content = self.journal.known_content(source.name, source.location, stat)
+        else:
+            content = None if known.source is None else content_known(known.source, source.location, stat)
+        if content is not None:
+            return content, None
         return fingerprint(source.location, is_over)

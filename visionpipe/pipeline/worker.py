@@ -280,7 +280,7 @@ class Worker:
         except Exception as error:
             decision = Refused(Key(source.name, NO_QUESTION, None), unexpected(error, source.name))
         if isinstance(decision, Kept):
-            self._ledger.adopt(decision.key.source, decision.key.question)
+            self._ledger.adopt(decision.key.source, decision.key.question, decision.job)
             return Ended(decision.result, kept=True)
         if isinstance(decision, Skipped):
             result = skipped(decision.key, decision.reason, decision.detail)

@@ -247,7 +247,7 @@ class Work:
             case Refused():
                 yield self._end(refused(decision.key, decision.error), decision)
             case Kept():
-                job.journal.adopt(decision.key.source, decision.key.question)
+                job.journal.adopt(decision.key.source, decision.key.question, decision.job)
                 yield Ended(decision.result, kept=True)
             case Fresh() if isinstance(found, Source):
                 if decision.read is not None:
