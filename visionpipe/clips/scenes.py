@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from visionpipe.clips.container import OpenClip, damage, no_picture, open_video
@@ -184,7 +185,9 @@ class _Recent:
         if not may_be_gradual(path, path, 0.0, self._rules):
             return None
         change = _apart(first.coarse, last.coarse)
-        step = max([self._kept[i].change for i in range(begin + 1, end + 1)])
+        if not may_be_gradual(change, path, 0.0, self._rules):
+            return None
+        step = max([small.change for small in islice(self._kept, begin + 1, end + 1)])
         if not may_be_gradual(change, path, step, self._rules):
             return None
         before, after = self._kept[max(0, begin - self._beside)], self._kept[end + self._beside]
