@@ -80,6 +80,8 @@ def review(
             {"ask": again.start, "export": export},
             lambda: {"asking": again.state, "presets": presets, "exports": True},
         )
+        # Once before anybody waits for it, so that the first page is as quick as the others.
+        reviewer.page(reviewer.filter({}), None, 60)
         typer.echo(f"review  {app.url}", err=True)
         typer.echo("The address works once, in one browser of this machine. Ctrl+C stops.", err=True)
         if browser:

@@ -84,6 +84,7 @@
     scrollTo(0, 0);
     await load(0);
     if (!drawn.length) return;
+    if (round === 1) requestAnimationFrame(() => performance.mark("first page"));
     find("none").hidden = drawn[0].items.length > 0;
     find("none").textContent = say("nothing");
     fill();
