@@ -26,6 +26,7 @@ from visionpipe.cli.journal import export, journal, status
 from visionpipe.cli.mcp import mcp
 from visionpipe.cli.models import models
 from visionpipe.cli.options import one_line
+from visionpipe.cli.parts import gate, merge
 from visionpipe.cli.review import review
 from visionpipe.cli.sandbox import sandbox
 from visionpipe.cli.video import video
@@ -47,7 +48,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Pace and limits": (
         *("concurrency", "rpm", "tpm", "budget", "budget_tokens", "budget_requests", "item_seconds"),
-        *("job_seconds", "outage_seconds", "via", "count", "sample", "seed"),
+        *("job_seconds", "outage_seconds", "via", "gate", "shard", "durability", "count", "sample", "seed"),
     ),
     "Again": ("retry_failed", "force"),
 }
@@ -66,13 +67,17 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "visionpipe caption list.csv -o out.csv -p 'Describe the {product}.' --budget '5 CNY'",
         "visionpipe caption photos/ -o captions.jsonl --sample 200",
         "find . -name '*.jpg' -print0 | visionpipe caption - -o out.jsonl",
+        "visionpipe caption 's3://b/{000..127}.tar' -o s3://b/out/ --shard 3/16 --gate redis://host",
     ),
+    "merge": ("visionpipe merge s3://bucket/out/ --prune",),
+    "gate": ("visionpipe gate redis://host:6379/0",),
     "check": (
         "visionpipe check photos/ --model glm-4v-plus-0111",
         "visionpipe check photos/ -o captions.jsonl -q",
     ),
     "export": (
         "visionpipe export captions.jsonl.journal -o captions.csv",
+        "visionpipe export s3://bucket/out/ -o captions.parquet",
         "visionpipe export captions.jsonl.journal -o xmp: --images /mnt/photos",
     ),
     "journal status": ("visionpipe journal status captions.jsonl.journal",),
@@ -151,6 +156,8 @@ app.command(cls=GroupedCommand)(export)
 for command in journal.registered_commands:
     command.cls = GroupedCommand
 app.add_typer(journal, name="journal")
+app.command(cls=GroupedCommand)(merge)
+app.command(cls=GroupedCommand)(gate)
 app.command(cls=GroupedCommand)(mcp)
 app.command(cls=GroupedCommand)(models)
 app.command(cls=GroupedCommand)(review)

@@ -8,12 +8,13 @@ from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from visionpipe.cli import options as connection
 from visionpipe.cli.options import Quality, SchemaFile, chosen_schema, one_line, quality_policy
+from visionpipe.cli.parts import caption_parts, is_parts, refuse_without_meaning, shard_of
 from visionpipe.errors import OutputError, ParameterError, VisionPipeError
 
 if TYPE_CHECKING:
@@ -206,6 +207,29 @@ def caption(
     via: Annotated[
         str, typer.Option(help="calls, or batch: the service's batch files, half the price within a day.")
     ] = "calls",
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="With an output that ends in /: the part i of n (from 0) of the items, or auto: of a Slurm "
+            "array or a Kubernetes indexed job.",
+            metavar="I/N|auto",
+        ),
+    ] = None,
+    gate: Annotated[
+        str | None,
+        typer.Option(
+            help="With an output that ends in /: redis://host, where processes share one limit and one "
+            "budget; default $VISIONPIPE_GATE."
+        ),
+    ] = None,
+    durability: Annotated[
+        str,
+        typer.Option(
+            help="With an output that ends in /: item stores each result before the next is counted; 2s "
+            "stores so often, and a kill loses what was not stored.",
+            metavar="item|2s",
+        ),
+    ] = "item",
     sample: Annotated[
         int | None,
         typer.Option(help="Ask about so many at random, and say what all would cost.", min=2),
@@ -219,11 +243,13 @@ def caption(
     from visionpipe.cli.progress import reporter
     from visionpipe.cli.sample import drawn
     from visionpipe.pipeline.events import ItemEnded
+    from visionpipe.pipeline.job import Job
     from visionpipe.pipeline.job_setup import BatchOptions
     from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
     from visionpipe.pipeline.pipeline import Pipeline
     from visionpipe.sinks.opening import SinkOptions
     from visionpipe.sinks.ownership import chosen_existing
+    from visionpipe.sources.find import SourceListing
     from visionpipe.stages.plain_text import form_of
 
     options = connection.call_options(
@@ -242,6 +268,62 @@ def caption(
     if publish is not None:
         options["publisher"] = connection.publisher_named(publish)
     specs = output or ["captions.jsonl"]
+    if any(is_parts(spec) for spec in specs):
+        if len(specs) > 1 or header or catalog:
+            raise ParameterError(
+                "a directory of parts is a job's only output, and its workers read headers and catalogs "
+                "from their own settings",
+                cure="Leave the others out, and export them later.",
+                subject="--output",
+            )
+        refuse_without_meaning(
+            {
+                "journal": journal,
+                "near_duplicates": near_duplicates,
+                "naming": naming,
+                "prune": prune,
+                "job_seconds": job_seconds,
+                "rpm": rpm,
+                "tpm": tpm,
+                "publish": publish,
+                "sample": sample,
+                "via": via != "calls",
+            }
+        )
+        asked = chosen_prompt(prompt, preset)
+        found = SourceListing(
+            sources[0] if len(sources) == 1 else sources, column=column, shard=shard_of(shard)
+        )
+        caption_parts(
+            Job(
+                asked,
+                model=model,
+                endpoint=base_url,
+                options=options,
+                schema=chosen_schema(schema, asked),
+                quality=quality_policy(quality),
+                lang=cast("Any", lang),
+                item_seconds=item_seconds,
+                outage_seconds=LONGEST_OUTAGE_S if outage_seconds is None else outage_seconds,
+            ),
+            found,
+            specs[0],
+            gate=gate,
+            caps=caps(budget, budget_tokens, budget_requests),
+            concurrency=concurrency,
+            durability=durability,
+            retry_failed=retry_failed,
+            force=force,
+            quiet=quiet,
+            as_json=as_json,
+        )
+        return
+    if shard or gate or durability != "item":
+        raise ParameterError(
+            "only a directory of parts is written by several processes",
+            cure="End the output in a slash, such as -o s3://bucket/out/.",
+            subject="--shard, --gate, --durability",
+        )
     if as_json and STDOUT in specs:
         raise ParameterError(
             "both would write to standard output", cure="Leave one out.", subject="--json, -o -"

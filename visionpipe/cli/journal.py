@@ -13,6 +13,7 @@ import typer
 
 from visionpipe.cli import caption as main_job
 from visionpipe.cli.options import one_line
+from visionpipe.cli.parts import export_parts, is_parts
 
 if TYPE_CHECKING:
     from visionpipe.store.repair import DatabaseKind, Report
@@ -115,7 +116,13 @@ def _show(file: Path, report: Report) -> None:
 
 
 def export(
-    journal: Annotated[Path, typer.Argument(help="The job's journal, such as captions.jsonl.journal.")],
+    job: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOURNAL",
+            help="The job's journal, such as captions.jsonl.journal, or directory of parts.",
+        ),
+    ],
     output: main_job.Outputs_ = None,
     images: Annotated[
         Path | None,
@@ -130,7 +137,7 @@ def export(
     prefix: main_job.Prefix = "",
     suffix: main_job.Suffix = "",
 ) -> None:
-    """Write an output from a job's journal."""
+    """Write an output from a job's journal, or its directory of parts."""
     from visionpipe.cli.outputs import Locator, export_outputs, kept_line, tidied_line
     from visionpipe.errors import ParameterError
     from visionpipe.pipeline.reading import recorded_schema
@@ -141,6 +148,19 @@ def export(
     if not output:
         raise ParameterError("no output is named", cure="Name one with -o.", subject="--output")
     failed = False
+    if is_parts(job):
+        text = TextForm(prefix, suffix)
+        shape = SinkOptions(
+            naming=naming,
+            existing=chosen_existing(existing),
+            include_skipped=include_skipped,
+            start_over=True,
+            text=text,
+        )
+        if export_parts(job, output, shape):
+            raise typer.Exit(1)
+        return
+    journal = Path(job)
     with closing(Locator(journal, images)) as locate:
         options = SinkOptions(
             locate=locate,

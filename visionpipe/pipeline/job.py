@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from visionpipe.client.options import CallOptions
-from visionpipe.errors import ConfigurationError, ParameterError
+from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.pipeline.budget import NOTHING, Budget, Caps
 from visionpipe.pipeline.gate import GATES, Gate, GateTerms, LocalGate, open_gate
 from visionpipe.pipeline.job_setup import JobSetup, Prompt, judge_of_job, renderer, schema_asked
@@ -133,6 +133,8 @@ class Job:
         ledger: Ledger | str | None = None,
         concurrency: int = 8,
         api_key: str | None = None,
+        retry_failed: bool = False,
+        force: bool = False,
     ) -> Worker:
         """A worker of this process, with the key of its environment.
 
@@ -142,9 +144,12 @@ class Job:
             budget: caps, which count the job: what the ledger knows to be spent is part of them. With a gate
                 that is open already they are that gate's.
             ledger: what keeps the results: one that is open already, and is closed with the worker; the path
-                of a journal; None remembers them until the worker is closed.
+                of a journal; a directory of parts where it ends in a slash (``s3://bucket/out/``); None
+                remembers them until the worker is closed.
             concurrency: most requests at once.
             api_key: default the environment's.
+            retry_failed: ask again about recorded failures that may pass.
+            force: ask again about everything.
 
         Raises:
             VisionPipeError: of scope "job", what every item would meet; a gate or a ledger out of reach.
@@ -156,7 +161,7 @@ class Job:
         setup = self._setup(budget, api_key)
         held: Ledger | None = None
         try:
-            held = Journal(ledger) if ledger is None or isinstance(ledger, str) else ledger
+            held = _ledger(ledger) if ledger is None or isinstance(ledger, str) else ledger
             held.begin(setup.recipe)
             spent = NOTHING if budget is None else budget.used(held.spent(job=setup.recipe.job))
             shared = isinstance(gate, str)
@@ -183,7 +188,13 @@ class Job:
         parts = WorkerParts(
             answerer=setup.answerer,
             ledger=record,
-            triage=Triage(record, setup.recipe, renderer(self.prompt, setup.lang)),
+            triage=Triage(
+                record,
+                setup.recipe,
+                renderer(self.prompt, setup.lang),
+                retry_failed=retry_failed,
+                force=force,
+            ),
             gate=opened,
             judge=judge_of_job(self.quality, self.prompt, setup.lang, self.lang),
             item_seconds=self.item_seconds,
@@ -210,6 +221,16 @@ class Job:
         return JobSetup.of_client(
             self.prompt, None, self.model, self.options, schema, self.lang, budget, self.endpoint, api_key
         )
+
+
+def _ledger(place: str | None) -> Ledger:
+    if place is None or not place.endswith("/"):
+        return Journal(place)
+    try:
+        from visionpipe.pipeline.parts import PartsLedger
+    except ImportError as missing:
+        raise missing_extra("a directory of parts needs pyarrow", "parquet", subject=place) from missing
+    return PartsLedger(place)
 
 
 def _redis(address: str, terms: GateTerms) -> Gate:

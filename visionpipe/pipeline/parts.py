@@ -367,7 +367,7 @@ class PartsLedger:
     def note_source(self, source: str, location: str, stat: Stat, content: str) -> None:
         """Nothing is remembered of files."""
 
-    def adopt(self, source: str, question: str) -> None:
+    def adopt(self, source: str, question: str, job: str) -> None:
         """Rows are never changed."""
 
     def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:

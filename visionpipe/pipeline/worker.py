@@ -162,8 +162,9 @@ class Worker:
         """As :meth:`process`. Cancelling it cancels no request: its result still reaches the ledger."""
         return await asyncio.shield(asyncio.wrap_future(self._submitted(item)))
 
-    def map(self, items: Iterable[Item]) -> Iterator[ItemResult]:
-        """Results in the order of ``items``, of which at most twice the concurrency are read ahead.
+    def map(self, items: Iterable[Item | Found]) -> Iterator[ItemResult]:
+        """Results in the order of ``items``, of which at most twice the concurrency are read ahead; what a
+        listing found is taken, too.
 
         Raises:
             VisionPipeError: as :meth:`process`, in the place of the item that met it; what is under way is
@@ -213,7 +214,7 @@ class Worker:
                 raise RuntimeError("the worker is closed")
             self._under_way += 1
 
-    def _submitted(self, item: Item) -> Future[ItemResult]:
+    def _submitted(self, item: Item | Found) -> Future[ItemResult]:
         # It counts from here, so that what was handed over is recorded before the worker closes.
         self._begin()
         with self._idle:
@@ -232,7 +233,7 @@ class Worker:
             self._under_way -= 1
             self._idle.notify_all()
 
-    def _counted(self, item: Item) -> ItemResult:
+    def _counted(self, item: Item | Found) -> ItemResult:
         try:
             ended = self._processed(item)
         finally:
@@ -241,8 +242,8 @@ class Worker:
             raise too_many(ended.result)
         return ended.result
 
-    def _processed(self, item: Item) -> Ended:
-        taken = self.take_in(item.source())
+    def _processed(self, item: Item | Found) -> Ended:
+        taken = self.take_in(item.source() if isinstance(item, Item) else item)
         if isinstance(taken, Ended):
             return taken
         result = self.prepare(taken)

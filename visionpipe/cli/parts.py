@@ -1,0 +1,249 @@
+"""Beyond one machine: ``caption`` into a directory of parts, its ``merge`` and ``export``, and ``gate``."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from visionpipe.errors import ParameterError, VisionPipeError
+
+if TYPE_CHECKING:
+    from visionpipe.pipeline.budget import Caps
+    from visionpipe.pipeline.job import Job
+    from visionpipe.sources.find import SourceListing
+
+GATE = "VISIONPIPE_GATE"
+STOPPED = 75
+"""The exit status of a run that was told to stop and can go on (EX_TEMPFAIL)."""
+
+
+def is_parts(spec: str) -> bool:
+    """Whether an output is a directory of parts: it ends in a slash."""
+    return spec.endswith("/") and not re.match(r"[a-z]+:(?!//)", spec)
+
+
+def shard_of(text: str | None, environment: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
+    """Which shard of how many, from ``i/n`` (from 0), or ``auto``: of a Slurm array or a Kubernetes indexed
+    job.
+
+    Raises:
+        ParameterError: no such shard, or an environment that tells only half of it.
+    """
+    if text is None:
+        return None
+    if text != "auto":
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        if found is None or int(found[1]) >= int(found[2]):
+            raise ParameterError(
+                f"{text!r} is no shard",
+                cure="Write it as i/n, with i from 0 to n-1, or auto.",
+                subject="--shard",
+            )
+        return int(found[1]), int(found[2])
+    if "SLURM_ARRAY_TASK_ID" in environment:
+        names = (
+            "SLURM_ARRAY_TASK_ID",
+            "SLURM_ARRAY_TASK_MIN",
+            "SLURM_ARRAY_TASK_MAX",
+            "SLURM_ARRAY_TASK_COUNT",
+        )
+        task, least, most, count = (_number(environment, name) for name in names)
+        if most - least + 1 != count:
+            raise ParameterError(
+                f"the array {least} to {most} has {count} tasks, so it has gaps or a step",
+                cure="Submit it as --array=0-15, without a step.",
+                subject="--shard auto",
+            )
+        return task - least, count
+    index, count = _number(environment, "JOB_COMPLETION_INDEX"), _number(environment, "VISIONPIPE_SHARDS")
+    if index >= count:
+        raise ParameterError(
+            f"the index {index} is none of {count}",
+            cure="Set VISIONPIPE_SHARDS to completions.",
+            subject="--shard auto",
+        )
+    return index, count
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    value = environment.get(name, "")
+    if not value.isdecimal():
+        raise ParameterError(
+            f"{name} is {'not set' if not value else repr(value)}",
+            cure="Run it in a Slurm array, or set JOB_COMPLETION_INDEX and VISIONPIPE_SHARDS, or give i/n.",
+            subject="--shard auto",
+        )
+    return int(value)
+
+
+def every_s(durability: str) -> float | None:
+    """None for ``item``; the seconds of ``2s``.
+
+    Raises:
+        ParameterError: neither.
+    """
+    if durability == "item":
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)s", durability)
+    if found is None or float(found[1]) <= 0:
+        raise ParameterError(
+            f"{durability!r} is no durability", cure="Use item, or such as 2s.", subject="--durability"
+        )
+    return float(found[1])
+
+
+def refuse_without_meaning(given: Mapping[str, object]) -> None:
+    """Raises ParameterError for an option that a directory of parts knows nothing of."""
+    for name, value in given.items():
+        if value:
+            raise ParameterError(
+                "a directory of parts knows no such option",
+                cure="Leave it out, or write to a file.",
+                subject=f"--{name.replace('_', '-')}",
+            )
+
+
+def caption_parts(
+    job: Job,
+    sources: SourceListing,
+    output: str,
+    *,
+    gate: str | None,
+    caps: Caps | None,
+    concurrency: int,
+    durability: str,
+    retry_failed: bool,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Works the listing off into ``output``."""
+    import orjson
+
+    from visionpipe.pipeline.parts import PartsLedger
+
+    gate = gate or os.environ.get(GATE) or None
+    if sources.shard is not None and gate is None and not quiet:
+        typer.echo(f"each shard keeps its own limit and budget; --gate (or {GATE}) shares them", err=True)
+    found = iter(sources)
+    ledger = PartsLedger(output, every_s=every_s(durability), outage_seconds=job.outage_seconds)
+    counts: Counter[str] = Counter()
+    problem: VisionPipeError | None = None
+    stopped = False
+    begun = time.monotonic()
+    worker = job.open(
+        gate=gate, budget=caps, ledger=ledger, concurrency=concurrency, retry_failed=retry_failed, force=force
+    )
+    with worker, _stoppable():
+        try:
+            for result in worker.map(found):
+                counts[result.outcome.value] += 1
+                if as_json:
+                    typer.echo(orjson.dumps(result.to_json()))
+                elif result.failure is not None and not quiet:
+                    typer.echo(f"failed: {result.source}: {result.failure.reason}", err=True)
+        except KeyboardInterrupt:
+            stopped = True
+            typer.echo("stopping: what is under way is awaited and stored", err=True)
+        except VisionPipeError as error:
+            problem = error
+    ends = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing to do"
+    typer.echo(f"{output}: {ends} in {time.monotonic() - begun:.1f} s", err=True)
+    if problem is not None:
+        raise problem
+    if stopped:
+        raise typer.Exit(STOPPED)
+    if counts["failed"] or not counts:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM, as a scheduler sends it, ends the run as Ctrl-C does."""
+
+    def stop(number: int, frame: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def export_parts(address: str, outputs: Sequence[str], options: Any) -> int:
+    """Writes outputs from a directory of parts; returns how many items could not be written."""
+    from visionpipe.files.stores import open_store
+    from visionpipe.pipeline.parts import Parts
+    from visionpipe.sinks.opening import open_sink
+    from visionpipe.sinks.sink import export
+
+    refused = 0
+    parts = Parts(open_store(address))
+    for spec in outputs:
+        written, errors = export(parts.results(), open_sink(spec, options))
+        typer.echo(f"{spec}: {written} items", err=True)
+        for error in errors:
+            typer.echo(f"not written: {error}", err=True)
+        refused += len(errors)
+    return refused
+
+
+def merge(
+    directory: Annotated[str, typer.Argument(help="A directory of parts, such as s3://bucket/out/.")],
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Take away parts that were replaced a day ago or more.")
+    ] = False,
+) -> None:
+    """Merge a directory of parts into large ones; writers and readers need not stop."""
+    from visionpipe.files.stores import open_store
+    from visionpipe.pipeline.parts import Parts
+
+    done = Parts(open_store(directory)).merge(prune=prune)
+    removed = f", {done.removed} removed" if done.removed else ""
+    typer.echo(f"{directory}: {done.rows} items of {done.sources} parts in {done.parts}{removed}")
+
+
+def gate(
+    address: Annotated[str, typer.Argument(help="Of a shared gate, such as redis://host:6379/0.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
+) -> None:
+    """Show the gates that a server keeps: level, requests under way, holders, what is spent."""
+    import orjson
+
+    from visionpipe.pipeline.redis_gate import gate_states
+
+    states = gate_states(address)
+    if as_json:
+        rows = {
+            name: {
+                "level": state.level,
+                "busy": state.busy,
+                "pause_s": state.pause_s,
+                "refusals": state.refusals,
+                "holders": state.holders,
+                "requests": state.spent.requests,
+                "tokens": state.spent.tokens,
+                "money": str(state.spent.money),
+                "reserved_tokens": state.reserved.tokens,
+            }
+            for name, state in states.items()
+        }
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    for name, state in states.items():
+        pause = f", paused for {state.pause_s:.1f} s" if state.pause_s else ""
+        typer.echo(
+            f"{name}: {state.busy} of {state.level} under way, {state.holders} holders{pause}; "
+            f"{state.spent.requests} requests, {state.spent.tokens} tokens, {state.refusals} refusals"
+        )
+    if not states:
+        typer.echo("no gate is kept there")
