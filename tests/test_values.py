@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.pipeline.answering import Scripted, folder_of
+from visionpipe.pipeline.pipeline import Pipeline
+from visionpipe.reply import Reply
+from visionpipe.results import ItemResult, Outcome
 from visionpipe.values import Adjustment, Money, Note, Timecode, Usage
+from visionpipe.video.timeline import Timeline
 
 counts = st.integers(0, 10**9)
 usages = st.builds(Usage, counts, counts, counts, counts)
@@ -98,3 +105,42 @@ def test_a_record_of_another_shape_is_refused() -> None:
         Timecode.from_json({"pts": 1})
     with pytest.raises(ValueError, match="often"):
         Timecode.from_json({"pts": 1, "time_base": "often"})
+
+
+SAID = "<b>A cat</b>"
+NOTES = (Note("refusal", "<script>"),)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (
+            Reply(SAID, "glm-4.6v", Usage(7, 3), Money(Decimal("0.5"), "CNY"), notes=NOTES),
+            ("glm-4.6v", "0.5 CNY", "10 tokens", "refusal: &lt;script&gt;"),
+        ),
+        (
+            ItemResult("a&b.jpg", Outcome.DONE, SAID, local=True, notes=NOTES),
+            ("a&amp;b.jpg", "done", "local analysis", "refusal: &lt;script&gt;"),
+        ),
+        (
+            Timeline("c.mp4", Timecode.at(2, Fraction(1, 10)), (), SAID, "glm-4.6v", notes=NOTES),
+            ("c.mp4", "0:00:02.000", "refusal: &lt;script&gt;"),
+        ),
+    ],
+)
+def test_a_notebook_shows_words_cost_and_notes_and_runs_nothing(value: Any, shown: tuple[str, ...]) -> None:
+    html = value._repr_html_()
+    assert "&lt;b&gt;A cat&lt;/b&gt;" in html
+    assert "<script" not in html
+    for text in shown:
+        assert text in html
+
+
+def test_a_notebook_shows_a_plan_by_its_fates(tmp_path: Path) -> None:
+    images = folder_of(tmp_path, one="1", two="2")
+    plan = Pipeline("What?", answerer=Scripted(cost=Money(Decimal("0.25"), "CNY")), model="m").plan(images)
+    assert "Not gone through yet" in plan._repr_html_()
+    list(plan)
+    html = plan._repr_html_()
+    assert "2 items" in html
+    assert "0.5 CNY · 220 tokens" in html

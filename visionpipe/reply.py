@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from visionpipe.request import ToolCall
-from visionpipe.values import JSON, Adjustment, Money, Note, Usage
+from visionpipe.values import JSON, Adjustment, Money, Note, Usage, notebook_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,12 @@ class Reply:
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        by = "local analysis, nothing left the machine" if self.local else self.model
+        tokens = f"{self.usage.total_tokens} tokens" if self.usage else None
+        facts = (by, self.cost, tokens, f"{len(self.attempts)} tries" if len(self.attempts) > 1 else None)
+        return notebook_html(self.text, facts, (*self.notes, *self.adjustments))
 
     def to_json(self) -> dict[str, JSON]:
         """The reply as one JSON object, without ``raw``."""

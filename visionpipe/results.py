@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from visionpipe.errors import VisionPipeError
-from visionpipe.values import JSON, Adjustment, Money, Note, Usage
+from visionpipe.values import JSON, Adjustment, Money, Note, Usage, notebook_html
 
 
 class Outcome(StrEnum):
@@ -96,6 +96,15 @@ class ItemResult:
     sha256: str | None = None
     duplicate_of: str | None = None
     seconds: float = 0.0
+
+    def _repr_html_(self) -> str:
+        by = "local analysis, nothing left the machine" if self.local else self.model
+        facts = (self.source, self.outcome.value, by, self.cost)
+        why = f"{self.failure.reason}. {self.failure.cure}" if self.failure else self.reason
+        text = self.caption if self.caption is not None else why or ""
+        return notebook_html(
+            text, facts, (*self.notes, *self.adjustments), failed=self.outcome is Outcome.FAILED
+        )
 
     def to_json(self) -> dict[str, JSON]:
         """The item as one JSON object; keys that have nothing to say are null, so every line is alike."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from html import escape
 from typing import Any, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
@@ -156,3 +157,39 @@ class Timecode:
     def from_json(cls, record: Mapping[str, Any]) -> Timecode:
         """The inverse of :meth:`to_json`; raises KeyError or ValueError on a record of another shape."""
         return cls(int(record["pts"]), Fraction(record["time_base"]))
+
+
+def notebook_html(
+    text: str,
+    facts: Iterable[object],
+    notes: Iterable[Note | Adjustment] = (),
+    *,
+    failed: bool = False,
+    rows: Iterable[Sequence[object]] = (),
+) -> str:
+    """A value as a notebook shows it; everything in it is text and never becomes markup.
+
+    Args:
+        text: what it says.
+        facts: short ones, such as the model and the cost; None is left out.
+        notes: what is worth knowing, and what was changed.
+        failed: whether ``text`` says why there is no answer.
+        rows: of a table below.
+    """
+    dim = "opacity:.7;font-size:90%"
+    told = " · ".join(escape(str(fact)) for fact in facts if fact is not None and fact != "")
+    listed = "".join(
+        f"<li>{escape(note.kind.replace('_', ' '))}: {escape(note.detail)}</li>" for note in notes
+    )
+    cells = "".join(
+        "<tr>" + "".join(f'<td style="text-align:left">{escape(str(cell))}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    colour = "color:#a8412f;" if failed else ""
+    return (
+        f'<div style="max-width:46rem"><p style="{colour}white-space:pre-line">{escape(text)}</p>'
+        f'<p style="{dim}">{told}</p>'
+        + (f'<ul style="{dim}">{listed}</ul>' if listed else "")
+        + (f"<table>{cells}</table>" if cells else "")
+        + "</div>"
+    )

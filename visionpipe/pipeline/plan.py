@@ -19,7 +19,7 @@ from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.triage import Fresh, Kept, Refused, Skipped, Triage
 from visionpipe.results import Failure
 from visionpipe.sources.find import Found, Source
-from visionpipe.values import JSON, Adjustment, Money
+from visionpipe.values import JSON, Adjustment, Money, notebook_html
 
 Fate: TypeAlias = Literal["send", "keep", "duplicate", "skip", "refuse"]
 
@@ -155,6 +155,13 @@ class Plan:
         self._close = close
         # 16 bytes a content, so that a hundred thousand files cost a few megabytes.
         self._planned: dict[bytes, str] = {}
+
+    def _repr_html_(self) -> str:
+        totals = self.totals
+        rows = [(fate, count) for fate, count in sorted(totals.fates.items())]
+        facts = (*totals.cost.values(), f"{totals.tokens} tokens", f"about {totals.seconds:.0f} s")
+        words = f"{totals.items} items" if totals.items else "Not gone through yet: iterate it."
+        return notebook_html(words, facts if totals.items else (), rows=rows)
 
     def __iter__(self) -> Iterator[PlanItem]:
         try:

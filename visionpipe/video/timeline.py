@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
 from visionpipe.results import Failure
-from visionpipe.values import JSON, Adjustment, Money, Note, Timecode, Usage
+from visionpipe.values import JSON, Adjustment, Money, Note, Timecode, Usage, notebook_html
 
 SeenBy: TypeAlias = Literal["frames", "sheet", "video"]
 
@@ -108,6 +108,15 @@ class Timeline:
     @property
     def failed(self) -> tuple[Span, ...]:
         return tuple(span for span in self.spans if span.failure is not None)
+
+    def _repr_html_(self) -> str:
+        by = "local analysis, nothing left the machine" if self.local else self.model
+        rows = [
+            (span.start, span.end, f"failed: {span.failure.reason}" if span.failure else span.text)
+            for span in self.spans
+        ]
+        facts = (self.clip, self.duration, by, self.cost)
+        return notebook_html(self.summary, facts, (*self.notes, *self.adjustments), rows=rows)
 
     def to_json(self) -> dict[str, JSON]:
         return {
