@@ -64,12 +64,15 @@ def test_further_answers_are_chosen_from_and_make_pairs(
         browser.do("edit", job=job, source="2.png", value="Blue.")
         written = browser.do("export", output=f"pairs:{tmp_path / 'pairs.jsonl'}")
         assert written["lines"][0].startswith("pairs:")
-    pairs = [json.loads(line) for line in (tmp_path / "pairs.jsonl").read_text("utf-8").splitlines()]
+    written_pairs = (tmp_path / "pairs.jsonl").read_text("utf-8").splitlines()
+    pairs = [json.loads(line) for line in written_pairs]
     assert {Path(one["images"][0]).name: (one["chosen"], one["rejected"]) for one in pairs} == {
         "0.png": (fresh["caption"], said["0.png"]),
         "2.png": ("Blue.", said["2.png"]),
     }
     assert all(one["prompt"].startswith("Write one caption") for one in pairs)
+    captioned(sandbox, tmp_path, "-o", "out.jsonl", "-o", "pairs:more.jsonl")
+    assert sorted((tmp_path / "more.jsonl").read_text("utf-8").splitlines()) == sorted(written_pairs)
 
 
 def test_the_budget_ends_it_and_a_mistake_is_named(sandbox: SandboxHandle, journal: Path) -> None:

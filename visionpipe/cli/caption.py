@@ -335,6 +335,8 @@ def caption(
     locate = Locator(journal)
     shape = SinkOptions(
         locate=locate,
+        answers=locate.answers,
+        prompt=locate.prompt,
         naming=naming,
         existing=chosen_existing(existing),
         include_skipped=include_skipped,

@@ -171,6 +171,7 @@ def export(
             text=TextForm(prefix, suffix),
             schema=recorded_schema(journal),
             answers=locate.answers,
+            prompt=locate.prompt,
         )
         for done in export_outputs(journal, output, options):
             typer.echo(f"{done.spec}: {done.written} items", err=True)

@@ -87,6 +87,11 @@ class Locator:
             if answer.caption is not None and (answer.data is not None) == structured:
                 yield answer.caption
 
+    def prompt(self) -> str:
+        """What the job asked."""
+        view = self._opened()
+        return view.template(view.last_job()) or ""
+
     def _opened(self) -> JournalView:
         if self._view is None:
             self._view = JournalView.open(self._journal)
@@ -477,7 +482,7 @@ def export_outputs(journal: Path, specs: Sequence[str], options: SinkOptions) ->
         asked = preset_recorded(template, schema, own_presets())
         view.close()
         text = form_of(asked, options.text.prefix, options.text.suffix)
-        options = replace(options, text=text, prompt=template)
+        options = replace(options, text=text)
         outputs = [_Output(spec, *sink_kind(spec)) for spec in specs]
         for output in outputs:
             if output.kind not in SIDECARS:

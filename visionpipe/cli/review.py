@@ -61,7 +61,11 @@ def review(
     def export(reviewer: Reviewer, asked: Mapping[str, Any]) -> dict[str, list[str]]:
         with closing(Locator(journal, images)) as own:
             options = SinkOptions(
-                locate=own, start_over=True, schema=recorded_schema(journal), answers=own.answers
+                locate=own,
+                start_over=True,
+                schema=recorded_schema(journal),
+                answers=own.answers,
+                prompt=own.prompt,
             )
             outputs = list(export_outputs(journal, [str(asked["output"])], options))
         lines = [f"{done.spec}: {done.written}" for done in outputs]

@@ -63,7 +63,7 @@ class SinkOptions:
         schema: CSV, Parquet and SQLite only: of the results' structured data, a JSON Schema or a pydantic
             model; each of its fields gets a column.
         answers: pairs only: from a source to the texts of every answer that it ever got.
-        prompt: pairs only: what was asked.
+        prompt: pairs only: gives what was asked.
     """
 
     locate: Locate | None = None
@@ -78,7 +78,7 @@ class SinkOptions:
     title: str = "Captions"
     schema: Any = None
     answers: Callable[[str], Iterable[str]] = lambda source: ()
-    prompt: str = ""
+    prompt: Callable[[], str] = str
 
 
 def sidecar_pattern(kind: str, options: SinkOptions) -> str:

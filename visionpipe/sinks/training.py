@@ -160,7 +160,7 @@ class PairsSink:
     Args:
         path: the file to make or replace at ``close``.
         answers: from a result's ``source`` to the texts of every answer that it ever got.
-        prompt: what was asked.
+        prompt: gives what was asked.
         locate: from a source to its image; None: the source is a path.
     """
 
@@ -171,7 +171,7 @@ class PairsSink:
         path: str | Path,
         *,
         answers: Callable[[str], Iterable[str]],
-        prompt: str = "",
+        prompt: Callable[[], str] = str,
         locate: Locate | None = None,
     ) -> None:
         self.path = Path(path)
@@ -188,7 +188,7 @@ class PairsSink:
         image = self._locate(result.source)
         pair = {
             "images": [result.source if image is None else str(image.absolute())],
-            "prompt": self._prompt,
+            "prompt": self._prompt(),
             "chosen": chosen,
         }
         for rejected in dict.fromkeys(self._answers(result.source)):
