@@ -83,6 +83,15 @@ def test_no_later_run_takes_an_edit_away(journal: Path, tmp_path: Path) -> None:
     assert said == ["a picture of one.jpg"] * 2, "what the model said is kept beside it"
 
 
+def test_a_run_hands_out_what_it_keeps_as_a_person_left_it(journal: Path, tmp_path: Path) -> None:
+    Edits(journal, "Ana").apply("", [Step(name, "caption", "Mine.") for name in ("one.jpg", "three.jpg")])
+    answerer = Scripted()
+    again = Pipeline("What?", answerer=answerer, model="m", journal=journal, quality=None)
+    captions = {result.source: result.caption for result in again.run(tmp_path / "in")}
+    assert captions == {"one.jpg": "Mine.", "two.jpg": "a picture of two.jpg", "three.jpg": "Mine."}
+    assert not answerer.asked
+
+
 def test_every_export_has_the_edit(journal: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Edits(journal, "Ana").apply("", [Step("one.jpg", "caption", "Mine.")])
     outputs = ("out.jsonl", "out.csv", "out.html", "txt:side", "json:side")

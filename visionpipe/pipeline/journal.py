@@ -70,6 +70,7 @@ class Journal(JournalView):
         self._job = ""
         self._preparation = PREPARATION
         self._seen = SeenFilter()
+        self._reviewed: bool | None = None
         """Names and contents that this run has put in, and names of ends without a question."""
         try:
             for row in self.database.all("SELECT source FROM results WHERE question = ''"):
@@ -103,6 +104,13 @@ class Journal(JournalView):
     def _may_hold(self, text: str) -> bool:
         """Whether to ask the tables; those of a first run hold only what it has put in itself."""
         return not self._was_empty or self._seen.may_hold(text)
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Asked once: nobody reviews while a run has the journal."""
+        if self._reviewed is None:
+            self._reviewed = super().is_reviewed
+        return self._reviewed
 
     def begin(self, recipe: Recipe) -> int:
         """Opens a run of ``recipe``.

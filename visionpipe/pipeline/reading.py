@@ -464,7 +464,7 @@ class JournalView:
                 same schema) take a failure's place.
         """
         job = self.last_job() if job is None else job
-        return self._reviewed(self._unfailed(result, job), job)
+        return self.as_reviewed(self._unfailed(result, job), job)
 
     @property
     def is_reviewed(self) -> bool:
@@ -494,7 +494,8 @@ class JournalView:
             self._shapes[job] = shape_of(None if row is None else row["schema"])
         return self._shapes[job]
 
-    def _reviewed(self, result: ItemResult, job: str) -> ItemResult:
+    def as_reviewed(self, result: ItemResult, job: str) -> ItemResult:
+        """``result``, which an item of ``job`` came to, as a person left it."""
         review = self.review(result.source, job)
         return result if review is None else reviewed(result, review)
 
@@ -543,7 +544,7 @@ class JournalView:
         ):
             result = self._result(row)
             if result is not None:
-                yield self._reviewed(result, row["job"])
+                yield self.as_reviewed(result, row["job"])
 
     def template(self, job: str) -> str | None:
         """The prompt of a job before an item's fields are put in; None where the job is not known."""
