@@ -14,6 +14,8 @@ from pathlib import Path
 PROJECT = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text("utf-8"))
 FOR_MANY = ("all", "dev")
 MODULES = {
+    "daft": ("daft", "visionpipe.adapters.daft"),
+    "ray": ("ray", "visionpipe.adapters.ray"),
     "cloud": ("fsspec", "s3fs", "gcsfs"),
     "hf": ("fsspec", "huggingface_hub"),
     "heif": ("pillow_heif",),

@@ -37,6 +37,7 @@ LAYERS = {
     "sinks": 7,
     "sandbox": 7,
     "serve": 8,
+    "adapters": 8,
     "cli": 8,
     "testing": 8,
     "__main__": 8,

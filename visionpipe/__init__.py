@@ -258,6 +258,7 @@ _NAMES = {
     "visionpipe.pipeline.pipeline": "Pipeline",
     "visionpipe.pipeline.plan": "Plan PlanItem PlanTotals",
     "visionpipe.pipeline.run": "Run",
+    "visionpipe.pipeline.rows": "RESULT_TYPE",
     "visionpipe.pipeline.worker": "Worker",
     "visionpipe.prompts.presets": "Checks Preset presets",
     "visionpipe.prompts.template": "Template",

@@ -358,7 +358,7 @@ class PartsLedger:
                     return None
                 row = self.parts.row(place)
             run = 1 if row["run"] == self.writer else 0
-        return Recorded(from_struct(row["key"], row["result"]), row["content"], run)
+        return Recorded(from_struct(row["key"], row["result"]), row["content"], run, row["job"])
 
     def known_content(self, source: str, location: str, stat: Stat) -> str | None:
         """None: files are read anew."""

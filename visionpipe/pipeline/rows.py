@@ -18,7 +18,7 @@ except ImportError as error:
     raise missing_extra("rows of results need pyarrow", "parquet") from error
 
 COST = pa.decimal128(38, 18)
-RESULT_TYPE = pa.struct(
+RESULT_TYPE: pa.DataType = pa.struct(
     [
         *((name, pa.string()) for name in ("outcome", "caption", "data", "model")),
         ("local", pa.bool_()),
