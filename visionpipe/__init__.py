@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.plan import Plan as Plan
     from visionpipe.pipeline.plan import PlanItem as PlanItem
     from visionpipe.pipeline.plan import PlanTotals as PlanTotals
+    from visionpipe.pipeline.rows import RESULT_TYPE as RESULT_TYPE
     from visionpipe.pipeline.run import Run as Run
     from visionpipe.pipeline.worker import Worker as Worker
     from visionpipe.prompts import presets as presets
