@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.cli.commands import Finished, Here, cat, here, lines
+from tests.cli.commands import Finished, Here, cat, here, lines, visionpipe
 from tests.client.faces import KEY, chat
 from tests.loopback import Answer, Loopback, Seen
 from visionpipe.testing.images import jpeg_bytes
@@ -178,7 +179,7 @@ def test_an_item_whose_description_in_xmp_is_somebody_elses_is_asked_for_tags_al
 
 
 @pytest.mark.parametrize(
-    "name", [*TABLES.values(), "failures.csv", "kohya:meta.json", "imagefolder:meta.jsonl"]
+    "name", [*TABLES.values(), "failures.csv", "kohya:meta.json", "imagefolder:meta.jsonl", "pairs:p.jsonl"]
 )
 def test_somebody_elses_table_is_refused_before_anything_is_asked(job: Job, name: str) -> None:
     file = job.folder / name.rpartition(":")[2]
@@ -373,3 +374,28 @@ def test_the_journal_of_another_job_is_no_item(job: Job) -> None:
     (job.photos / "mine.journal").write_text("a diary")
     done = job.run("-o", "out.jsonl", "--include-skipped")
     assert set(lines(job.folder / "out.jsonl")) == {"a.jpg", "a.txt", "b.jpg", "b.txt", "mine.journal"}, done
+
+
+def test_another_packages_output_is_opened_by_its_word_and_keeps_what_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / "lengths.py").write_text(
+        "class Lengths:\n"
+        "    keeps_previous = False\n"
+        "    def __init__(self, path): self.path, self.lines = path, []\n"
+        "    def write(self, result): self.lines.append(f'{result.source} {len(result.caption)}')\n"
+        "    def flush(self): pass\n"
+        "    def close(self): self.path.write_text(chr(10).join(self.lines))\n"
+        "    def abort(self): self.lines.clear()\n"
+    )
+    named = tmp_path / "lengths-1.dist-info"
+    named.mkdir()
+    (named / "METADATA").write_text("Metadata-Version: 2.1\nName: lengths\nVersion: 1\n")
+    (named / "entry_points.txt").write_text("[visionpipe.sinks]\nlengths = lengths:Lengths\n")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "cat.jpg").write_bytes(cat())
+    places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    given = ["caption", "in", "-o", "lengths:out.txt", "--journal", "j", "-q"]
+    assert visionpipe(*given, folder=tmp_path, env={"PYTHONPATH": places}).returncode == 0
+    assert (tmp_path / "out.txt").read_text().startswith("cat.jpg ")
+    (tmp_path / "out.txt").write_text("mine")
+    refused = visionpipe(*given, folder=tmp_path, env={"PYTHONPATH": places})
+    assert (refused.returncode, (tmp_path / "out.txt").read_text()) == (2, "mine"), refused.stderr

@@ -13,9 +13,10 @@ killed run may have left beside them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -119,6 +120,22 @@ KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
         tags=any(field.path == ("tags",) for field in fields_of(options.schema)), **_beside(place, options)
     ),
 }
+ENTRY_POINTS = "visionpipe.sinks"
+"""The group in which other packages name sinks: a kind, and what takes a path and gives the sink."""
+
+
+@cache
+def _installed() -> Mapping[str, EntryPoint]:
+    return {one.name: one for one in entry_points(group=ENTRY_POINTS)}
+
+
+def _made(kind: str, place: str, options: SinkOptions) -> Sink:
+    if kind in KINDS:
+        return KINDS[kind](place, options)
+    sink: Sink = _installed()[kind].load()(Path(place))
+    return sink
+
+
 FAILURES = "failures.csv"
 """The file's name that stands for a list of the failures alone."""
 
@@ -145,7 +162,7 @@ def sink_kind(spec: str | Path) -> tuple[str, str]:
     """
     text = str(spec)
     kind, colon, place = text.partition(":")
-    if colon and kind in KINDS:
+    if colon and (kind in KINDS or kind in _installed()):
         if not place and kind not in SIDECARS:
             raise ParameterError("no file is named", cure=f"Such as {kind}:out.{kind}.", subject=text)
         refuse_store(place, output=True)
@@ -159,7 +176,7 @@ def sink_kind(spec: str | Path) -> tuple[str, str]:
     raise ParameterError(
         "the output's kind cannot be told",
         cure=f"Use one of the suffixes {', '.join(SUFFIXES)}, or KIND: before it, where KIND is one of "
-        f"{', '.join(KINDS)}.",
+        f"{', '.join([*KINDS, *_installed()])}.",
         subject=text or "output",
     )
 
@@ -179,11 +196,11 @@ def open_sink(spec: str | Path, options: SinkOptions | None = None) -> Sink:
     kind, place = sink_kind(spec)
     options = options or SinkOptions()
     if kind in SIDECARS:
-        return KINDS[kind](place, options)
+        return _made(kind, place, options)
     return OwnedSink(
         kind,
         Path(place),
-        lambda: KINDS[kind](place, options),
+        lambda: _made(kind, place, options),
         kind == "sqlite" or (kind == "jsonl" and not options.start_over),
         MemoryRecord() if options.record is None else options.record,
         options.existing,

@@ -148,7 +148,7 @@ def _foreign(kind: str, file: Path, record: WrittenRecord) -> str | None:
     ours = recorded_as_ours(place, record)
     if ours is None:
         with output_errors(file):
-            ours = _SIGNS[kind](place)
+            ours = _SIGNS.get(kind, _never)(place)
         return None if ours else "no job of visionpipe made it"
     return None if ours else "somebody changed it since a job wrote it"
 
