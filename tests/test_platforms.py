@@ -9,7 +9,8 @@ SCRIPT = """
 import errno, importlib, os, pkgutil, select, signal, socket, sys, types
 
 # What others bring is imported as it is here; only the package itself meets the other platform.
-import av, cv2, fsspec, h11, httpx, jsonschema, numpy, orjson, PIL.Image, pyarrow.parquet, pybase64, pydantic
+import av, cv2, fsspec, h11, httpx, jsonschema, mcp.server.mcpserver, numpy, opentelemetry.trace, orjson
+import PIL.Image, pyarrow.parquet, pybase64, pydantic
 import pytest, rich, starlette.applications, sysconfig, tenacity, typer, uvicorn
 
 sysconfig.get_config_vars()  # read from a file named after the platform
