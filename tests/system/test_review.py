@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from selenium.webdriver import Chrome, Keys
+from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -64,7 +64,11 @@ def shown(browser: Chrome, selector: str = "article .caption") -> list[str]:
 
 def press(browser: Chrome, *keys: str) -> None:
     for key in keys:
-        browser.switch_to.active_element.send_keys(key)
+        if key.startswith(Keys.CONTROL):
+            browser.switch_to.active_element.send_keys(key)
+        else:
+            # To whatever has the focus by then, which may just be moving.
+            ActionChains(browser).send_keys(key).perform()
 
 
 def opened(browser: Chrome, url: str, lang: str = "en") -> None:
