@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "api.md"
 HEAD = """# Public names
 
 What `import visionpipe as vp` gives: {count} names, generated from the package. Nothing else is promised to
-stay, but for `visionpipe.testing`.
+stay, but for `visionpipe.testing` and `visionpipe.adapters`.
 """
 
 

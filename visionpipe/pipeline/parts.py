@@ -61,6 +61,7 @@ ROWS_A_MERGED_PART = 100_000
 _ROWS_A_GROUP = 5_000
 _FOLD_AFTER = 20_000
 _GROUPS_KEPT = 4
+_TABLES_TOGETHER = 50
 _PRUNE_AFTER_S = 24 * 3600
 _ID_BYTES = 16
 
@@ -145,7 +146,13 @@ class Parts:
             rows = range(number << 32, (number << 32) + table.num_rows)
             places = pa.array(rows, pa.int64())
             tables.append(table.append_column("place", places))
-        return _Index.of(pa.concat_tables(tables)) if tables else _Index()
+            if len(tables) == _TABLES_TOGETHER:
+                tables = [pa.concat_tables(tables).combine_chunks()]
+                pa.default_memory_pool().release_unused()
+        found = _Index.of(pa.concat_tables(tables)) if tables else _Index()
+        del tables
+        pa.default_memory_pool().release_unused()
+        return found
 
     def spent(self, job: str | None = None) -> Spent:
         """What the rows say was billed."""
