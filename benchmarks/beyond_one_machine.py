@@ -52,7 +52,7 @@ def drill(what: str) -> None:
             command = [sys.executable, "-m", "visionpipe", "caption", sources, "-o", out, "-q"]
             command += ["--model", "glm-4.6v", "--gate", redis.url, "--concurrency", "16"]
             if what == "cap":
-                command += ["--budget-tokens", "60000"]
+                command += ["--budget-tokens", "12000"]
             running = [
                 subprocess.Popen([*command, "--shard", f"{number}/{PROCESSES}"], env=environment)
                 for number in range(PROCESSES)
@@ -82,7 +82,7 @@ def drill(what: str) -> None:
                 share = sum(span.ended - span.begun for span in later) / (LIMIT * seconds)
                 print(f"  7 s after the kill the others use {100 * share:.0f} % of the places")
         if what == "cap":
-            print(f"  the cap of 60,000 tokens was used to {100 * state.spent.tokens / 60_000:.1f} %")
+            print(f"  the cap of 12,000 tokens was used to {100 * state.spent.tokens / 12_000:.1f} %")
         assert stats["requests"] == len(spans)
 
 
