@@ -56,8 +56,9 @@ class Telemetry:
         ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exporters() -> Telemetry:
+    """A program's providers are set once, so they are one for all tests of a process."""
     return Telemetry()
 
 
