@@ -1,14 +1,10 @@
-"""Writes docs/api.md, the list of every public name, from the package itself.
+"""The reference of every public name, from the package itself; ``scripts/pages.py`` writes it.
 
-    python scripts/api_reference.py            write it
-    python scripts/api_reference.py --check    exit with 1 where it is not what it should be
-
-The first sentence of a name's docstring stands beside it; the whole docstring is what ``help()`` shows.
+The first sentence of a name's docstring stands beside it in the list; the pages by subject have the whole.
 """
 
 from __future__ import annotations
 
-import argparse
 import ast
 import sys
 from pathlib import Path
@@ -94,21 +90,3 @@ def subject_pages() -> dict[str, str]:
             lines.append(f'::: {path}\n    options: {{ heading: "vp.{name}", toc_label: "{name}" }}')
         pages[page_name] = "\n\n".join(lines) + "\n"
     return pages
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Write docs/api.md.")
-    parser.add_argument("--check", action="store_true", help="only say whether it is as it should be")
-    wanted = page()
-    if parser.parse_args().check:
-        if PAGE.read_text("utf-8") == wanted:
-            return 0
-        print("docs/api.md is stale: run python scripts/api_reference.py")
-        return 1
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(wanted, "utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

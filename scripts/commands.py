@@ -1,12 +1,7 @@
-"""Writes docs/commands.md, the ``--help`` of every command, from the command line itself.
-
-python scripts/commands.py            write it
-python scripts/commands.py --check    exit with 1 where it is not what it should be
-"""
+"""The ``--help`` of every command, from the command line itself; ``scripts/pages.py`` writes it."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,7 +13,6 @@ from typer.main import get_command  # noqa: E402  after the checkout's own packa
 
 from visionpipe.cli.app import app  # noqa: E402
 
-PAGE = ROOT / "docs" / "commands.md"
 WIDTH = 100
 HEAD = """# Commands
 
@@ -45,21 +39,3 @@ def page() -> str:
         inner = getattr(command, "commands", {})
         waiting += [(inner_name, inner[inner_name], context) for inner_name in inner]
     return "\n".join(pieces)
-
-
-def main() -> int:
-    """The script."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true")
-    written = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(written, "utf-8")
-        return 0
-    fresh = PAGE.exists() and PAGE.read_text("utf-8") == written
-    if not fresh:
-        sys.stderr.write("docs/commands.md is stale: run scripts/commands.py\n")
-    return 0 if fresh else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

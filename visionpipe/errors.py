@@ -52,7 +52,7 @@ DISTRIBUTION = "visionpipe-vlm"
 
 
 class Details(TypedDict, total=False):
-    """What an error may say besides its reason and cure; see :class:`VisionPipeError`."""
+    """What an error may say besides its reason and cure; see ``VisionPipeError``."""
 
     subject: str | None
     code: str | None

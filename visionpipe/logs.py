@@ -1,4 +1,4 @@
-"""What the library tells :mod:`logging`, under ``visionpipe``: INFO for a job's events, DEBUG for every try
+"""What the library tells ``logging``, under ``visionpipe``: INFO for a job's events, DEBUG for every try
 at a request. Nothing is shown unless the program asks for it, and no line holds a key, a prompt, an answer or
 an image.
 """
@@ -25,7 +25,7 @@ def logger(part: str) -> logging.Logger:
 
 
 def tell(to: logging.Logger, severity: int, event: str, /, **fields: JSON) -> None:
-    """Log an event by its name, with its fields in the line's words and, for :class:`JsonLines`, as data."""
+    """Log an event by its name, with its fields in the line's words and, for ``JsonLines``, as data."""
     if to.isEnabledFor(severity):
         words = " ".join(f"{name}={value}" for name, value in fields.items() if value is not None)
         to.log(severity, "%s %s", event, words, extra={_FIELDS: {**fields, "event": event}}, stacklevel=2)
@@ -59,7 +59,7 @@ class JsonLines(logging.Formatter):
 
 
 def json_to_stderr(level: int = logging.INFO) -> logging.Handler:
-    """Writes the library's log to stderr, one JSON object a line, until :func:`stop`."""
+    """Writes the library's log to stderr, one JSON object a line, until ``stop``."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     _ROOT.addHandler(handler)
@@ -68,6 +68,6 @@ def json_to_stderr(level: int = logging.INFO) -> logging.Handler:
 
 
 def stop(handler: logging.Handler) -> None:
-    """Takes a handler of :func:`json_to_stderr` away."""
+    """Takes a handler of ``json_to_stderr`` away."""
     _ROOT.removeHandler(handler)
     _ROOT.setLevel(logging.NOTSET)

@@ -131,7 +131,7 @@ class ItemResult:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> ItemResult:
-        """The inverse of :meth:`to_json`; raises KeyError or TypeError on a record of another shape."""
+        """The inverse of ``to_json``; raises KeyError or TypeError on a record of another shape."""
         usage, cost, failure = record["usage"], record["cost"], record["error"]
         return cls(
             source=record["path"],

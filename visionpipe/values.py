@@ -155,7 +155,7 @@ class Timecode:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Timecode:
-        """The inverse of :meth:`to_json`; raises KeyError or ValueError on a record of another shape."""
+        """The inverse of ``to_json``; raises KeyError or ValueError on a record of another shape."""
         return cls(int(record["pts"]), Fraction(record["time_base"]))
 
 

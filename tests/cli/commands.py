@@ -47,7 +47,7 @@ class Finished:
 
 
 Here = Callable[..., Finished]
-"""``here(*arguments, folder=..., env=...)``: as :func:`visionpipe`, without a process of its own."""
+"""``here(*arguments, folder=..., env=...)``: as ``visionpipe``, without a process of its own."""
 
 
 def here(capfd: pytest.CaptureFixture[str]) -> Here:

@@ -31,7 +31,7 @@ ONE_FAILS = {"rule": [{"count": 1, "fault": {"kind": "error", "code": "1234", "s
 
 
 class Telemetry:
-    """What the program's exporters were given since :meth:`clear`."""
+    """What the program's exporters were given since ``clear``."""
 
     def __init__(self) -> None:
         self.exporter, self.reader = InMemorySpanExporter(), InMemoryMetricReader()
@@ -42,7 +42,7 @@ class Telemetry:
 
     def spans(self) -> list[ReadableSpan]:
         own = [span for span in self.exporter.get_finished_spans() if span.instrumentation_scope is not None]
-        return [span for span in own if span.instrumentation_scope.name == "visionpipe"]  # type: ignore[union-attr]
+        return [span for span in own if span.instrumentation_scope.name == "visionpipe"]  # type: ignore[union-attr]  # above
 
     def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
         data = self.reader.get_metrics_data()

@@ -16,7 +16,7 @@ from visionpipe.sources.walking import FailedSource, Item
 def results_column(
     worker: Worker, keys: Sequence[Any], images: Sequence[Any], fields: Mapping[str, Sequence[Any]]
 ) -> pa.Array:
-    """A result for each row, of :data:`visionpipe.RESULT_TYPE`, in their order.
+    """A result for each row, of ``RESULT_TYPE``, in their order.
 
     Args:
         worker: asks.

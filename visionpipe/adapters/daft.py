@@ -54,7 +54,7 @@ def caption(
     budget: Caps | None = None,
     ledger: str | None = None,
 ) -> Any:
-    """The frame with a column of results, of :data:`visionpipe.RESULT_TYPE`.
+    """The frame with a column of results, of ``RESULT_TYPE``.
 
     Args:
         frame: a ``daft.DataFrame``.

@@ -159,7 +159,7 @@ class ActorGate:
         spare: bool = False,
         stopped: Callable[[], bool] = never,
     ) -> SharedLease | None:
-        """As :meth:`visionpipe.pipeline.gate.Gate.acquire`."""
+        """As ``Gate.acquire``."""
         if stopped():
             return None
         want = uuid.uuid4().int
@@ -177,7 +177,7 @@ class ActorGate:
         return lease
 
     def repeat(self, lease: Lease, bill: Bill) -> bool:
-        """As :meth:`visionpipe.pipeline.gate.Gate.repeat`."""
+        """As ``Gate.repeat``."""
         assert isinstance(lease, SharedLease), "of this gate"
         return bool(self._asked(self._keeper.repeat.remote(self._holder, lease.number, bill)))
 
@@ -189,13 +189,13 @@ class ActorGate:
         bill: Bill | None = None,
         retry_after: float | None = None,
     ) -> bool:
-        """As :meth:`visionpipe.pipeline.gate.Gate.release`."""
+        """As ``Gate.release``."""
         assert isinstance(lease, SharedLease), "of this gate"
         told = self._keeper.release.remote(self._holder, lease.number, outcome, bill, retry_after)
         return bool(self._asked(told))
 
     def reached(self) -> str | None:
-        """As :meth:`visionpipe.pipeline.gate.Gate.reached`."""
+        """As ``Gate.reached``."""
         found: str | None = self._asked(self._keeper.reached.remote())
         return found
 
@@ -266,7 +266,7 @@ def caption(
     batch_size: int = 16,
     num_cpus: float = 0.5,
 ) -> Any:
-    """The dataset with a column of results, of :data:`visionpipe.RESULT_TYPE`.
+    """The dataset with a column of results, of ``RESULT_TYPE``.
 
     Args:
         dataset: a ``ray.data.Dataset``.

@@ -107,7 +107,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose help shows its options by :data:`GROUPS`, and its :data:`EXAMPLES`."""
+    """A command whose help shows its options by ``GROUPS``, and its ``EXAMPLES``."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Writes the arguments, then each group."""

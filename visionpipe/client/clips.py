@@ -1,6 +1,6 @@
 """What a client offers for clips: timelines, and questions answered from frames.
 
-The work is that of :mod:`visionpipe.video`, which knows no client and is given this one to ask; the
+The work is that of ``visionpipe.video``, which knows no client and is given this one to ask; the
 asyncio client does it in a thread of its own and asks from its event loop.
 """
 
@@ -53,7 +53,7 @@ class Clips:
             journal: keeps finished spans, so that a second run goes on where the first one ended; a path,
                 or a journal.
             on_span: told of every span as it is finished.
-            options: of every request; see :meth:`ask`. ``over_limit`` holds for a clip shown whole.
+            options: of every request; see ``ask``. ``over_limit`` holds for a clip shown whole.
 
         Returns:
             Spans from 0 to the clip's duration, without gap or overlap, and a summary.
@@ -80,10 +80,10 @@ class Clips:
             question: in your own words.
             clip: a path, a whole clip's bytes, or a loaded clip.
             sampling: which frames; None: evenly spread, as many as the model's limits allow.
-            options: as for :meth:`ask`.
+            options: as for ``ask``.
 
         Raises:
-            VisionPipeError: the clip cannot be read, or as for :meth:`ask`.
+            VisionPipeError: the clip cannot be read, or as for ``ask``.
         """
         from visionpipe.video.for_client import ask_clip_with
 
@@ -107,7 +107,7 @@ class AsyncClips:
         on_span: Callable[[Span], None] | None = None,
         **options: Unpack[CallOptions],
     ) -> Timeline:
-        """As :meth:`Client.watch`; ``on_span`` is called in another thread."""
+        """As ``Client.watch``; ``on_span`` is called in another thread."""
         from visionpipe.video.for_client import watch_clip
 
         call = dict(merged(self.defaults, options))
@@ -123,7 +123,7 @@ class AsyncClips:
         sampling: Sampling | None = None,
         **options: Unpack[CallOptions],
     ) -> ClipAnswer:
-        """As :meth:`Client.ask_clip`."""
+        """As ``Client.ask_clip``."""
         from visionpipe.video.for_client import ask_clip_with
 
         call = dict(merged(self.defaults, options))

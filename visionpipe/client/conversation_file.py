@@ -76,7 +76,7 @@ def save_conversation(
 
 
 def load_conversation(path: str | os.PathLike[str]) -> tuple[Transcript, str | None]:
-    """Read what :func:`save_conversation` wrote: the transcript and the system text.
+    """Read what ``save_conversation`` wrote: the transcript and the system text.
 
     Raises:
         UnreadableSourceError: the file cannot be read.
@@ -98,7 +98,7 @@ def begin(load: str | os.PathLike[str] | None, options: CallOptions) -> tuple[Tr
     """A new transcript, or the one in a file, whose system text holds unless the options have their own.
 
     Raises:
-        UnreadableSourceError, InputError: as :func:`load_conversation`.
+        UnreadableSourceError, InputError: as ``load_conversation``.
     """
     if load is None:
         return Transcript(), options
@@ -137,7 +137,7 @@ def conversation_json(transcript: Transcript, system: str | None, *, embed: bool
 
 
 def read_conversation(record: Mapping[str, Any]) -> tuple[Transcript, str | None]:
-    """The inverse of :func:`conversation_json`; KeyError, TypeError or ValueError on a record of another
+    """The inverse of ``conversation_json``; KeyError, TypeError or ValueError on a record of another
     shape."""
     if record["visionpipe_conversation"] != VERSION:
         raise ValueError(f"version {record['visionpipe_conversation']!r}, and {VERSION} is known")

@@ -4,7 +4,7 @@
 Content is a text or a list of parts: ``{"type": "text", "text": ...}``,
 ``{"type": "image_url", "image_url": {"url": ...}}`` and ``video_url`` in the same form. A url is a link, a
 data URI or base64. It is never taken as the path of a local file, since messages often come from somebody
-else; a local file is given as a :class:`pathlib.Path` in its place.
+else; a local file is given as a ``Path`` in its place.
 """
 
 from __future__ import annotations

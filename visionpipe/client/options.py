@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from visionpipe.sources.publish import Publisher
 
 MediaSource: TypeAlias = "ImageSource | Video | LinkedVideo"
-"""What a call takes as one image or clip: what :func:`visionpipe.load_image` takes, where a path, bytes, an
+"""What a call takes as one image or clip: what ``load_image`` takes, where a path, bytes, an
 open file, a URL or a data URI may be a clip's as well, or a clip that is loaded already."""
 
 MediaSources: TypeAlias = "MediaSource | Sequence[MediaSource]"
@@ -36,7 +36,7 @@ class CallOptions(TypedDict, total=False):
         model: another model than the client's.
         system: instructions that stand before the conversation.
         temperature, top_p, max_tokens, do_sample, stop, thinking, reasoning_effort, user_id, extra: see
-            :class:`visionpipe.request.Parameters`.
+            ``Parameters``.
         on_too_many: with more images than the model takes: "error" (default), "split" into several
             requests, or lay them on one "contact_sheet".
         repair: whether images that break a limit are repaired (default) or refused.
@@ -52,11 +52,11 @@ class CallOptions(TypedDict, total=False):
             the cures), send "frames" of it, "transcode" one that is too large, or "split" it (``watch`` only,
             which asks of several parts).
         publisher: puts clips, and images of models that want links, where the service can fetch them
-            (:mod:`visionpipe.sources.publish`); done last, when all else has been checked.
+            (``visionpipe.sources.publish``); done last, when all else has been checked.
         inline_video: send clips as base64 even where the model's record does not promise that it works.
         probe_links: ask a linked clip's server for its size first (a HEAD request of its own, to a host
             that others chose; hence only when asked for).
-        tools: functions with type hints, or a WebSearch, or a Retrieval (:mod:`visionpipe.stages.tools`).
+        tools: functions with type hints, or a WebSearch, or a Retrieval (``visionpipe.stages.tools``).
             ``run_tools`` and conversations run the functions; other calls give ``reply.tool_calls``.
         prefer_priority: of several kinds of tools, send the one that would take effect.
         tool_choice: how the model chooses; GLM knows only "auto".

@@ -41,7 +41,7 @@ from visionpipe.values import Adjustment
 
 
 class Fetch(Protocol):
-    """What downloads a linked image; :func:`visionpipe.transport.fetch.fetch_bytes` does."""
+    """What downloads a linked image; ``fetch_bytes`` does."""
 
     def __call__(self, url: str, *, max_bytes: int, timeout_s: float, allow_private: bool) -> FetchedFile: ...
 

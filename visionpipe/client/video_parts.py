@@ -40,7 +40,7 @@ _WORDS_TOKENS = 500
 
 
 class ContentLength(Protocol):
-    """What asks a link's server for its size; :func:`visionpipe.transport.fetch.content_length` does."""
+    """What asks a link's server for its size; ``content_length`` does."""
 
     def __call__(self, url: str, *, timeout_s: float, allow_private: bool) -> int | None: ...
 

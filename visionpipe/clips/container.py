@@ -59,7 +59,7 @@ class OpenClip:
     ``broken_off`` says that reading ended in an error.
 
     Packets and pictures come with the times that they are shown at, however the container keeps them: see
-    ``timing`` of :class:`visionpipe.media.Video`. Where times only hold from the beginning on
+    ``timing`` of ``Video``. Where times only hold from the beginning on
     (``from_start``), the container cannot be sought in.
     """
 
@@ -265,7 +265,7 @@ def translated(name: str) -> Iterator[None]:
 
 
 def open_video(video: Video) -> AbstractContextManager[OpenClip]:
-    """Opens a loaded clip, on its own picture track; see :func:`open_clip`."""
+    """Opens a loaded clip, on its own picture track; see ``open_clip``."""
     return open_clip(
         video.content, video.name, start_pts=video.start_pts, track=video.track, timing=video.timing
     )

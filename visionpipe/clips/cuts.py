@@ -21,7 +21,7 @@ _SLIDE = 25
 
 _GRADUAL_CHANGE = 5 / 3
 _STRAIGHT, _STEP, _DRIFT, _BETWEEN, _ALIKE, _FLAT = 0.4, 0.24, 1.0, 0.15, 0.25, 8.0
-"""Limits of a gradual change: see :class:`Gradual`. They part the labelled clips of benchmarks/scenes.py with
+"""Limits of a gradual change: see ``Gradual``. They part the labelled clips of benchmarks/scenes.py with
 room to spare."""
 
 
@@ -97,7 +97,7 @@ class SceneRules:
 
 
 def may_be_gradual(change: float, path: float, step: float, rules: SceneRules) -> bool:
-    """Whether a change over several pictures is worth measuring whole; see :class:`Gradual`."""
+    """Whether a change over several pictures is worth measuring whole; see ``Gradual``."""
     least = _GRADUAL_CHANGE * rules.threshold
     return change >= max(least, _STRAIGHT * path) and step <= _STEP * change
 
@@ -112,7 +112,7 @@ def decide_cuts(
     measures: Sequence[Measure], time_base: Fraction, rules: SceneRules, changes: Sequence[Gradual] = ()
 ) -> tuple[Cut, ...]:
     """The cuts among ``measures`` (every picture of the clip, in order) and the gradual ``changes``, each of
-    which passed :func:`may_be_gradual`."""
+    which passed ``may_be_gradual``."""
     hard = _without_flashes(_hard(measures, rules), measures, _ticks(rules, time_base))
     cuts = [Cut(measures[i].pts, "hard", measures[i].change) for i in hard]
     if rules.fades:

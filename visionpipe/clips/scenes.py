@@ -91,7 +91,7 @@ def find_scenes(video: Video, rules: SceneRules | None = None) -> tuple[Scene, .
 
 
 def scan_scenes(video: Video, rules: SceneRules | None = None) -> SceneScan:
-    """As :func:`find_scenes`, with what was met on the way."""
+    """As ``find_scenes``, with what was met on the way."""
     wanted = rules if rules is not None else SceneRules()
     with open_video(video) as clip:
         measures, changes = _measured(clip, wanted)

@@ -114,7 +114,7 @@ def found_file(path: str | os.PathLike[str], name: str | None = None) -> FileCon
         name: the subject of errors; default the path.
 
     Raises:
-        UnreadableSourceError: as :func:`open_regular`.
+        UnreadableSourceError: as ``open_regular``.
     """
     text = os.fspath(path)
     descriptor, state = open_regular(text, name or text)
@@ -306,5 +306,5 @@ class BufferPool:
             return memoryview(bytearray(self.size))
 
     def give_back(self, buffer: memoryview) -> None:
-        """Takes back what :meth:`take` gave; the caller uses it no more."""
+        """Takes back what ``take`` gave; the caller uses it no more."""
         self._free.append(buffer)

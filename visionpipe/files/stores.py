@@ -124,14 +124,14 @@ def open_store(address: str, options: Mapping[str, Any] | None = None) -> Store:
 
 
 class LocalFolder:
-    """A folder on this machine, as a :class:`Store`."""
+    """A folder on this machine, as a ``Store``."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self._root = Path(address)
 
     def open(self, name: str) -> IO[bytes]:
-        """As :meth:`Store.open`."""
+        """As ``Store.open``."""
         from visionpipe.files.reading import open_regular
 
         path = str(self._root / name)
@@ -143,7 +143,7 @@ class LocalFolder:
             return file.read()
 
     def put(self, name: str, data: bytes, *, new: bool = False) -> bool:
-        """As :meth:`Store.put`."""
+        """As ``Store.put``."""
         target = self._root / name
         if not new:
             replace_file(target, data)
@@ -161,7 +161,7 @@ class LocalFolder:
         return True
 
     def find(self, prefix: str = "") -> Iterator[Stored]:
-        """As :meth:`Store.find`."""
+        """As ``Store.find``."""
         for folder, folders, names in os.walk(self._root / prefix):
             folders.sort()
             for name in sorted(names):
@@ -179,12 +179,12 @@ class LocalFolder:
             path.unlink(missing_ok=True)
 
     def prove(self) -> None:
-        """As :meth:`Store.prove`."""
+        """As ``Store.prove``."""
         prove_folder(self._root)
 
 
 class ObjectStore:
-    """A prefix of an object store, as a :class:`Store`.
+    """A prefix of an object store, as a ``Store``.
 
     Args:
         address: as given, for errors.
@@ -198,7 +198,7 @@ class ObjectStore:
         self._root = root.rstrip("/")
 
     def open(self, name: str) -> IO[bytes]:
-        """As :meth:`Store.open`; reads ahead a megabyte at a time."""
+        """As ``Store.open``; reads ahead a megabyte at a time."""
         with self._read_errors(name):
             return cast(
                 "IO[bytes]",
@@ -211,7 +211,7 @@ class ObjectStore:
             return bytes(self._files.cat_file(self._key(name)))
 
     def put(self, name: str, data: bytes, *, new: bool = False) -> bool:
-        """As :meth:`Store.put`."""
+        """As ``Store.put``."""
         with self._write_errors(name):
             try:
                 self._files.pipe_file(self._key(name), data, mode="create" if new else "overwrite")
@@ -220,7 +220,7 @@ class ObjectStore:
             return True
 
     def find(self, prefix: str = "") -> Iterator[Stored]:
-        """As :meth:`Store.find`."""
+        """As ``Store.find``."""
         with self._read_errors(prefix):
             folders = [self._key(prefix)]
             while folders:
@@ -246,7 +246,7 @@ class ObjectStore:
                 return
 
     def prove(self) -> None:
-        """As :meth:`Store.prove`."""
+        """As ``Store.prove``."""
         name = f"{_PROBE}-{os.urandom(4).hex()}"
         self.put(name, b"visionpipe")
         self.remove(name)

@@ -246,7 +246,7 @@ class GrowingFile:
 
 
 class ReplacingFile(GrowingFile):
-    """A file written beside ``target``, or what that leads to, whose place it takes on :meth:`finish`."""
+    """A file written beside ``target``, or what that leads to, whose place it takes on ``finish``."""
 
     def __init__(self, target: Path, *, durable: bool = True, make_folder: bool = True) -> None:
         self.target = resolve_link(target)
@@ -352,7 +352,7 @@ def back_up(path: Path) -> Path:
 
 
 def set_aside(path: Path) -> Path:
-    """As :func:`back_up`, but the file is moved away.
+    """As ``back_up``, but the file is moved away.
 
     Raises:
         OutputError: the folder takes no file.

@@ -107,7 +107,7 @@ def foreign_header(data: bytes, format: str, name: str) -> Header:
     Raises:
         BadImageError: the header is no good, or it is a camera's raw file, of which only a thumbnail could
             be shown.
-        ConfigurationError: as :func:`open_encoded`.
+        ConfigurationError: as ``open_encoded``.
     """
     page = read_tiff(data) if format == "tiff" else None
     if page is not None and page.raw_photo:
@@ -210,7 +210,7 @@ def decode_bytes(
 
     Raises:
         BadImageError: truncated or corrupt.
-        ConfigurationError: as :func:`open_encoded`.
+        ConfigurationError: as ``open_encoded``.
     """
     page = read_tiff(data) if format == "tiff" else None
     if page is not None and page.deep:
@@ -290,7 +290,7 @@ def jpeg_scale(size: tuple[int, int], at_least: tuple[int, int]) -> int:
 
 
 def decode(image: Image, at_least: tuple[int, int] | None = None) -> Decoded:
-    """As :func:`decode_bytes`, of an image value.
+    """As ``decode_bytes``, of an image value.
 
     Raises:
         BadImageError: truncated or corrupt.

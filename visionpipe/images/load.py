@@ -127,7 +127,7 @@ ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | PIL.Image.Image"
     " | numpy.ndarray[Any, Any] | Image | LinkedImage"
 )
-"""What :func:`load_image` makes an image of."""
+"""What ``load_image`` makes an image of."""
 
 _DOCUMENTS = re.compile(
     r"\.(pdf|docx?|docm|odt|rtf|xls[xm]?|ods|csv|pptx?|odp|epub|txt|md|jsonl?|xml|html?)$", re.IGNORECASE

@@ -137,7 +137,7 @@ def read_orientation(window: Window, start: int, end: int) -> int:
 
 
 def exif_orientation(block: bytes) -> int:
-    """As :func:`read_orientation`, of an EXIF block with or without the prefix that belongs to JPEG."""
+    """As ``read_orientation``, of an EXIF block with or without the prefix that belongs to JPEG."""
     start = 6 if block.startswith(b"Exif\0\0") else 0
     return read_orientation(Window(block), start, len(block))
 
@@ -149,7 +149,7 @@ def xmp_orientation(packet: bytes) -> int:
 
 
 def peek_xmp_orientation(window: Window, start: int, length: int) -> int:
-    """As :func:`xmp_orientation`, of the packet's first 64 KiB at ``start``."""
+    """As ``xmp_orientation``, of the packet's first 64 KiB at ``start``."""
     return xmp_orientation(window.peek(start, min(length, _MOST_METADATA)))
 
 

@@ -128,7 +128,7 @@ def read_call(fields: object) -> EmbeddedCall:
     """Take a chat request apart.
 
     Args:
-        fields: the request as a JSON value, with base64 text or :class:`Base64Text` for its images.
+        fields: the request as a JSON value, with base64 text or ``Base64Text`` for its images.
 
     Raises:
         Refusal: it is not a chat request, or asks for what the engine cannot do.

@@ -33,7 +33,7 @@ def sentence(facts: Facts, lang: Language = "en") -> str:
 
 
 def is_abstention(facts: Facts) -> bool:
-    """Whether :func:`sentence` says no more than that the subject cannot be named."""
+    """Whether ``sentence`` says no more than that the subject cannot be named."""
     return not main_things(facts) and not _is_text(facts)
 
 

@@ -114,10 +114,10 @@ class Budget:
             tokens: estimated; None where nobody knows: then the largest seen so far is taken, and before
                 the first is known one request goes alone.
             cost: estimated.
-            stopped: ends the waiting (call :meth:`wake`).
+            stopped: ends the waiting (call ``wake``).
 
         Returns:
-            What was set aside, for :meth:`settle`; None when the cap is reached or ``stopped``.
+            What was set aside, for ``settle``; None when the cap is reached or ``stopped``.
 
         Raises:
             ConfigurationError: a cap in money, and no price in its currency.
@@ -128,7 +128,7 @@ class Budget:
     def reserve_spare(
         self, tokens: int | None, cost: Money | None, stopped: Callable[[], bool] = lambda: False
     ) -> tuple[Amount, Amount | None] | None:
-        """As :meth:`reserve`, for an answer that may have to be asked for again.
+        """As ``reserve``, for an answer that may have to be asked for again.
 
         Returns:
             What was set aside for the request and for the second one, each to be settled or released; without

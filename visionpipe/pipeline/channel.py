@@ -24,7 +24,7 @@ class Channel(Generic[T]):
     """Holds up to ``size`` values.
 
     Args:
-        size: how many :meth:`put` lets in before it waits.
+        size: how many ``put`` lets in before it waits.
         on_change: called (outside the lock) after a value came in and after the close; must not block.
     """
 

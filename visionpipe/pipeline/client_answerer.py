@@ -1,4 +1,4 @@
-"""The answerer that is a client: what the pipeline asks, a :class:`visionpipe.Client` sends."""
+"""The answerer that is a client: what the pipeline asks, a ``Client`` sends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ClientAnswerer:
 
     Args:
         client: safe to use from several threads at once.
-        options: for every call, see :class:`visionpipe.client.options.CallOptions`.
+        options: for every call, see ``CallOptions``.
         schema: of the structured data asked for; None for plain text.
     """
 
@@ -84,7 +84,7 @@ class CountingAnswerer(ClientAnswerer):
     the endpoint and the model can count; elsewhere the estimate stands."""
 
     def prepare(self, source: Source, prompt: str) -> PreparedItem:
-        """As :meth:`ClientAnswerer.prepare`, and counts."""
+        """As ``ClientAnswerer.prepare``, and counts."""
         prepared = super().prepare(source, prompt)
         asked = prepared.request
         counted = exact_count(self._client, asked)

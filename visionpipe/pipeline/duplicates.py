@@ -32,7 +32,7 @@ class InFlight(Generic[T]):
         self._condition = threading.Condition()
 
     def claim(self, content: str, question: str) -> bool:
-        """Whether the caller is the first and has to see to the answer; then it must :meth:`settle`."""
+        """Whether the caller is the first and has to see to the answer; then it must ``settle``."""
         with self._condition:
             if (content, question) in self._under_way:
                 return False

@@ -2,7 +2,7 @@
 
 No step is ever changed or removed; taking one back is a step of its own. What stands at the end of them is
 read wherever outputs are, so a person's words win in all of them and no later run takes their place. A step
-counts from the moment :meth:`Edits.apply` returns; it is on the disk by then.
+counts from the moment ``Edits.apply`` returns; it is on the disk by then.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Edits:
         """Takes the steps, all or none; they are on the disk when this returns.
 
         Args:
-            shape: the kind of the answers, see :func:`shape_of`.
+            shape: the kind of the answers, see ``shape_of``.
 
         Returns:
             The action's number; 0 where no step changes anything.
@@ -188,7 +188,7 @@ class Edits:
             The action's number and its sources; 0 and none where there is nothing to take back.
 
         Raises:
-            JournalError: as for :meth:`apply`.
+            JournalError: as for ``apply``.
         """
         with self._opened() as database:
             found = database.one(

@@ -1,8 +1,8 @@
 """The threads of a run: some prepare items, as many as are allowed send requests.
 
 Queues are bounded, so memory does not grow with the count of items. An item leaves through
-:meth:`Engine._out` or, where the run stops before, counts as not started. No thread outlives the run except
-after :meth:`Engine.abort`.
+``Engine._out`` or, where the run stops before, counts as not started. No thread outlives the run except
+after ``Engine.abort``.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class PreparerScaling:
 
 
 class Engine:
-    """Works a listing off. Results and events come out of :attr:`output`, which closes at the end.
+    """Works a listing off. Results and events come out of ``output``, which closes at the end.
 
     Args:
         sources: the listing.
@@ -122,7 +122,7 @@ class Engine:
         """Begins.
 
         Raises:
-            ConfigurationError: the system gives no more threads; those that have begun end by :meth:`stop`.
+            ConfigurationError: the system gives no more threads; those that have begun end by ``stop``.
         """
         loops = [
             self._prepare_all,

@@ -1,6 +1,6 @@
 """What a request needs before it is sent: a place under the service's limit, and room in the job's budget.
 
-A gate gives both as one lease. :class:`LocalGate` holds the limiter and the budget of one process; others
+A gate gives both as one lease. ``LocalGate`` holds the limiter and the budget of one process; others
 share them between processes. Whoever sends takes a lease for each request and gives it back exactly once.
 """
 
@@ -88,7 +88,7 @@ class Gate(Protocol):
             tokens: estimated, of prompt and answer; None where nobody knows.
             cost: estimated.
             spare: whether a second question may follow, for which room is set aside where there is some.
-            stopped: ends the waiting; asked again after :meth:`wake`.
+            stopped: ends the waiting; asked again after ``wake``.
 
         Returns:
             The lease, to be released; None where a cap is reached, or ``stopped``.
@@ -153,7 +153,7 @@ class LocalLease:
 
 
 class LocalGate:
-    """A limiter and a budget in this process, as a :class:`Gate`.
+    """A limiter and a budget in this process, as a ``Gate``.
 
     Args:
         limiter: may be shared with others on the same endpoint and model.
@@ -178,7 +178,7 @@ class LocalGate:
         spare: bool = False,
         stopped: Callable[[], bool] = never,
     ) -> LocalLease | None:
-        """As :meth:`Gate.acquire`."""
+        """As ``Gate.acquire``."""
         permit = self._limiter.enter(stopped)
         if permit is None:
             return None
@@ -200,7 +200,7 @@ class LocalGate:
         return lease
 
     def repeat(self, lease: Lease, bill: Bill) -> bool:
-        """As :meth:`Gate.repeat`."""
+        """As ``Gate.repeat``."""
         assert isinstance(lease, LocalLease), "of this gate"
         if bill.tokens is not None:
             self._limiter.correct(lease.tokens, bill.tokens)
@@ -220,7 +220,7 @@ class LocalGate:
         bill: Bill | None = None,
         retry_after: float | None = None,
     ) -> bool:
-        """As :meth:`Gate.release`."""
+        """As ``Gate.release``."""
         assert isinstance(lease, LocalLease), "of this gate"
         changed = False
         if outcome == "refused":
@@ -243,11 +243,11 @@ class LocalGate:
         return changed
 
     def reached(self) -> str | None:
-        """As :meth:`Gate.reached`."""
+        """As ``Gate.reached``."""
         return None if self._budget is None else self._budget.reached()
 
     def wake(self) -> None:
-        """As :meth:`Gate.wake`."""
+        """As ``Gate.wake``."""
         self._limiter.wake()
         if self._budget is not None:
             self._budget.wake()

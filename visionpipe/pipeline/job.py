@@ -42,10 +42,10 @@ class Job:
     """What is asked about every item. Frozen, and can be pickled.
 
     Attributes:
-        prompt: words, a :class:`visionpipe.Template` with fields, or a preset.
+        prompt: words, a ``Template`` with fields, or a preset.
         model: default the environment's, where the worker is opened.
         endpoint: a base URL; default the environment's. No password in it: the key comes from there too.
-        options: for every call, see :class:`visionpipe.CallOptions`.
+        options: for every call, see ``CallOptions``.
         schema: of structured data to ask for; default the preset's. A class that cannot be imported elsewhere
             is pickled as its JSON Schema.
         quality: what to do about poor answers; None takes them as they come.
@@ -107,7 +107,7 @@ class Job:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The key of this job in a ledger, as for :attr:`visionpipe.Pipeline.job`. It needs no key of an
+        """The key of this job in a ledger, as for ``Pipeline.job``. It needs no key of an
         account.
 
         Raises:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from visionpipe.wire.batches import BatchLimits
 
 Prompt: TypeAlias = str | Template | Preset
-"""What a job asks; several presets at once are one preset (:func:`visionpipe.presets.together`)."""
+"""What a job asks; several presets at once are one preset (``together``)."""
 
 _ASK_A_MODEL = "Set BIGMODEL_API_KEY or ZAI_API_KEY to ask a model, or name an endpoint"
 _EXIF, _SIDECAR = "exif.", "sidecar"
@@ -185,7 +185,7 @@ class BatchOptions:
         policy: how long to wait between two questions after a batch.
         on_step: told how far each file has come.
         clock: seconds since 1970.
-        sleep: waits for seconds; default one that :meth:`visionpipe.Run.stop` ends.
+        sleep: waits for seconds; default one that ``Run.stop`` ends.
     """
 
     folder: str | os.PathLike[str] | None = None

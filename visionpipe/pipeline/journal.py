@@ -1,6 +1,6 @@
 """The journal as a run writes it: every source, attempt and result of a job, in one file.
 
-A result counts from the moment :meth:`Journal.record` returns, and only then is it handed on, so at most the
+A result counts from the moment ``Journal.record`` returns, and only then is it handed on, so at most the
 requests under way at a kill are sent twice. One run at a time. What is recorded is found again by content
 and question, not by the order of a listing.
 """
@@ -86,19 +86,19 @@ class Journal(JournalView):
         return self._was_empty
 
     def was_touched(self, source: str) -> bool:
-        """As :meth:`JournalView.was_touched`."""
+        """As ``JournalView.was_touched``."""
         return self._seen.may_hold(source)
 
     def known_content(self, source: str, location: str, stat: Stat) -> str | None:
-        """As :meth:`JournalView.known_content`."""
+        """As ``JournalView.known_content``."""
         return super().known_content(source, location, stat) if self._may_hold(source) else None
 
     def recorded(self, source: str, question: str) -> Recorded | None:
-        """As :meth:`JournalView.recorded`."""
+        """As ``JournalView.recorded``."""
         return super().recorded(source, question) if self._may_hold(source) else None
 
     def shared(self, content: str, question: str, since_run: int = 0) -> ItemResult | None:
-        """As :meth:`JournalView.shared`."""
+        """As ``JournalView.shared``."""
         return super().shared(content, question, since_run) if self._may_hold(content) else None
 
     def _may_hold(self, text: str) -> bool:

@@ -1,7 +1,7 @@
 """What a worker needs of whatever keeps a job's record: a journal on this machine, or parts in a store.
 
 An attempt is recorded before it is sent, and a result counts, and is handed on, only when
-:meth:`Ledger.record` has returned.
+``Ledger.record`` has returned.
 """
 
 from __future__ import annotations

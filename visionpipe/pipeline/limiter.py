@@ -1,7 +1,7 @@
 """How many requests may be under way, and how soon the next may be sent.
 
-Concurrency follows additive increase and multiplicative decrease (:class:`ConcurrencyLaw`); rates a minute
-are spaced out evenly (:class:`Pace`); :class:`Limiter` holds both behind one lock. A refusal (429) is told to
+Concurrency follows additive increase and multiplicative decrease (``ConcurrencyLaw``); rates a minute
+are spaced out evenly (``Pace``); ``Limiter`` holds both behind one lock. A refusal (429) is told to
 the limiter and nowhere else, and ``Retry-After`` holds for every request behind it. One limiter belongs to
 one endpoint and model and may be shared by several runs of a process.
 """
@@ -64,7 +64,7 @@ class ConcurrencyLaw:
         """An answer came; a request counts as answered even where the answer is an error other than 429.
 
         Args:
-            epoch: :attr:`epoch` when the request was sent.
+            epoch: ``epoch`` when the request was sent.
             busy: requests under way just before, this one included.
 
         Returns:
@@ -87,7 +87,7 @@ class ConcurrencyLaw:
         """A request was refused as one too many.
 
         Args:
-            epoch: :attr:`epoch` when the request was sent.
+            epoch: ``epoch`` when the request was sent.
 
         Returns:
             Seconds in which nothing should be sent. 0.0 as a rule, because after a decrease the requests
@@ -174,7 +174,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to have one request under way; given back with :meth:`Limiter.leave`."""
+    """The right to have one request under way; given back with ``Limiter.leave``."""
 
     epoch: int
 
@@ -224,7 +224,7 @@ class Limiter:
             return self._try_enter()
 
     def enter(self, stopped: Callable[[], bool] = lambda: False) -> Permit | None:
-        """Waits for a permit; None once ``stopped()`` is true (call :meth:`wake` when it becomes so)."""
+        """Waits for a permit; None once ``stopped()`` is true (call ``wake`` when it becomes so)."""
         with self._condition:
             while not stopped():
                 found = self._try_enter()

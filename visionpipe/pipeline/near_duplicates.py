@@ -46,7 +46,7 @@ class Resemblance(Protocol):
 
         Args:
             content: the key of its bytes; ``source`` its name.
-            signature: what :meth:`signature` gave.
+            signature: what ``signature`` gave.
         """
 
 
@@ -194,7 +194,7 @@ class Bits:
 class Features:
     """Near are pictures whose feature vectors have a cosine of ``least`` or more.
 
-    The default of 0.9, measured on the pictures named in :mod:`visionpipe.local.likeness`, 27 of them photos:
+    The default of 0.9, measured on the pictures named in ``visionpipe.local.likeness``, 27 of them photos:
     it finds a photo cropped to 90 % in 9 of 10 cases, mirrored, scaled by 5 % or at JPEG quality 40 in all,
     40 % brighter or 35 % darker in 9 of 10, and frames of one shot a third of a second apart in 14 of 16.
     No two different pictures of the 820 pairs had more than 0.74. The more alike in kind the pictures of a
@@ -208,7 +208,7 @@ class Features:
     least: float = DEFAULT_LIKENESS
 
     def over(self, own: Database, recorded: Database | None = None) -> Resemblance:
-        """As for :class:`Bits`."""
+        """As for ``Bits``."""
 
         return FeatureIndex(own, self.least, recorded)
 

@@ -91,7 +91,7 @@ class AheadCount:
 
 
 class Pace:
-    """The rate of answers, over the latest two thirds of them and at most :data:`WINDOW`.
+    """The rate of answers, over the latest two thirds of them and at most ``WINDOW``.
 
     Not over all, because a run begins with fewer requests at once than the service turns out to bear.
     """

@@ -301,7 +301,7 @@ class _Billed:
 
 
 class PartsLedger:
-    """One writer's hold on a folder of parts, as a :class:`visionpipe.pipeline.ledger.Ledger`.
+    """One writer's hold on a folder of parts, as a ``Ledger``.
 
     Args:
         address: of the folder, a path or such as ``s3://bucket/out/``.
@@ -349,7 +349,7 @@ class PartsLedger:
         self._writer.start()
 
     def begin(self, recipe: Recipe) -> int:
-        """As :meth:`visionpipe.pipeline.ledger.Ledger.begin`."""
+        """As ``Ledger.begin``."""
         self._job = recipe.job
         return 0
 
@@ -396,7 +396,7 @@ class PartsLedger:
                 self._condition.wait(1.0)
 
     def record(self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = ()) -> None:
-        """As :meth:`visionpipe.pipeline.ledger.Ledger.record`."""
+        """As ``Ledger.record``."""
         with self._condition:
             billed = self._billed.setdefault(key, _Billed())
             for each in sent:

@@ -56,12 +56,12 @@ class Pipeline:
     """A job over many images.
 
     Args:
-        prompt: words, a :class:`visionpipe.prompts.template.Template` with fields, a preset, or a list of
-            presets that are asked in one request (:func:`visionpipe.presets.together`).
+        prompt: words, a ``Template`` with fields, a preset, or a list of
+            presets that are asked in one request (``together``).
         client: what asks; default one made of ``model`` and the environment, and closed after the run.
         model: with the default client: the model; with ``answerer``: its name in the records.
-        options: for every call, see :class:`visionpipe.client.options.CallOptions`.
-        schema: of structured data to ask for, as in :meth:`visionpipe.Client.extract`; default
+        options: for every call, see ``CallOptions``.
+        schema: of structured data to ask for, as in ``Client.extract``; default
             the preset's.
         answerer: asks in the client's place.
         journal: the SQLite file that keeps the job; None keeps it for the run only.
@@ -199,7 +199,7 @@ class Pipeline:
         """Finds what the whole job would meet, as far as that shows without an item; asks and writes nothing.
 
         Args:
-            sources: as for :meth:`run`, which checks the same before it begins.
+            sources: as for ``run``, which checks the same before it begins.
 
         Raises:
             VisionPipeError: a source that is not there, or one of scope "job".
@@ -232,14 +232,14 @@ class Pipeline:
         )
 
     def arun(self, sources: Listing) -> AsyncGenerator[ItemResult, None]:
-        """As :meth:`run`, for ``async for``."""
+        """As ``run``, for ``async for``."""
         return self.run(sources).__aiter__()
 
     def plan(self, sources: Listing, *, count: bool = False) -> Plan:
-        """What :meth:`run` would do; asks nothing, and writes nothing.
+        """What ``run`` would do; asks nothing, and writes nothing.
 
         Args:
-            sources: as for :meth:`run`.
+            sources: as for ``run``.
             count: have the service count tokens where it can, for which pictures are sent; else nothing is.
 
         Raises:

@@ -124,7 +124,7 @@ class PlanTotals:
 
 
 class Plan:
-    """Iterate it once for the items; :attr:`totals` grows on the way and is whole at the end.
+    """Iterate it once for the items; ``totals`` grows on the way and is whole at the end.
 
     Args:
         sources: the listing.

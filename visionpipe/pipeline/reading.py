@@ -37,7 +37,7 @@ INSERT = (
     f"ON CONFLICT (source, question) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in _WRITTEN if name not in ("source", "question"))
 )
-"""Takes the values of :data:`COLUMNS` and the version of the preparation."""
+"""Takes the values of ``COLUMNS`` and the version of the preparation."""
 
 _OF_ITEMS = ("sources", "results")
 
@@ -79,7 +79,7 @@ def storable(text: str | None) -> str | None:
 
 
 def is_place(value: object) -> bool:
-    """Whether a value is one that :func:`stored_path` gives; a damaged file may hold anything."""
+    """Whether a value is one that ``stored_path`` gives; a damaged file may hold anything."""
     return isinstance(value, str | bytes)
 
 
@@ -93,7 +93,7 @@ def stored_path(path: str) -> str | bytes:
 
 
 def dumped(value: Any) -> str:
-    """``value`` as JSON that SQLite can hold, as :func:`storable`."""
+    """``value`` as JSON that SQLite can hold, as ``storable``."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -115,7 +115,7 @@ def _storable_within(value: Any) -> Any:
 def result_row(
     result: ItemResult, *, question: str, job: str, run: int, recorded: float, content: str | None
 ) -> tuple[Any, ...]:
-    """The values of :data:`COLUMNS`."""
+    """The values of ``COLUMNS``."""
     usage, failure = result.usage, result.failure
     return (
         result.source,
@@ -149,10 +149,10 @@ def result_row(
 
 
 def result_of(row: sqlite3.Row) -> ItemResult:
-    """The inverse of :func:`result_row`.
+    """The inverse of ``result_row``.
 
     Args:
-        row: with the columns of :data:`COLUMNS`, maybe among others.
+        row: with the columns of ``COLUMNS``, maybe among others.
 
     Raises:
         UnreadableRowError: the row is damaged.
@@ -165,7 +165,7 @@ _sound_kinds: set[tuple[type, ...]] = set()
 
 
 def _result_of(values: tuple[Any, ...]) -> ItemResult:
-    """The result in the values of :data:`COLUMNS`."""
+    """The result in the values of ``COLUMNS``."""
     kinds = tuple(map(type, values))
     if kinds not in _sound_kinds:
         for kind, (name, allowed) in zip(kinds, _KINDS, strict=True):
@@ -331,7 +331,7 @@ class JournalView:
         return None if row is None else content_known(row, location, stat)
 
     def recall(self, sources: Sequence[str]) -> dict[str, Recalled]:
-        """What is known of up to :data:`PAGE` sources; of those that nothing is known of, too."""
+        """What is known of up to ``PAGE`` sources; of those that nothing is known of, too."""
         names = [name for name in sources if is_text(name)]
         found = {name: Recalled(self, {}) for name in names}
         wanted = [*names, *[None] * (PAGE - len(names))]
@@ -345,7 +345,7 @@ class JournalView:
         return found
 
     def known_count(self, sources: Sequence[str]) -> int:
-        """Of how many among up to :data:`PAGE` sources something is recorded."""
+        """Of how many among up to ``PAGE`` sources something is recorded."""
         names = [name for name in sources if is_text(name)]
         row = self.database.one(_KNOWN_PAGE, [*names, *[None] * (PAGE - len(names))])
         return 0 if row is None else int(row["n"])
@@ -356,7 +356,7 @@ class JournalView:
         return all(self.database.one(f"SELECT 1 FROM {table} LIMIT 1") is None for table in _OF_ITEMS)
 
     def was_touched(self, source: str) -> bool:
-        """Whether ``source`` may have been recorded since :meth:`recall`."""
+        """Whether ``source`` may have been recorded since ``recall``."""
         return False
 
     def location(self, source: str) -> str | None:
@@ -443,7 +443,7 @@ class JournalView:
     def results(self, job: str | None = None) -> Iterator[ItemResult]:
         """Every result of a job in the order in which its sources first came to an end; flat memory.
 
-        Rows that cannot be read are left out, and counted in :attr:`unreadable`.
+        Rows that cannot be read are left out, and counted in ``unreadable``.
 
         Args:
             job: a recipe's key; default the one run last.
@@ -636,13 +636,13 @@ def recorded_output(
     complete: bool = True,
     on_unreadable: Callable[[int], object] | None = None,
 ) -> Iterator[ItemResult]:
-    """As :func:`recorded_results`, with the good answers that an output had before where asking again failed.
+    """As ``recorded_results``, with the good answers that an output had before where asking again failed.
 
     Args:
         path: the journal.
         job: which recipe's results; default the one run last.
-        earlier, complete: as for :meth:`JournalView.output`.
-        on_unreadable: as for :func:`recorded_results`.
+        earlier, complete: as for ``JournalView.output``.
+        on_unreadable: as for ``recorded_results``.
 
     Raises:
         JournalError: there is none, it is no journal, or it cannot be read.

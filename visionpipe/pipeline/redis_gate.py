@@ -91,7 +91,7 @@ class RedisGate:
             the environment (VISIONPIPE_GATE_PASSWORD).
         name: what the limit belongs to; holders with one name share it.
         job: whose budget it is.
-        ceiling, start, rpm, tpm: as for :class:`visionpipe.pipeline.limiter.Limiter`.
+        ceiling, start, rpm, tpm: as for ``Limiter``.
         caps: of the job.
         spent: what its ledger knows to be spent; an empty gate begins with it.
         outage_seconds: how long to wait for the server; None: for ever.
@@ -187,10 +187,10 @@ class RedisGate:
         """Waits for a place and for room in the budget.
 
         Args:
-            tokens: estimated; None where nobody knows (as for :class:`Budget`).
+            tokens: estimated; None where nobody knows (as for ``Budget``).
             cost: estimated.
             spare: whether a second question may follow, for which room is set aside where there is some.
-            stopped: ends the waiting (call :meth:`wake`).
+            stopped: ends the waiting (call ``wake``).
 
         Returns:
             The lease, to be released; None where the cap is reached, or ``stopped``.
@@ -209,7 +209,7 @@ class RedisGate:
         return wanted.lease.result() if wanted.lease.done() else None
 
     def want(self, tokens: int | None, cost: Money | None, *, spare: bool = False) -> _Want:
-        """As :meth:`acquire`, with the lease to come."""
+        """As ``acquire``, with the lease to come."""
         self._caps.check_price(cost)
         with self._condition:
             self._number += 1
@@ -501,7 +501,7 @@ def gate_states(address: str) -> dict[str, GateState]:
 
     Raises:
         ConnectionFailedError: there is no server at the address.
-        ConfigurationError, ParameterError: as :func:`connected`.
+        ConfigurationError, ParameterError: as ``connected``.
     """
     server = connected(address, timeout=TTL_S)
     try:

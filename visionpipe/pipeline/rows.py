@@ -1,4 +1,4 @@
-"""A result as an Arrow struct, one for done, failed and skipped: :data:`RESULT_TYPE`. Needs the extra
+"""A result as an Arrow struct, one for done, failed and skipped: ``RESULT_TYPE``. Needs the extra
 ``parquet``."""
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ answer."""
 
 
 def to_struct(result: ItemResult) -> dict[str, Any]:
-    """The value of :data:`RESULT_TYPE`; the source's name stands beside it."""
+    """The value of ``RESULT_TYPE``; the source's name stands beside it."""
     failure, usage, cost = result.failure, result.usage, result.cost
     return {
         "outcome": result.outcome.value,
@@ -79,7 +79,7 @@ def to_struct(result: ItemResult) -> dict[str, Any]:
 
 
 def from_struct(source: str, row: Mapping[str, Any]) -> ItemResult:
-    """The inverse of :func:`to_struct`."""
+    """The inverse of ``to_struct``."""
     failure = None
     if row["error"] is not None:
         failure = Failure(

@@ -109,13 +109,13 @@ class CallRun(Run):
         self._taken: deque[Ended | Event] = deque()
 
     def stop(self, reason: str = "stopped") -> None:
-        """As :meth:`Run.stop`."""
+        """As ``Run.stop``."""
         self._stop_wanted = True
         if self._opened is not None:
             self._opened.engine.stop(reason)
 
     def abort(self) -> None:
-        """As :meth:`Run.abort`."""
+        """As ``Run.abort``."""
         self._stop_wanted = True
         if self._opened is not None:
             self._opened.engine.abort()
@@ -172,7 +172,7 @@ class CallRun(Run):
         _raise_error(opened.engine)
 
     async def _begin_async(self) -> Opened:
-        """As :meth:`_begin`, in a thread; cancelled meanwhile, it first closes what was opened."""
+        """As ``_begin``, in a thread; cancelled meanwhile, it first closes what was opened."""
         opening = asyncio.ensure_future(asyncio.to_thread(self._begin))
         try:
             return await asyncio.shield(opening)
@@ -185,7 +185,7 @@ class CallRun(Run):
             raise
 
     async def _leave_async(self, opened: Opened) -> None:
-        """As :meth:`_leave`, in a thread; cancelled once more, only the closing is awaited."""
+        """As ``_leave``, in a thread; cancelled once more, only the closing is awaited."""
         leaving = asyncio.ensure_future(asyncio.to_thread(self._leave, opened))
         try:
             await asyncio.shield(leaving)
@@ -296,7 +296,7 @@ class CallRun(Run):
         )
 
     def progress(self) -> Progress | None:
-        """As :meth:`Run.progress`."""
+        """As ``Run.progress``."""
         return None if self._opened is None else self._progress(self._opened)
 
     def _progress(self, opened: Opened) -> Progress:

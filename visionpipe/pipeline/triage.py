@@ -93,7 +93,7 @@ class Triage:
         recipe: what all items share.
         render: the prompt of an item.
         skip: why an item is not to be asked about.
-        view: where the journal is one that can be looked up by the page (:meth:`recalling`).
+        view: where the journal is one that can be looked up by the page (``recalling``).
         run: the run under way; what it has recorded itself is not "kept". 0 for a plan.
         retry_failed: ask again where a recorded failure may pass.
         force: ask again whatever is recorded.

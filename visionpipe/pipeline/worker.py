@@ -110,11 +110,11 @@ class _Request:
 
 
 class Worker:
-    """Brings items to their recorded ends, from any number of threads. Made by :meth:`visionpipe.Job.open`.
+    """Brings items to their recorded ends, from any number of threads. Made by ``Job.open``.
 
     Args:
         parts: what it works with.
-        concurrency: most items at once in :meth:`map` and :meth:`aprocess`.
+        concurrency: most items at once in ``map`` and ``aprocess``.
         tell: told what happens; must not block.
         stopped: whether the run is over.
         close: gives back what was opened for this worker alone.
@@ -159,7 +159,7 @@ class Worker:
         return self._counted(item)
 
     async def aprocess(self, item: Item) -> ItemResult:
-        """As :meth:`process`. Cancelling it cancels no request: its result still reaches the ledger."""
+        """As ``process``. Cancelling it cancels no request: its result still reaches the ledger."""
         return await asyncio.shield(asyncio.wrap_future(self._submitted(item)))
 
     def map(self, items: Iterable[Item | Found]) -> Iterator[ItemResult]:
@@ -167,7 +167,7 @@ class Worker:
         listing found is taken, too.
 
         Raises:
-            VisionPipeError: as :meth:`process`, in the place of the item that met it; what is under way is
+            VisionPipeError: as ``process``, in the place of the item that met it; what is under way is
                 recorded.
         """
         ahead: deque[Future[ItemResult]] = deque()

@@ -39,7 +39,7 @@ class WrittenFiles:
     """The files that outputs of a journal's jobs wrote; from any number of threads.
 
     Args:
-        journal: the file; where there is none yet nothing is known, and :meth:`remember` makes none.
+        journal: the file; where there is none yet nothing is known, and ``remember`` makes none.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -77,7 +77,7 @@ class WrittenFiles:
         return WrittenRow(mark, around and (around[0], around[1]), tuple(json.loads(row[4])))
 
     def remember(self, place: Path, row: WrittenRow) -> None:
-        """Something was written at ``place``; on disk after the next :meth:`flush`.
+        """Something was written at ``place``; on disk after the next ``flush``.
 
         Raises:
             JournalError: the journal cannot be written.

@@ -149,7 +149,7 @@ class Preset:
         checks: what the answer must be like.
         thinking: "off" where thinking adds nothing; None leaves the model as it is.
         text_field: of the answer's data, the property that says it in words, for text outputs.
-        parts: the presets that it asks at once; see :func:`together`.
+        parts: the presets that it asks at once; see ``together``.
     """
 
     name: str
@@ -394,7 +394,7 @@ def preset_recorded(
 
     Args:
         prompt: as it was asked.
-        schema: of the answers; that of :func:`together` names its parts.
+        schema: of the answers; that of ``together`` names its parts.
         own: further presets by name, which come first.
     """
     known = {**PRESETS, **(own or {})}

@@ -91,7 +91,7 @@ class Template:
         """The prompt for one item.
 
         Args:
-            fields: what there is to fill in, see :func:`item_fields`.
+            fields: what there is to fill in, see ``item_fields``.
             item: the source, for the message.
 
         Raises:

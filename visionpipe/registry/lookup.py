@@ -26,7 +26,7 @@ _CATALOG = Path(__file__).with_name("catalog.toml")
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Every known model and endpoint. Cheap to pass about; make one with :meth:`load`."""
+    """Every known model and endpoint. Cheap to pass about; make one with ``load``."""
 
     _tables: Tables
     _models: Mapping[str, ModelRecord]

@@ -134,11 +134,11 @@ class Roots:
 
 
 class BudgetedClient(AsyncClient):
-    """An asyncio client that sends nothing beyond a budget; the questions of :meth:`watch` count as well.
+    """An asyncio client that sends nothing beyond a budget; the questions of ``watch`` count as well.
 
     Args:
         budget: what may be used up while the client lives; None: no cap.
-        arguments: as for :class:`AsyncClient`.
+        arguments: as for ``AsyncClient``.
     """
 
     def __init__(self, *arguments: Any, budget: Budget | None = None, **options: Any) -> None:
@@ -146,7 +146,7 @@ class BudgetedClient(AsyncClient):
         self._budget = budget
 
     async def send(self, prepared: Prepared, **how: Any) -> Reply:
-        """As :meth:`AsyncClient.send`.
+        """As ``AsyncClient.send``.
 
         Raises:
             ConfigurationError: the budget has no room for it (``code`` "budget").
@@ -156,7 +156,7 @@ class BudgetedClient(AsyncClient):
         return reply
 
     async def send_extraction(self, prepared: Prepared, schema: Schema[Any], **how: Any) -> Extraction[Any]:
-        """As :meth:`AsyncClient.send_extraction`; errors as :meth:`send`."""
+        """As ``AsyncClient.send_extraction``; errors as ``send``."""
         call = super().send_extraction
         found: Extraction[Any] = await self._within_budget(
             prepared, call, lambda extraction: extraction.reply, prepared, schema, **how
@@ -449,7 +449,7 @@ def _result(text: str, structured: dict[str, JSON], *, is_error: bool = False) -
 
 
 def build_server(client: AsyncClient, roots: Roots) -> MCPServer[Any]:
-    """The server with its tools, to be run over stdio or to be served with :func:`serve_http`."""
+    """The server with its tools, to be run over stdio or to be served with ``serve_http``."""
     from visionpipe import __version__
 
     tools = Tools(client, roots)

@@ -234,7 +234,7 @@ class Reviewer:
         """Takes one of several answers for the item's own.
 
         Raises:
-            ParameterError, JournalError: as for :meth:`write`; or there is no such answer.
+            ParameterError, JournalError: as for ``write``; or there is no such answer.
         """
         row = self._view.database.one(
             "SELECT caption, data FROM results WHERE result = ? AND source = ? AND outcome = 'done'",
@@ -253,7 +253,7 @@ class Reviewer:
 
         Raises:
             ParameterError: another word.
-            JournalError: as for :meth:`write`.
+            JournalError: as for ``write``.
         """
         kinds = {"accepted": "accept", "rejected": "reject", None: "reopen"}
         if verdict not in kinds:
@@ -281,7 +281,7 @@ class Reviewer:
 
         Raises:
             ParameterError: nothing is to be changed.
-            JournalError: as for :meth:`write`.
+            JournalError: as for ``write``.
         """
         if not (find or prefix or suffix):
             raise ParameterError("nothing is to be changed", cure="Say what to find or to add.")

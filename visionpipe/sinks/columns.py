@@ -1,7 +1,7 @@
 """The flat, stable schema that CSV, Parquet and SQLite share: one row an item.
 
 A column's name, type, unit and meaning do not change within a schema version; new columns are
-added at the end, and after them stand those of a job's own data (:mod:`visionpipe.sinks.fields`).
+added at the end, and after them stand those of a job's own data (``visionpipe.sinks.fields``).
 ``from_row`` is the inverse of ``to_row``, and leaves these alone, since ``data`` holds them all.
 """
 
@@ -69,7 +69,7 @@ _FAILURE = ("code", "reason", "cure", "retryable", "scope", "request_id")
 
 
 def to_row(result: ItemResult) -> tuple[Value, ...]:
-    """The result as one value for each of :data:`COLUMNS`."""
+    """The result as one value for each of ``COLUMNS``."""
     record: dict[str, Any] = result.to_json()
     usage, cost, failure = record["usage"] or {}, record["cost"] or {}, record["error"] or {}
     row = {

@@ -1,4 +1,4 @@
-"""CSV: the columns of :mod:`visionpipe.sinks.columns`, and those of :mod:`visionpipe.sinks.fields`, under a
+"""CSV: the columns of ``visionpipe.sinks.columns``, and those of ``visionpipe.sinks.fields``, under a
 header line, in UTF-8.
 
 The file is written beside its target and takes its place when it is whole. A null is an empty cell,
@@ -73,7 +73,7 @@ class FailuresSink(CsvSink):
     """Writes one row a failure: what failed, why, what to do, and whether it may pass by itself.
 
     Args:
-        path, spreadsheet: as for :class:`CsvSink`.
+        path, spreadsheet: as for ``CsvSink``.
     """
 
     HEADER = ("path", "error", "code", "reason", "cure", "retryable")

@@ -227,7 +227,7 @@ class Field:
         return _fitted(self.column.kind, data)
 
     def cell(self, data: Any) -> Value:
-        """As :meth:`value`, a list as JSON too."""
+        """As ``value``, a list as JSON too."""
         value = self.value(data)
         return dump(value).decode() if isinstance(value, list) else value
 

@@ -1,4 +1,4 @@
-"""JSON Lines: one result a line, as :meth:`visionpipe.results.ItemResult.to_json` gives it.
+"""JSON Lines: one result a line, as ``ItemResult.to_json`` gives it.
 
 Every line is whole. A line torn by a kill is cut off when the file is opened again, and a line that
 found no room is taken back at once.

@@ -54,7 +54,7 @@ class SinkOptions:
         root: the folder that sidecars in a folder of their own leave out of their paths.
         naming: the sidecars' file name, with ``{stem}`` or ``{name}``; None: the kind's own rule.
         existing: what to do where somebody else's file is in the way, see
-            :mod:`visionpipe.sinks.ownership`.
+            ``visionpipe.sinks.ownership``.
         record: of what was written, which tells what is ours; None: nothing is remembered.
         include_skipped: tables, archives and pages hold skipped items too.
         start_over: JSONL only: a new file takes the old one's place at ``close``.
@@ -212,7 +212,7 @@ def prove_output(spec: str | Path, options: SinkOptions) -> None:
     """Make sure that a table, archive or page can be written and is ours, and leave everything as it is.
 
     Args:
-        spec, options: as for :func:`open_sink`.
+        spec, options: as for ``open_sink``.
 
     Raises:
         ParameterError, OutputError, ConfigurationError: as there.
@@ -241,7 +241,7 @@ def written_files(specs: Iterable[str], sources: Iterable[str], options: SinkOpt
     """What the outputs of a job write.
 
     Args:
-        specs: the outputs, as for :func:`visionpipe.sinks.opening.open_sink`.
+        specs: the outputs, as for ``open_sink``.
         sources: what the job reads; sidecars in a folder of their own belong to the images in these.
         options: as for the sinks.
 

@@ -261,7 +261,7 @@ class OwnedSink:
     """A table, archive or page that takes nobody else's place, and is remembered when it is whole.
 
     Args:
-        kind, path: as for :func:`refuse_foreign`.
+        kind, path: as for ``refuse_foreign``.
         open_inner: opens the sink that writes it.
         grows: the sink adds to what is there.
         record: of what was written.

@@ -1,4 +1,4 @@
-"""Parquet: the columns of :mod:`visionpipe.sinks.columns`, and those of :mod:`visionpipe.sinks.fields`,
+"""Parquet: the columns of ``visionpipe.sinks.columns``, and those of ``visionpipe.sinks.fields``,
 typed, in row groups.
 
 Memory holds one row group, whatever the count, and the file takes its target's place when it is

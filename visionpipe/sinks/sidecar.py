@@ -5,7 +5,7 @@ before anything is written, and the second is refused if it is tried all the sam
 
 A sidecar is there whole or not at all, and only for an item that is done; a failed or skipped item
 leaves what is there as it is. So does every item where the sidecar is somebody else's
-(:mod:`visionpipe.sinks.ownership`), unless that is asked for.
+(``visionpipe.sinks.ownership``), unless that is asked for.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class SidecarSink:
 
     Args:
         folder: where sidecars go; None: beside the images.
-        pattern: the naming rule, see :class:`SidecarNaming`; default the kind's own.
+        pattern: the naming rule, see ``SidecarNaming``; default the kind's own.
         root, locate: as there.
         record: of what was written; default one that lasts as long as the sink.
         existing: what to do with somebody else's sidecars.
@@ -296,7 +296,7 @@ class TextSidecarSink(SidecarSink):
     """The caption alone, as trainers read it: ``a.txt`` beside ``a.jpg``.
 
     Args:
-        folder, pattern, root, locate, record, existing: as for :class:`SidecarSink`.
+        folder, pattern, root, locate, record, existing: as for ``SidecarSink``.
         form: of the texts.
 
     Attributes:
@@ -349,7 +349,7 @@ class JsonSidecarSink(SidecarSink):
     """The whole result, as in a JSONL line: ``a.json`` beside ``a.jpg``.
 
     Args:
-        folder, pattern, root, locate, record: as for :class:`SidecarSink`.
+        folder, pattern, root, locate, record: as for ``SidecarSink``.
         existing: "append" and "prepend" keep what is there, since JSON cannot be joined.
     """
 

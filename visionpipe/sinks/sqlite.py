@@ -1,10 +1,10 @@
-"""SQLite: a table ``results`` with the columns of :mod:`visionpipe.sinks.columns`, one row a path.
+"""SQLite: a table ``results`` with the columns of ``visionpipe.sinks.columns``, one row a path.
 
 The schema documents itself. ``results_columns`` holds each column's type, unit and meaning, and
 ``PRAGMA user_version`` the schema's version. A path written again replaces its row; every write is a
 transaction of its own.
 
-Structured data has a column for each of its fields (:mod:`visionpipe.sinks.fields`), so for a product's name,
+Structured data has a column for each of its fields (``visionpipe.sinks.fields``), so for a product's name,
 price, stock and tags the table is
 
     CREATE TABLE results (path TEXT, outcome TEXT, caption TEXT, data TEXT, ..., seconds REAL,
@@ -164,7 +164,7 @@ def prove_database(path: str | Path, *, schema: Any = None) -> None:
 
     Args:
         path: of a database that is there.
-        schema: as for :class:`SqliteSink`.
+        schema: as for ``SqliteSink``.
 
     Raises:
         OutputError, ParameterError: as there.

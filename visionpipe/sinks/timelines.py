@@ -126,7 +126,7 @@ COLUMNS = ("clip", "span", "scene", "start", "end", "start_s", "end_s", "text", 
 
 
 def to_json(timeline: Timeline) -> str:
-    """The whole timeline; :meth:`Timeline.from_json` reads it back."""
+    """The whole timeline; ``Timeline.from_json`` reads it back."""
     return json.dumps(timeline.to_json(), ensure_ascii=False, indent=2) + "\n"
 
 

@@ -1,7 +1,7 @@
 """What trainers read beside text sidecars: kohya's metadata, the metadata of Hugging Face's ImageFolder, and
 pairs of texts for training by preference.
 
-The first two hold the plain text of the items that are done (:mod:`visionpipe.stages.plain_text`). All are
+The first two hold the plain text of the items that are done (``visionpipe.stages.plain_text``). All are
 written beside their target and take its place when they are whole.
 """
 
@@ -95,7 +95,7 @@ class ImageFolderSink:
 
     Args:
         path: the file, in the images' folder or above it; made or replaced at ``close``.
-        locate, form: as for :class:`KohyaSink`.
+        locate, form: as for ``KohyaSink``.
 
     Attributes:
         tidied: what was taken off answers, counted by kind.

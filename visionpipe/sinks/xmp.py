@@ -203,7 +203,7 @@ class XmpSidecarSink(SidecarSink):
     ``pattern="{name}.xmp"``).
 
     Args:
-        folder, pattern, root, locate: as for :class:`visionpipe.sinks.sidecar.SidecarSink`.
+        folder, pattern, root, locate: as for ``SidecarSink``.
         record: as there; nothing is looked up in it, since the packet tells whose its description is.
         existing: "overwrite" puts the caption in place of a description that somebody else wrote, and leaves
             a numbered backup of the sidecar; every other policy keeps it.

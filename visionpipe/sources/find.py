@@ -53,7 +53,7 @@ SourceSpec: TypeAlias = "str | os.PathLike[str] | Iterable[ONE]"
 
 @dataclass(frozen=True, slots=True)
 class SourceListing:
-    """What :func:`find_sources` finds, as often as it is gone through; the attributes are its arguments."""
+    """What ``find_sources`` finds, as often as it is gone through; the attributes are its arguments."""
 
     spec: SourceSpec
     recursive: bool = True
@@ -68,7 +68,7 @@ class SourceListing:
         return self.found()
 
     def found(self, *, unique: bool = True) -> Iterator[Found]:
-        """As :func:`find_sources`, which takes ``unique``."""
+        """As ``find_sources``, which takes ``unique``."""
         if self.shard is not None:
             return self._found_in_shard(*self.shard)
         return self._found(unique)
@@ -159,7 +159,7 @@ def list_columns(spec: SourceSpec, column: str | None = None) -> frozenset[str] 
     """The columns that lists in ``spec`` give their items; None where items may have others.
 
     Args:
-        spec, column: as for :func:`find_sources`.
+        spec, column: as for ``find_sources``.
     """
     known, specs = frozenset[str](), _specs(spec)
     if isinstance(specs, Iterator):
@@ -232,7 +232,7 @@ def _chained(parts: list[Iterator[Found]]) -> Iterator[Found]:
 def _as_they_come(
     specs: Iterator[object], recursive: bool, column: str | None, own: OwnFiles | None
 ) -> Iterator[Found]:
-    """As :func:`find_sources` for an iterator, of which the names alone are kept."""
+    """As ``find_sources`` for an iterator, of which the names alone are kept."""
     names = _Names(True)
     for given in specs:
         one = _checked(given)

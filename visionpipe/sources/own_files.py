@@ -48,7 +48,7 @@ class OwnFiles:
     Args:
         files: exact places; where one is a link, what it leads to is meant too.
         numbered: (folder, pattern of the file names in it).
-        sidecars: see :class:`OwnSidecars`.
+        sidecars: see ``OwnSidecars``.
     """
 
     def __init__(

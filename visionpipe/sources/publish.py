@@ -72,7 +72,7 @@ class StorePublisher:
         base_url: where the prefix can be fetched without signing; None: URLs are presigned.
         options: for the file system, such as ``key``, ``secret`` and ``endpoint_url``; credentials come
             from the store's own environment variables where none are given.
-        clock: seconds since 1970, for :meth:`sweep`.
+        clock: seconds since 1970, for ``sweep``.
 
     Raises:
         ConfigurationError: the extra is not installed, or the store is not known.

@@ -113,7 +113,7 @@ _CLUTTER = frozenset(["thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycl
 _HEAD_BYTES = 512
 
 Scan: TypeAlias = Callable[[str], AbstractContextManager[Iterator[os.DirEntry[str]]]]
-"""Lists a folder, as :func:`os.scandir` does."""
+"""Lists a folder, as ``scandir`` does."""
 
 
 @dataclass(frozen=True, slots=True)

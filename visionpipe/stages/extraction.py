@@ -122,7 +122,7 @@ class Schema(Generic[T]):
         return data
 
     def shown(self, data: Any) -> Any:
-        """A document that is not finished yet, as :meth:`unwrapped`; None where only the object around the
+        """A document that is not finished yet, as ``unwrapped``; None where only the object around the
         root has come."""
         return None if self._root is not None and data == {} else self.unwrapped(data)
 

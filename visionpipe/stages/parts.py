@@ -1,4 +1,4 @@
-"""Answers to several presets that are asked in one request (:func:`visionpipe.prompts.presets.together`).
+"""Answers to several presets that are asked in one request (``together``).
 
 The answer's data has a key for each of them. It is asked for as one JSON document, and read as models write
 it: with keys in other case, a list inside an object of its own, or as lines such as ``Tags: cat, fur``. What
@@ -32,7 +32,7 @@ class PartsSchema(Schema[Any]):
     """The schema of a preset with parts.
 
     Args:
-        preset: made by :func:`visionpipe.prompts.presets.together`.
+        preset: made by ``together``.
     """
 
     def __init__(self, preset: Preset) -> None:
@@ -45,7 +45,7 @@ class PartsSchema(Schema[Any]):
         self._label = re.compile(_LABEL % labels, re.IGNORECASE | re.MULTILINE)
 
     def read(self, text: str, *, cut_off: bool = False) -> tuple[Any, Any]:
-        """As :meth:`Schema.read`; a part that is missing, blank or does not fit is None.
+        """As ``Schema.read``; a part that is missing, blank or does not fit is None.
 
         Raises:
             MisfitError: no part is there.

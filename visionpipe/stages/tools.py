@@ -109,7 +109,7 @@ class Retrieval:
 
 
 Tool: TypeAlias = "FunctionTool | WebSearch | Retrieval | Callable[..., Any]"
-"""What ``tools`` takes; a plain function becomes a :class:`FunctionTool`."""
+"""What ``tools`` takes; a plain function becomes a ``FunctionTool``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,7 +316,7 @@ class FunctionTool:
 
 def read_arguments(text: str) -> dict[str, Any]:
     """A call's arguments as a JSON object: in a fence, encoded twice or with slips of the pen, as
-    :func:`visionpipe.wire.tolerant_json.read_documents` reads them. ``null``, an empty list or nothing at all
+    ``read_documents`` reads them. ``null``, an empty list or nothing at all
     are no arguments.
 
     Raises:

@@ -1,6 +1,6 @@
 """An SQLite file of this library: known by its marks, migrated, and used by many threads at once.
 
-When :meth:`Database.write` returns, what it wrote is committed, whole, and the death of the process, however
+When ``Database.write`` returns, what it wrote is committed, whole, and the death of the process, however
 sudden, takes nothing of it away. (WAL with ``synchronous=NORMAL``: a loss of power may take the last moments,
 never the file.) The thread that comes first commits for all that wait behind it, up to 64 calls at a time, so
 that many threads cost few commits and one thread waits for none but its own.

@@ -93,7 +93,7 @@ else:
             """Elsewhere the lock of the resolved name, and this process's own list, have to do."""
 
         def _unlock_database(descriptor: int) -> None:
-            """See :func:`_lock_database`."""
+            """See ``_lock_database``."""
 
 
 def _lock_claim(descriptor: int, offset: int, *, taken: bool) -> None:
@@ -126,7 +126,7 @@ _open_files_lock = threading.RLock()
 
 
 def use_file(path: Path) -> FileId:
-    """Counts one more connection to the file at ``path``, until :func:`leave_file`."""
+    """Counts one more connection to the file at ``path``, until ``leave_file``."""
     found = path.stat()
     file = (found.st_dev, found.st_ino)
     with _open_files_lock:

@@ -54,7 +54,7 @@ class EmbeddedStream:
 
 
 class AsyncEmbeddedStream:
-    """As :class:`EmbeddedStream`, awaited."""
+    """As ``EmbeddedStream``, awaited."""
 
     oddities: tuple[str, ...] = ()
 
@@ -101,7 +101,7 @@ class EmbeddedSender:
         return HttpResponse(stream.status, stream.headers, b"".join(stream))
 
     def open(self, request: HttpRequest) -> EmbeddedStream:
-        """As :meth:`send`, event by event where the request asks for a stream."""
+        """As ``send``, event by event where the request asks for a stream."""
         try:
             streamed, reply = self._answer(request)
         except RefusedRequest as refusal:
@@ -145,7 +145,7 @@ class EmbeddedSender:
 
 
 class AsyncEmbeddedSender:
-    """As :class:`EmbeddedSender`, with the work done in a thread so that the event loop stays free."""
+    """As ``EmbeddedSender``, with the work done in a thread so that the event loop stays free."""
 
     def __init__(
         self, engine: EmbeddedEngine | None = None, *, clock: Callable[[], float] = time.time
@@ -157,7 +157,7 @@ class AsyncEmbeddedSender:
         return await asyncio.to_thread(self._sender.send, request)
 
     async def open(self, request: HttpRequest) -> AsyncEmbeddedStream:
-        """As :meth:`send`, event by event where the request asks for a stream."""
+        """As ``send``, event by event where the request asks for a stream."""
         return AsyncEmbeddedStream(await asyncio.to_thread(self._sender.open, request))
 
     async def close(self) -> None:

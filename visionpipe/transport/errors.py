@@ -119,7 +119,7 @@ def in_answer(error: Exception, host: str, secrets: Iterable[str] = ()) -> Visio
 
 
 def in_whole_answer(error: Exception, host: str, secrets: Iterable[str] = ()) -> VisionPipeError:
-    """As :func:`in_answer`, for one that is of use only as a whole: once the time is up there is none."""
+    """As ``in_answer``, for one that is of use only as a whole: once the time is up there is none."""
     if isinstance(error, TimeUpError):
         return ReplyTimeoutError("the whole answer did not come in time", cure=_PATIENCE, subject=host)
     return in_answer(error, host, secrets)

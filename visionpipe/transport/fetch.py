@@ -87,7 +87,7 @@ def fetch_file(
 ) -> None:
     """Writes the file at ``url`` to ``target``, piece by piece; nothing is left of it where it fails.
 
-    Args and errors are those of :func:`fetch_bytes`.
+    Args and errors are those of ``fetch_bytes``.
     """
     way = _Way(allow_private, resolver, ssl_context, dial, clock)
     with whole_file(target) as draft, draft.open("wb") as file:
@@ -112,7 +112,7 @@ def content_length(
 ) -> int | None:
     """The size in bytes of the file at ``url``, by a HEAD request; None where its server does not say.
 
-    Args and errors are those of :func:`fetch_bytes`; a server that refuses HEAD has not said.
+    Args and errors are those of ``fetch_bytes``; a server that refuses HEAD has not said.
     """
 
     def stated(response: httpx.Response, shown: str, here: httpx.URL) -> int | None:

@@ -110,7 +110,7 @@ def watch_with(
     journal: SpanJournal | None = None,
     on_span: Callable[[Span], None] | None = None,
 ) -> Timeline:
-    """As :func:`visionpipe.video.watch.watch`, asking ``client``, with options that suit its model.
+    """As ``watch``, asking ``client``, with options that suit its model.
 
     Args:
         client: who answers.
@@ -136,7 +136,7 @@ def watch_clip(
     on_span: Callable[[Span], None] | None = None,
     call: Mapping[str, Any] | None = None,
 ) -> Timeline:
-    """As :func:`watch_with`, from whatever a clip is given as. It is shown whole where the model takes video
+    """As ``watch_with``, from whatever a clip is given as. It is shown whole where the model takes video
     and there is a way to bring it there (a publisher, or inline), else by frames.
 
     Args:
@@ -233,7 +233,7 @@ def ask_clip_with(
     sampling: Sampling | None = None,
     call: Mapping[str, Any] | None = None,
 ) -> ClipAnswer:
-    """As :func:`visionpipe.video.question.ask_clip`, asking ``client``, with as many frames as its model
+    """As ``ask_clip``, asking ``client``, with as many frames as its model
     takes."""
     given = dict(call or {})
     settings = client.settings

@@ -159,7 +159,7 @@ def clip_pictures(
     """What a model is shown of a clip: frames, or one sheet of them with their numbers and times.
 
     Args:
-        video, sampling, max_images, at_most, max_side, sheets: as for :func:`ask_clip`.
+        video, sampling, max_images, at_most, max_side, sheets: as for ``ask_clip``.
         tokens_per_image, token_budget: estimates, where known; fewer frames where they would not fit.
 
     Returns:
@@ -184,7 +184,7 @@ def clip_pictures(
 
 
 def grounded(reply: Reply, frames: Sequence[Frame]) -> ClipAnswer:
-    """The answer to a prompt of :func:`visionpipe.video.question.about_clip`: its citations taken out of the
+    """The answer to a prompt of ``about_clip``: its citations taken out of the
     text, and the times of the frames it rests on among its notes (kind "rests_on")."""
     text, cited = without_citations(reply.text, len(frames))
     rests_on = tuple(frames[n - 1] for n in cited)

@@ -66,7 +66,7 @@ class Span:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Span:
-        """The inverse of :meth:`to_json`; raises KeyError or TypeError on a record of another shape."""
+        """The inverse of ``to_json``; raises KeyError or TypeError on a record of another shape."""
         failure = record["failure"]
         return cls(
             index=record["index"],
@@ -134,7 +134,7 @@ class Timeline:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Timeline:
-        """The inverse of :meth:`to_json`; raises KeyError or TypeError on a record of another shape."""
+        """The inverse of ``to_json``; raises KeyError or TypeError on a record of another shape."""
         return cls(
             clip=record["clip"],
             duration=Timecode.from_json(record["duration"]),

@@ -316,7 +316,7 @@ def watch(
     Args:
         video: the clip.
         ask: who answers.
-        options: see :class:`WatchOptions`.
+        options: see ``WatchOptions``.
         whole: where the model takes video; spans it says nothing of are then asked for by frames.
         journal: keeps finished spans, and gives them back to a later run; None: none are kept.
         on_span: told of every span as it is finished.

@@ -36,7 +36,7 @@ def read_object(body: bytes, what: str) -> dict[str, Any]:
 
 
 def read_noted(body: bytes, what: str) -> tuple[dict[str, Any], str]:
-    """As :func:`read_object`, and what was mended in it ("" for nothing)."""
+    """As ``read_object``, and what was mended in it ("" for nothing)."""
     try:
         answer, damage = read_json(body)
     except UnreadableError as cause:
@@ -148,7 +148,7 @@ def read_json(body: bytes) -> tuple[Any, str]:
     """The value of a JSON text, and what was mended in it ("" for nothing).
 
     Bytes that are no UTF-8 and halves of surrogate pairs stand in its strings as lone surrogates, for
-    :class:`Halves` or :func:`mended` to join.
+    ``Halves`` or ``mended`` to join.
 
     Raises:
         UnreadableError: it is no JSON.
@@ -196,7 +196,7 @@ def read_beginning(body: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any]] |
 
 
 def mended(value: Any) -> Any:
-    """A value of :func:`read_json` with no lone surrogate left in it."""
+    """A value of ``read_json`` with no lone surrogate left in it."""
     match value:
         case str():
             return _joined(value) if _HALF.search(value) else value

@@ -109,7 +109,7 @@ def encode_chat(
 def chat_fields(
     request: Request, endpoint: EndpointRecord, *, request_id: str | None = None, stream: bool = False
 ) -> dict[str, Any]:
-    """The call as a JSON value whose media are :class:`Base64Text` leaves."""
+    """The call as a JSON value whose media are ``Base64Text`` leaves."""
     fields: dict[str, Any] = {
         "model": request.model,
         "messages": [_message(message, endpoint, request.parameters.detail) for message in request.messages],

@@ -1,7 +1,7 @@
 """A refusal as the service sent it -> the error it stands for.
 
 Every shape in which servers tell an error is read here; what its code, words and status mean stands in the
-catalog's table (:mod:`visionpipe.registry.dialects`).
+catalog's table (``visionpipe.registry.dialects``).
 """
 
 from __future__ import annotations

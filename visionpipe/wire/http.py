@@ -55,7 +55,7 @@ Piece: TypeAlias = bytes | Base64Piece | FilePiece
 @dataclass(frozen=True, slots=True)
 class Body:
     """A request's body as a list of pieces; never joined into one string. ``made_of`` is the JSON value that
-    they encode, with :class:`Base64Text` for media, None where they are something else."""
+    they encode, with ``Base64Text`` for media, None where they are something else."""
 
     pieces: tuple[Piece, ...]
     media_type: str = "application/json"
@@ -121,7 +121,7 @@ class Base64Text:
 
 
 def encode_body(value: Any) -> Body:
-    """Encode a JSON value that may hold :class:`Base64Text` leaves.
+    """Encode a JSON value that may hold ``Base64Text`` leaves.
 
     Raises:
         ParameterError: a text in it has half a surrogate pair (a file's name that is no UTF-8, say).
@@ -284,7 +284,7 @@ class AsyncByteStream(Protocol):
     def headers(self) -> Mapping[str, str]: ...
     @property
     def oddities(self) -> tuple[str, ...]:
-        """See :class:`ByteStream`."""
+        """See ``ByteStream``."""
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
     async def close(self) -> None: ...

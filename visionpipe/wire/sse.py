@@ -172,7 +172,7 @@ class EventReader(Generic[R]):
     @property
     def complete(self) -> bool:
         """Whether there is nothing more to be read: the service has said that this is all, or told an error,
-        which :meth:`finish` raises."""
+        which ``finish`` raises."""
         return self._done or self._error is not None
 
     def feed(self, chunk: bytes) -> list[str]:

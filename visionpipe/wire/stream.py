@@ -83,7 +83,7 @@ class StreamReader:
     @property
     def complete(self) -> bool:
         """Whether there is nothing more to be read: the service has said that this is all, or told an error,
-        which :meth:`finish` raises."""
+        which ``finish`` raises."""
         return self._done or self._error is not None
 
     @property
@@ -93,7 +93,7 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> list[str]:
         """The text pieces that ``chunk`` completes; may be none. Where an error comes behind some of them, it
-        is kept for the next call, or for :meth:`finish`.
+        is kept for the next call, or for ``finish``.
 
         Raises:
             ServiceError: an error frame before any text.

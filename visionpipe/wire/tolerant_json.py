@@ -249,7 +249,7 @@ class DocumentReader:
 
     @property
     def cost(self) -> int:
-        """How many entries :meth:`so_far` copies."""
+        """How many entries ``so_far`` copies."""
         letters = 0 if self._string is None else self._string.length
         return sum(len(level.value) for level in self.containers) + letters // 8
 
@@ -418,7 +418,7 @@ class Spoiled:
 
 
 def read_documents(text: str) -> list[Any]:
-    """Every complete outermost document of ``text`` in order, with a :class:`Spoiled` in the place of each
+    """Every complete outermost document of ``text`` in order, with a ``Spoiled`` in the place of each
     one that is not whole. Where there is neither, the one scalar that is all of the text, bare or in a fence.
 
     A text that is one JSON string gives what the string holds first, then the string itself.

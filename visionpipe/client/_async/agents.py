@@ -87,7 +87,7 @@ class AsyncAgents:
         variables: Mapping[str, JSON] | None = None,
         conversation_id: str | None = None,
     ) -> AsyncEventStream[AgentReply]:
-        """As :meth:`invoke`, giving the text piece by piece; ``.reply`` at the end."""
+        """As ``invoke``, giving the text piece by piece; ``.reply`` at the end."""
         make = self._question(agent_id, prompt, images, history, variables, conversation_id, stream=True)
         settings = self._calls.settings
 

@@ -126,7 +126,7 @@ class AsyncApplications:
     async def stream(
         self, app_id: str, *values: Value | str, conversation_id: str | None = None
     ) -> AsyncEventStream[ApplicationReply]:
-        """As :meth:`invoke`, giving the text piece by piece; ``.reply`` at the end."""
+        """As ``invoke``, giving the text piece by piece; ``.reply`` at the end."""
         calls = self._calls
         body = encode_application(app_id, _values(values), conversation_id=conversation_id, stream=True)
         address = _address(calls.settings, INVOKE)

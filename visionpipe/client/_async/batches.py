@@ -5,7 +5,7 @@
     client.batches.wait(batch)
     for answer in client.batches.read(client.batches.download(batch.id, "work/")): ...
 
-A folder of images is better given to :class:`visionpipe.Pipeline` with ``via="batch"``, which keeps a journal
+A folder of images is better given to ``Pipeline`` with ``via="batch"``, which keeps a journal
 and goes on after a break.
 """
 
@@ -96,7 +96,7 @@ class AsyncBatches:
         return [file.path for file in files]
 
     def line(self, custom_id: str, prepared: Prepared) -> Body:
-        """One request as a line, with its size known; for a :class:`BatchFile` of your own.
+        """One request as a line, with its size known; for a ``BatchFile`` of your own.
 
         Raises:
             UnsupportedError: a prepared question of several requests, or a model that is in no batch files.
@@ -116,7 +116,7 @@ class AsyncBatches:
         """The answers in downloaded files, in constant memory.
 
         Args:
-            paths: from :meth:`download`.
+            paths: from ``download``.
             model: that was asked, for the cost; default the client's.
 
         Returns:
@@ -207,7 +207,7 @@ class AsyncBatches:
         )
 
     async def download(self, batch_id: str, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-        """Save the output and error files that there are; give the paths to :meth:`read`."""
+        """Save the output and error files that there are; give the paths to ``read``."""
         files = AsyncFiles(self._calls)
         paths = []
         for file_id, path in _results(await self.get(batch_id), folder):

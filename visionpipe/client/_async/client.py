@@ -57,7 +57,7 @@ class AsyncClient(AsyncClips):
         lang: "en" or "zh", for the library's own prompts.
         retry: when to try again.
         timeouts: in seconds.
-        defaults: options for every call; see :class:`visionpipe.client.options.CallOptions`.
+        defaults: options for every call; see ``CallOptions``.
         headers: HTTP headers of every request, such as a gateway's own key. Their values are handled as the
             key is: no message shows them, and no journal holds them.
         on_attempt: told of every try at a request as it ends, in the thread or on the event loop that
@@ -121,11 +121,11 @@ class AsyncClient(AsyncClips):
         """Describe one or several images in plain words.
 
         Args:
-            images: as for :meth:`ask`.
-            options: as for :meth:`ask`.
+            images: as for ``ask``.
+            options: as for ``ask``.
 
         Raises:
-            VisionPipeError: as for :meth:`ask`.
+            VisionPipeError: as for ``ask``.
         """
         model = self.settings.model_named(options.get("model"))
         own = merged(preset_options(describe_preset, model), merged(self.defaults, options))
@@ -138,7 +138,7 @@ class AsyncClient(AsyncClips):
             prompt: the question or instruction; empty where the last of ``messages`` is it.
             images: paths, bytes, open files, Pillow images, arrays (RGB), URLs, data URIs or base64; clips
                 by path, bytes or URL; one by one or in lists.
-            options: see :class:`visionpipe.client.options.CallOptions`.
+            options: see ``CallOptions``.
 
         Raises:
             VisionPipeError: one of its four families, with the cure.
@@ -148,7 +148,7 @@ class AsyncClient(AsyncClips):
     async def stream(
         self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]
     ) -> AsyncStream:
-        """As :meth:`ask`, giving the text piece by piece; ``.reply`` at the end."""
+        """As ``ask``, giving the text piece by piece; ``.reply`` at the end."""
         return await self._stream(await self.prepare(prompt, *images, **options))
 
     async def run_tools(
@@ -158,15 +158,15 @@ class AsyncClient(AsyncClips):
         limits: ToolLimits | None = None,
         **options: Unpack[CallOptions],
     ) -> Reply:
-        """As :meth:`ask`, running the functions among ``tools`` when the model asks for them, until it
+        """As ``ask``, running the functions among ``tools`` when the model asks for them, until it
         answers. What was run is in the reply's ``tool_results``; usage and cost are those of all requests.
 
         The asyncio client awaits asynchronous functions, and runs others in a thread.
 
         Args:
-            prompt: as for :meth:`ask`.
-            images: as for :meth:`ask`.
-            options: as for :meth:`ask`; ``tools`` holds the functions.
+            prompt: as for ``ask``.
+            images: as for ``ask``.
+            options: as for ``ask``; ``tools`` holds the functions.
             limits: rounds and seconds.
 
         Raises:
@@ -193,7 +193,7 @@ class AsyncClient(AsyncClips):
             load: go on with the one in this file, written by its ``save``, or behind messages as the platform
                 writes them, ``[{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]``.
             limits: for functions among the tools.
-            options: for every turn; see :meth:`ask`.
+            options: for every turn; see ``ask``.
         """
         chosen = merged(self.defaults, options)
         if load is None or isinstance(load, str | os.PathLike):
@@ -223,13 +223,13 @@ class AsyncClient(AsyncClips):
 
         Args:
             schema: a pydantic model, a type pydantic can validate, or a JSON Schema as a mapping.
-            images: as for :meth:`ask`.
+            images: as for ``ask``.
             prompt: what to extract; the default asks for what the schema names.
-            options: as for :meth:`ask`.
+            options: as for ``ask``.
 
         Raises:
             UnreadableAnswerError: the answer did not fit, nor did the second one.
-            VisionPipeError: as for :meth:`ask`.
+            VisionPipeError: as for ``ask``.
         """
         wanted: Schema[Any] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
@@ -252,7 +252,7 @@ class AsyncClient(AsyncClips):
     async def extract_stream(
         self, schema: Any, *images: MediaSources, prompt: str | None = None, **options: Unpack[CallOptions]
     ) -> AsyncObjectStream[Any]:
-        """As :meth:`extract`, giving the document while it is written; ``.value`` at the end.
+        """As ``extract``, giving the document while it is written; ``.value`` at the end.
 
         What comes on the way is plain JSON data, not held against the schema; nothing is asked again.
         """
@@ -265,7 +265,7 @@ class AsyncClient(AsyncClips):
     async def prepare(
         self, prompt: str = "", *images: MediaSources, **options: Unpack[CallOptions]
     ) -> Prepared:
-        """Everything of :meth:`ask` but the sending: load, repair, build, estimate and check."""
+        """Everything of ``ask`` but the sending: load, repair, build, estimate and check."""
         chosen = merged(self.defaults, options)
         return await in_thread_async(self._preparer.prepare, prompt, images, chosen)
 
@@ -275,7 +275,7 @@ class AsyncClient(AsyncClips):
         """Send what was prepared; several requests one after the other, merged into one reply.
 
         Args:
-            prepared: from :meth:`prepare`.
+            prepared: from ``prepare``.
             retry_rate_limits: False raises RateLimitError at once, for callers with a limiter.
             seconds: the longest to wait for an answer, and the last moment to try again; None: as the
                 client was told.
@@ -293,7 +293,7 @@ class AsyncClient(AsyncClips):
         seconds: float | None = None,
         on_repeat: Callable[[Reply], bool] | None = None,
     ) -> Extraction[T]:
-        """As :meth:`send`, for structured data.
+        """As ``send``, for structured data.
 
         Args:
             on_repeat: called with a first reply that does not fit; False: do not ask once more. The asyncio
@@ -318,7 +318,7 @@ class AsyncClient(AsyncClips):
         return await self.count_prepared(await self.prepare(prompt, *images, **options))
 
     async def count_prepared(self, prepared: Prepared) -> TokenCount:
-        """As :meth:`count_tokens`, for what ``prepare`` gave; the sum where it is several requests."""
+        """As ``count_tokens``, for what ``prepare`` gave; the sum where it is several requests."""
         from visionpipe.wire.chat import TokenCount
 
         require(self.settings, "tokenizer")

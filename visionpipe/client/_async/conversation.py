@@ -5,7 +5,7 @@ talk.ask("Who is it?", "team.jpg")
 talk.ask("And the one behind?")
 
 A turn enters the history when it has been answered, and not before; what of the history a request
-leaves out is in its reply's adjustments (see :mod:`visionpipe.stages.history`).
+leaves out is in its reply's adjustments (see ``visionpipe.stages.history``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from visionpipe.stages.history import Transcript
 
 
 class AsyncConversation:
-    """A conversation, made by the client's ``conversation``. One turn at a time; :meth:`fork` for several."""
+    """A conversation, made by the client's ``conversation``. One turn at a time; ``fork`` for several."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class AsyncConversation:
         return turn.reply
 
     async def stream(self, prompt: str, *images: MediaSources, **options: Unpack[CallOptions]) -> AsyncStream:
-        """As :meth:`ask`, giving the text piece by piece; the turn counts once the stream is read to its end.
+        """As ``ask``, giving the text piece by piece; the turn counts once the stream is read to its end.
 
         Raises:
             UnsupportedError: functions among the tools.
@@ -96,7 +96,7 @@ class AsyncConversation:
         Args:
             path: of the file; it is whole or as it was before.
             embed: put everything into the file. Otherwise images of several megabytes that lie on disk are
-                kept by their path; see :mod:`visionpipe.client.conversation_file`.
+                kept by their path; see ``visionpipe.client.conversation_file``.
 
         Raises:
             OutputError: it cannot be written.

@@ -23,7 +23,7 @@ R = TypeVar("R", bound=Said)
 
 class AsyncStream:
     """Text pieces as they arrive. Use it as a context manager, or read it to its end, so that its
-    connection is given back; :meth:`close` ends it early and closes the connection, with the blocking client
+    connection is given back; ``close`` ends it early and closes the connection, with the blocking client
     from any thread. Cancelling the task that reads it closes its connection as well.
 
     Iterating raises InterruptedAnswerError where the stream breaks, stalls or takes longer than it may; what
@@ -163,7 +163,7 @@ class AsyncObjectStream(Generic[T]):
 
     @property
     def reply(self) -> Reply:
-        """As :attr:`AsyncStream.reply`."""
+        """As ``AsyncStream.reply``."""
         return self._stream.reply
 
     async def close(self) -> None:

@@ -35,12 +35,12 @@ from visionpipe.wire.reply import ReadingContext, read_reply
 
 @dataclass(frozen=True, slots=True)
 class AsyncTask(TaskRecord):
-    """A task of this client; see :class:`visionpipe.wire.chat.TaskRecord` for its fields."""
+    """A task of this client; see ``TaskRecord`` for its fields."""
 
     _tasks: AsyncTasks | None = field(default=None, repr=False, compare=False)
 
     async def wait(self, deadline: float | None = None) -> Reply:
-        """As :meth:`AsyncTasks.wait`."""
+        """As ``AsyncTasks.wait``."""
         assert self._tasks is not None, "a task is made by its client's tasks"
         return await self._tasks.wait(self, deadline)
 

@@ -88,7 +88,7 @@ class Agents:
         variables: Mapping[str, JSON] | None = None,
         conversation_id: str | None = None,
     ) -> EventStream[AgentReply]:
-        """As :meth:`invoke`, giving the text piece by piece; ``.reply`` at the end."""
+        """As ``invoke``, giving the text piece by piece; ``.reply`` at the end."""
         make = self._question(agent_id, prompt, images, history, variables, conversation_id, stream=True)
         settings = self._calls.settings
 

@@ -6,7 +6,7 @@
     client.batches.wait(batch)
     for answer in client.batches.read(client.batches.download(batch.id, "work/")): ...
 
-A folder of images is better given to :class:`visionpipe.Pipeline` with ``via="batch"``, which keeps a journal
+A folder of images is better given to ``Pipeline`` with ``via="batch"``, which keeps a journal
 and goes on after a break.
 """
 
@@ -97,7 +97,7 @@ class Batches:
         return [file.path for file in files]
 
     def line(self, custom_id: str, prepared: Prepared) -> Body:
-        """One request as a line, with its size known; for a :class:`BatchFile` of your own.
+        """One request as a line, with its size known; for a ``BatchFile`` of your own.
 
         Raises:
             UnsupportedError: a prepared question of several requests, or a model that is in no batch files.
@@ -117,7 +117,7 @@ class Batches:
         """The answers in downloaded files, in constant memory.
 
         Args:
-            paths: from :meth:`download`.
+            paths: from ``download``.
             model: that was asked, for the cost; default the client's.
 
         Returns:
@@ -208,7 +208,7 @@ class Batches:
         )
 
     def download(self, batch_id: str, folder: str | os.PathLike[str]) -> tuple[Path, ...]:
-        """Save the output and error files that there are; give the paths to :meth:`read`."""
+        """Save the output and error files that there are; give the paths to ``read``."""
         files = Files(self._calls)
         paths = []
         for file_id, path in _results(self.get(batch_id), folder):

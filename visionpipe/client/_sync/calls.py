@@ -2,7 +2,7 @@
 """The calls a client can make: a request is sent, tried again where that may help, and its answer read.
 
 What to send, how an answer is read, and whether and when to try again are decided by pure functions
-of :mod:`visionpipe.stages` and :mod:`visionpipe.wire`; here it is done.
+of ``visionpipe.stages`` and ``visionpipe.wire``; here it is done.
 """
 
 from __future__ import annotations
@@ -355,7 +355,7 @@ def poll_all(
     clock: Callable[[], float],
     deadline: float | None,
 ) -> dict[K, Looked[T] | VisionPipeError]:
-    """Ask after several things in turn until all are at their end; arguments as for :func:`poll`.
+    """Ask after several things in turn until all are at their end; arguments as for ``poll``.
 
     Returns:
         What became of each; those that were not at their end by the ``deadline`` are missing.

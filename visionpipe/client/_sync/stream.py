@@ -24,7 +24,7 @@ R = TypeVar("R", bound=Said)
 
 class Stream:
     """Text pieces as they arrive. Use it as a context manager, or read it to its end, so that its
-    connection is given back; :meth:`close` ends it early and closes the connection, with the blocking client
+    connection is given back; ``close`` ends it early and closes the connection, with the blocking client
     from any thread. Cancelling the task that reads it closes its connection as well.
 
     Iterating raises InterruptedAnswerError where the stream breaks, stalls or takes longer than it may; what
@@ -164,7 +164,7 @@ class ObjectStream(Generic[T]):
 
     @property
     def reply(self) -> Reply:
-        """As :attr:`Stream.reply`."""
+        """As ``Stream.reply``."""
         return self._stream.reply
 
     def close(self) -> None:

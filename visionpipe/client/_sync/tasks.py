@@ -36,12 +36,12 @@ from visionpipe.wire.reply import ReadingContext, read_reply
 
 @dataclass(frozen=True, slots=True)
 class Task(TaskRecord):
-    """A task of this client; see :class:`visionpipe.wire.chat.TaskRecord` for its fields."""
+    """A task of this client; see ``TaskRecord`` for its fields."""
 
     _tasks: Tasks | None = field(default=None, repr=False, compare=False)
 
     def wait(self, deadline: float | None = None) -> Reply:
-        """As :meth:`Tasks.wait`."""
+        """As ``Tasks.wait``."""
         assert self._tasks is not None, "a task is made by its client's tasks"
         return self._tasks.wait(self, deadline)
 

@@ -86,7 +86,7 @@ class BatchRun(Run):
         return self._latest
 
     def abort(self) -> None:
-        """As :meth:`stop`: the service goes on by itself, so there is nothing to wait for."""
+        """As ``stop``: the service goes on by itself, so there is nothing to wait for."""
         self.stop()
 
     def __iter__(self) -> Generator[ItemResult, None, None]:
