@@ -21,7 +21,7 @@ from visionpipe.pipeline.merge import merge_journals
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import JournalView, recorded_results
 from visionpipe.pipeline.tables import JOURNAL
-from visionpipe.results import Outcome
+from visionpipe.results import ItemResult, Outcome
 from visionpipe.store.database import Database
 
 FIRST = (Path(__file__).parent / "data" / "journal-1.sql").read_text("utf-8")
@@ -36,6 +36,10 @@ def journal(tmp_path: Path) -> Path:
 
 def texts(journal: Path) -> dict[str, str | None]:
     return {result.source: result.caption for result in recorded_results(journal)}
+
+
+def contents(journal: Path) -> dict[str, str]:
+    return {result.source: result.sha256 or "" for result in recorded_results(journal)}
 
 
 def test_an_edit_stands_in_the_answers_place_and_says_so(journal: Path) -> None:
@@ -110,6 +114,74 @@ def test_every_export_has_the_edit(journal: Path, tmp_path: Path, capsys: pytest
     assert json.loads((tmp_path / "side" / "one.json").read_text("utf-8"))["caption"] == "Mine."
 
 
+def asked_again(journal: Path, folder: Path, **options: object) -> dict[str, ItemResult]:
+    again = Pipeline("What?", answerer=Scripted(), model="m", journal=journal, quality=None, **options)  # type: ignore[arg-type]  # of Pipeline
+    return {result.source: result for result in again.run(folder)}
+
+
+def test_an_edit_is_not_used_for_another_picture_of_the_name(journal: Path, tmp_path: Path) -> None:
+    one = contents(journal)["one.jpg"]
+    edits = Edits(journal, "Ana", clock=lambda: 1_700_000_000.0)
+    edits.apply("", [Step("one.jpg", "caption", "Mine.", content=one)])
+    edits.apply("", [Step("one.jpg", "verdict", "accepted", "accept", content=one)])
+    (tmp_path / "in" / "one.jpg").write_bytes(b"another picture")
+    handed_out = asked_again(journal, tmp_path / "in")["one.jpg"]
+    found = {result.source: result for result in recorded_results(journal)}["one.jpg"]
+    for result in (handed_out, found):
+        assert result.caption == "a picture of one.jpg"
+        assert [(note.kind, note.detail) for note in result.notes] == [
+            (
+                "earlier_picture",
+                "edited by Ana, 2023-11-14T22:13:20Z, as another picture had this name; look at it again",
+            )
+        ]
+    edits.apply("", [Step("one.jpg", "caption", "New.", content=contents(journal)["one.jpg"])])
+    result = {result.source: result for result in recorded_results(journal)}["one.jpg"]
+    assert (result.caption, [note.kind for note in result.notes]) == ("New.", ["edited"])
+    (tmp_path / "in" / "one.jpg").write_text("1")
+    assert asked_again(journal, tmp_path / "in", force=True)["one.jpg"].caption == "Mine."
+    edits.undo()
+    assert texts(journal)["one.jpg"] == "Mine."
+
+
+def test_what_was_written_before_the_picture_was_known_becomes_its_own(journal: Path) -> None:
+    edits = Edits(journal, "Ana")
+    edits.apply("", [Step("one.jpg", "caption", "First.")])
+    edits.apply("", [Step("one.jpg", "caption", "Second.", content=contents(journal)["one.jpg"])])
+    assert texts(journal)["one.jpg"] == "Second."
+    edits.undo()
+    assert texts(journal)["one.jpg"] == "First."
+    edits.undo()
+    assert texts(journal)["one.jpg"] == "a picture of one.jpg"
+
+
+def test_items_asked_anew_are_handed_out_as_a_person_left_them(journal: Path, tmp_path: Path) -> None:
+    Edits(journal, "Ana").apply("", [Step(name, "caption", "Mine.") for name in ("one.jpg", "three.jpg")])
+    captions = {name: one.caption for name, one in asked_again(journal, tmp_path / "in", force=True).items()}
+    assert captions == {"one.jpg": "Mine.", "two.jpg": "a picture of two.jpg", "three.jpg": "Mine."}
+
+
+def test_edits_of_the_third_version_are_read_and_kept(journal: Path) -> None:
+    Edits(journal, "Ana").apply(
+        "", [Step("one.jpg", "caption", "Mine.", content=contents(journal)["one.jpg"])]
+    )
+    with closing(sqlite3.connect(journal)) as old, old:
+        old.executescript(
+            "CREATE TABLE reviewed (source TEXT NOT NULL, shape TEXT NOT NULL, caption TEXT, data TEXT, "
+            "verdict TEXT, who TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (source, shape)) WITHOUT ROWID;"
+            "INSERT INTO reviewed SELECT source, shape, caption, data, verdict, who, at FROM reviews;"
+            "DROP TABLE reviews; ALTER TABLE edits DROP COLUMN content; PRAGMA user_version = 3;"
+        )
+    assert texts(journal)["one.jpg"] == "Mine."
+    with closing(Database(journal, JOURNAL, read_only=True)) as database:
+        assert [one.after for one in history(database, "one.jpg", "")] == ["Mine."]
+    Edits(journal, "Ana").apply("", [Step("two.jpg", "caption", "Too.")])
+    assert texts(journal) | {"three.jpg": None} == {"one.jpg": "Mine.", "two.jpg": "Too.", "three.jpg": None}
+    with closing(Database(journal, JOURNAL, read_only=True)) as database:
+        rows = {row["source"]: row["content"] for row in database.all("SELECT source, content FROM reviews")}
+        assert rows == {"one.jpg": contents(journal)["one.jpg"], "two.jpg": ""}
+
+
 STEPS = st.lists(
     st.lists(
         st.tuples(
@@ -135,7 +207,7 @@ def test_undo_leads_back_through_every_state(
 
     def standing() -> list[tuple[object, ...]]:
         with closing(Database(path, JOURNAL, read_only=True)) as database:
-            rows = database.all("SELECT source, caption, verdict FROM reviewed ORDER BY source")
+            rows = database.all("SELECT source, caption, verdict FROM reviews ORDER BY source")
             return [tuple(row) for row in rows]
 
     states = [standing()]
@@ -179,7 +251,7 @@ def test_a_journal_of_the_first_version_can_be_edited(tmp_path: Path) -> None:
 def test_a_damaged_edit_is_left_out(journal: Path) -> None:
     Edits(journal, "Ana").apply("", [Step("one.jpg", "caption", "Mine.")])
     with closing(sqlite3.connect(journal)) as damaged, damaged:
-        damaged.execute("UPDATE reviewed SET at = 'then'")
+        damaged.execute("UPDATE reviews SET at = 'then'")
     assert texts(journal)["one.jpg"] == "a picture of one.jpg"
 
 

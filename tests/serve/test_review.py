@@ -97,7 +97,7 @@ def test_what_is_no_json_is_refused(browser: Browser) -> None:
 
 
 def test_filters(browser: Browser) -> None:
-    browser.do("judge", job=job(browser), sources=["a/dog.png"], verdict="rejected")
+    browser.do("judge", filter={}, sources=["a/dog.png"], verdict="rejected")
     browser.do("edit", job=job(browser), source="b/sea.png", value="The sea.")
     assert sources(browser) == list(NAMES)
     assert sources(browser, path="b/") == list(NAMES[2:])
@@ -174,7 +174,9 @@ def test_structured_data_is_edited_by_its_schema(tmp_path: Path) -> None:
     with served(journal) as browser:
         browser.open()
         found = browser.get("/job")
-        assert (found["tags"], found["facets"]["tag"]) == ("tags", [["cat", 1], ["red cat", 1]])
+        kind = found["kinds"][found["job"]]
+        assert (kind["tags"], kind["listed"]) == ("tags", False)
+        assert found["facets"]["tag"] == [["cat", 1], ["red cat", 1]]
         assert sources(browser, tag="cat") == ["x.png"]
         assert sources(browser, tag="at") == []
         refused = browser.send(

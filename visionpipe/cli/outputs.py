@@ -200,7 +200,6 @@ class Outputs:
         self._lock = threading.Lock()
         self._kept = False
         self._begun = False
-        self._is_reviewed = False
         self._complete = False
         self.refused: list[OutputError] = []
 
@@ -292,8 +291,6 @@ class Outputs:
 
     def _begin(self) -> None:
         self._begun = True
-        with closing(JournalView.open(self._journal)) as view:
-            self._is_reviewed = view.is_reviewed  # nobody reviews while the run has the journal
         self._growing += self._beside
         for output in self._outputs:
             if output.kind == "jsonl":
@@ -308,8 +305,6 @@ class Outputs:
         Raises:
             OutputError: with scope "job", where nothing more can be written.
         """
-        if self._is_reviewed:
-            result = self._standing(result)
         if STDOUT in self._given and self._holds(result):
             sys.stdout.buffer.write(dump(result.to_json()) + b"\n")
             sys.stdout.buffer.flush()

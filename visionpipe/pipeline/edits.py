@@ -1,8 +1,9 @@
 """What people made of a job's answers: edits, choices and verdicts, kept in the journal as history.
 
 No step is ever changed or removed; taking one back is a step of its own. What stands at the end of them is
-read wherever outputs are, so a person's words win in all of them and no later run takes their place. A step
-counts from the moment ``Edits.apply`` returns; it is on the disk by then.
+read wherever outputs are, so a person's words win in all of them and no later run takes their place. They are
+about one picture: where another one has its name since, they are told of, and not used. A step counts from
+the moment ``Edits.apply`` returns; it is on the disk by then.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.tables import JOURNAL
@@ -31,29 +32,39 @@ Field: TypeAlias = Literal["caption", "data", "verdict"]
 FIELDS: tuple[Field, ...] = get_args(Field)
 StepKind: TypeAlias = Literal["edit", "choose", "accept", "reject", "reopen", "undo"]
 VERDICTS = ("accepted", "rejected")
-NOTES = ("edited", *VERDICTS)
+EARLIER = "earlier_picture"
+NOTES = ("edited", *VERDICTS, EARLIER)
 """The kinds of note by which a result says what a person made of it."""
+_COLUMNS = ("source", "shape", "content", "caption", "data", "verdict", "who", "at")
 
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What stands of the edits of one item; None: as the model said it, or no verdict yet."""
+    """What stands of the edits of one item; None: as the model said it, or no verdict yet.
+
+    ``content``: the content key of the picture they are about, empty where it is not known. ``earlier``: that
+    is another one than the item has now.
+    """
 
     caption: str | None
     data: str | None
     verdict: str | None
     who: str
     at: float
+    content: str = ""
+    earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One change to one item. ``value`` None puts back what the model said, or takes the verdict away."""
+    """One change to one item. ``value`` None puts back what the model said, or takes the verdict away;
+    ``content`` is that of the picture that was looked at, empty where it is not known."""
 
     source: str
     field: Field
     value: str | None
     kind: StepKind = "edit"
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,23 @@ class PastStep:
     field: str
     before: str | None
     after: str | None
+    content: str = ""
+
+
+class EditRow(NamedTuple):
+    """A step as it is stored, with the columns of the table ``edits``."""
+
+    action: int
+    at: float
+    who: str
+    kind: str
+    source: str
+    shape: str
+    content: str
+    field: str
+    before: str | None
+    after: str | None
+    undoes: int | None
 
 
 def shape_of(schema: str | None) -> str:
@@ -77,19 +105,53 @@ def shape_of(schema: str | None) -> str:
     )
 
 
-def review_of(row: sqlite3.Row) -> Review | None:
-    """A row of ``reviewed``; None where it is damaged."""
-    caption, data, verdict = row["caption"], row["data"], row["verdict"]
+def standing_reviews(database: Database) -> str:
+    """The table of what stands of the edits, as SQL: of this version of a journal, or of an earlier one."""
+    if database.has_table("reviews"):
+        return "reviews"
+    if database.has_table("reviewed"):
+        return "(SELECT source, shape, '' AS content, caption, data, verdict, who, at FROM reviewed)"
+    names = ", ".join(f"NULL AS {name}" for name in _COLUMNS)
+    return f"(SELECT {names} WHERE 0)"
+
+
+def chosen_review(rows: Iterable[sqlite3.Row], content: str | None) -> Review | None:
+    """Of the rows about one item, the newest first, the one about its picture, else, marked as such, one
+    about an earlier picture; None where there is none.
+
+    Args:
+        content: the picture's content key; None where it was never read, which any picture may be.
+    """
+    earlier: Review | None = None
+    for row in rows:
+        found = _review_of(row)
+        if found is None:
+            continue
+        if content is None or found.content in ("", content):
+            return found
+        earlier = earlier or replace(found, earlier=True)
+    return earlier
+
+
+def _review_of(row: sqlite3.Row) -> Review | None:
+    """None for a damaged row."""
+    caption, data, verdict, content = row["caption"], row["data"], row["verdict"], row["content"]
     texts = (caption, data, verdict)
-    if not all(isinstance(text, str | None) for text in texts) or not isinstance(row["at"], float):
+    sound = all(isinstance(text, str | None) for text in texts) and isinstance(content, str)
+    if not sound or not isinstance(row["at"], float):
         return None
-    return Review(caption, data, verdict, str(row["who"]), row["at"])
+    return Review(caption, data, verdict, str(row["who"]), row["at"], content)
 
 
 def reviewed(result: ItemResult, review: Review) -> ItemResult:
-    """``result`` as a person left it, with notes that say so. What a person wrote makes it done."""
+    """``result`` as a person left it, with notes that say so. What a person wrote makes it done; what they
+    wrote about an earlier picture is only told of."""
     notes = tuple(note for note in result.notes if note.kind not in NOTES)
-    by = f"by {review.who}, {_moment(review.at)}"
+    by = f"by {review.who}, {_time(review.at)}"
+    if review.earlier:
+        words = "reviewed" if review.caption is None and review.data is None else "edited"
+        told = f"{words} {by}, as another picture had this name; look at it again"
+        return replace(result, notes=(*notes, Note(EARLIER, told)))
     caption, data = review.caption, _data(review.data)
     if data is not None and caption is None:
         caption = json.dumps(data, ensure_ascii=False)
@@ -118,7 +180,7 @@ def _data(text: str | None) -> JSON:
     return value
 
 
-def _moment(at: float) -> str:
+def _time(at: float) -> str:
     try:
         return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):
@@ -170,15 +232,14 @@ class Edits:
             JournalError: a run holds the journal ("locked"), or it cannot be written.
         """
         with self._opened() as database:
-            action = _next_action(database)
-            written = [
-                statement
-                for step in {(step.source, step.field): step for step in steps}.values()
-                for statement in self._statements(database, action, shape, step, None)
+            action, at = self._moment(database)
+            steps = list({(step.source, step.field): step for step in steps}.values())
+            rows = [
+                row for step in steps if (row := self._row(database, action, at, shape, step)) is not None
             ]
-            if not written:
+            if not rows:
                 return 0
-            database.write(*written)
+            self._write(database, rows)
             return action
 
     def undo(self) -> tuple[int, tuple[str, ...]]:
@@ -192,46 +253,61 @@ class Edits:
         """
         with self._opened() as database:
             found = database.one(
-                "SELECT max(action) AS action FROM edits WHERE kind <> 'undo' AND action NOT IN "
-                "(SELECT undoes FROM edits WHERE undoes IS NOT NULL)"
+                "SELECT max(action) AS action FROM edits WHERE kind <> 'undo' AND who = ifnull(?, who) "
+                "AND action NOT IN (SELECT undoes FROM edits WHERE undoes IS NOT NULL)",
+                (self._undone_of,),
             )
             if found is None or found["action"] is None:
                 return 0, ()
-            undone, action = int(found["action"]), _next_action(database)
-            rows = list(database.all("SELECT * FROM edits WHERE action = ? ORDER BY edit DESC", (undone,)))
-            statements: list[Statement] = []
-            for row in rows:
-                step = Step(row["source"], row["field"], row["before"], "undo")
-                statements += self._statements(database, action, row["shape"], step, undone)
-            database.write(*statements)
-            return undone, tuple(dict.fromkeys(row["source"] for row in rows))
+            undone = int(found["action"])
+            action, at = self._moment(database)
+            taken = list(database.all("SELECT * FROM edits WHERE action = ? ORDER BY edit DESC", (undone,)))
+            rows = [
+                row
+                for one in taken
+                if (row := self._row(database, action, at, one["shape"], _back(one), undone)) is not None
+            ]
+            self._write(database, rows)
+            return undone, tuple(dict.fromkeys(one["source"] for one in taken))
 
-    def _statements(
-        self, database: Database, action: int, shape: str, step: Step, undoes: int | None
-    ) -> Iterable[Statement]:
+    @property
+    def _undone_of(self) -> str | None:
+        """Whose steps are taken back; None: anybody's, since one works on a journal at a time."""
+        return None
+
+    def _moment(self, database: Database) -> tuple[int, float]:
+        """The number of the next action, and its time."""
+        row = database.one("SELECT ifnull(max(action), 0) + 1 AS next FROM edits")
+        if row is None:
+            raise JournalError("the edits cannot be counted", cure="Check the journal.", code="damaged")
+        return int(row["next"]), self._clock()
+
+    def _row(
+        self,
+        database: Database,
+        action: int,
+        at: float,
+        shape: str,
+        step: Step,
+        undoes: int | None = None,
+    ) -> EditRow | None:
         assert step.field in FIELDS, "it becomes part of a statement"
-        row = database.one("SELECT * FROM reviewed WHERE source = ? AND shape = ?", (step.source, shape))
-        before = None if row is None else row[step.field]
+        content, before = step.content, None
+        for row in database.all(
+            "SELECT * FROM reviews WHERE source = ? AND shape = ? ORDER BY at DESC", (step.source, shape)
+        ):
+            if not step.content or row["content"] in ("", step.content):
+                content, before = step.content or row["content"], row[step.field]
+                break
         if before == step.value and undoes is None:
-            return
-        now = self._clock()
-        yield (
-            "INSERT INTO edits (action, at, who, kind, source, shape, field, before, after, undoes) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (action, now, self._who, step.kind, step.source, shape, step.field, before, step.value, undoes),
+            return None
+        return EditRow(
+            *(action, at, self._who, step.kind, step.source, shape),
+            *(content, step.field, before, step.value, undoes),
         )
-        yield (
-            f"INSERT INTO reviewed (source, shape, {step.field}, who, at) VALUES (?, ?, ?, ?, ?) "
-            f"ON CONFLICT (source, shape) DO UPDATE SET {step.field} = excluded.{step.field}, "
-            "who = excluded.who, at = excluded.at",
-            (step.source, shape, step.value, self._who, now),
-        )
-        if step.value is None:
-            yield (
-                "DELETE FROM reviewed WHERE source = ? AND shape = ? AND caption IS NULL AND data IS NULL "
-                "AND verdict IS NULL",
-                (step.source, shape),
-            )
+
+    def _write(self, database: Database, rows: Sequence[EditRow]) -> None:
+        database.write(*(statement for row in rows for statement in statements_of(row)))
 
     @contextmanager
     def _opened(self) -> Iterator[Database]:
@@ -243,16 +319,38 @@ def history(database: Database, source: str, shape: str, most: int = 200) -> lis
     """The steps about one item, the newest first."""
     if not database.has_table("edits"):
         return []
+    content = "content" if database.has_table("reviews") else "''"
     rows = database.all(
-        "SELECT action, at, who, kind, source, field, before, after FROM edits "
-        "WHERE source = ? AND shape = ? ORDER BY edit DESC LIMIT ?",
+        f"SELECT action, at, who, kind, source, field, before, after, {content} FROM edits "
+        "WHERE source = ? AND shape = ? ORDER BY at DESC, edit DESC LIMIT ?",
         (source, shape, most),
     )
     return [PastStep(*row) for row in rows]
 
 
-def _next_action(database: Database) -> int:
-    row = database.one("SELECT ifnull(max(action), 0) + 1 AS next FROM edits")
-    if row is None:
-        raise JournalError("the edits cannot be counted", cure="Check the journal.", code="damaged")
-    return int(row["next"])
+def _back(row: sqlite3.Row) -> Step:
+    return Step(row["source"], row["field"], row["before"], "undo", row["content"])
+
+
+def statements_of(row: EditRow) -> Iterable[Statement]:
+    """What writes a step, and what stands after it."""
+    yield (f"INSERT INTO edits ({', '.join(EditRow._fields)}) VALUES ({', '.join('?' * len(row))})", row)
+    item = (row.source, row.shape)
+    if row.content:
+        # What was written before the picture was known is about this one.
+        yield (
+            "UPDATE OR IGNORE reviews SET content = ? WHERE source = ? AND shape = ? AND content = ''",
+            (row.content, *item),
+        )
+    yield (
+        f"INSERT INTO reviews (source, shape, content, {row.field}, who, at) VALUES (?, ?, ?, ?, ?, ?) "
+        f"ON CONFLICT (source, shape, content) DO UPDATE SET {row.field} = excluded.{row.field}, "
+        "who = excluded.who, at = excluded.at",
+        (*item, row.content, row.after, row.who, row.at),
+    )
+    if row.after is None:
+        yield (
+            "DELETE FROM reviews WHERE source = ? AND shape = ? AND content = ? AND caption IS NULL "
+            "AND data IS NULL AND verdict IS NULL",
+            (*item, row.content),
+        )

@@ -89,6 +89,10 @@ class Ledger(Record, Protocol):
         """Records attempts and, where there is one, the end of an item; stored when this returns."""
         ...
 
+    def standing(self, result: ItemResult) -> ItemResult:
+        """``result``, an end of an item of this job, as a person left it; itself, where nobody has."""
+        ...
+
     def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:
         """What a job has used in all its runs, or one run."""
         ...

@@ -32,10 +32,10 @@ _LATER = (
     "(excluded.outcome = 'done') > (results.outcome = 'done') OR "
     "((excluded.outcome = 'done') = (results.outcome = 'done') AND excluded.recorded > results.recorded)"
 )
-_STEP = "at, who, kind, source, shape, field"
+_STEP = "at, who, kind, source, shape, content, field"
 _KEPT = ", ".join(
-    f"{field} = iif(excluded.at > reviewed.at, ifnull(excluded.{field}, reviewed.{field}), "
-    f"ifnull(reviewed.{field}, excluded.{field}))"
+    f"{field} = iif(excluded.at > reviews.at, ifnull(excluded.{field}, reviews.{field}), "
+    f"ifnull(reviews.{field}, excluded.{field}))"
     for field in ("caption", "data", "verdict")
 )
 """The later one's, and what only the other has: nobody's words are lost."""
@@ -65,9 +65,9 @@ INSERT INTO edits (action, {_STEP}, before, after, undoes)
   SELECT done.new, {_STEP}, before, after, undone.new FROM part.edits AS mine
     JOIN action_of AS done ON action = done.old LEFT JOIN action_of AS undone ON undoes = undone.old
     WHERE ({_STEP}) NOT IN (SELECT {_STEP} FROM edits) ORDER BY edit;
-INSERT INTO reviewed SELECT * FROM part.reviewed WHERE true ON CONFLICT (source, shape) DO UPDATE SET
+INSERT INTO reviews SELECT * FROM part.reviews WHERE true ON CONFLICT (source, shape, content) DO UPDATE SET
   {_KEPT},
-  who = iif(excluded.at > reviewed.at, excluded.who, reviewed.who), at = max(excluded.at, reviewed.at);
+  who = iif(excluded.at > reviews.at, excluded.who, reviews.who), at = max(excluded.at, reviews.at);
 """
 _STRANGERS = """
 SELECT mine.source FROM part.sources AS mine JOIN sources AS other USING (source)

@@ -422,6 +422,10 @@ class PartsLedger:
             while self._every_s is None and self._stored < number:
                 self._condition.wait()
 
+    def standing(self, result: ItemResult) -> ItemResult:
+        """As ``Ledger.standing``."""
+        return result
+
     def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:
         """What a job has used, as far as the parts say that were there at the start."""
         return self.parts.spent(job)

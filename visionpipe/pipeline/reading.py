@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from visionpipe.errors import JournalError
-from visionpipe.pipeline.edits import Review, review_of, reviewed, shape_of
+from visionpipe.pipeline.edits import Review, chosen_review, reviewed, shape_of, standing_reviews
 from visionpipe.pipeline.keys import Stat, is_content, sha256_of
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
@@ -308,7 +308,7 @@ class JournalView:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.unreadable = 0
-        self._is_reviewed = False
+        self._reviews = ""
         self._shapes: dict[str, str] = {}
 
     @classmethod
@@ -467,25 +467,43 @@ class JournalView:
         return self.as_reviewed(self._unfailed(result, job), job)
 
     @property
+    def reviews(self) -> str:
+        """The table of what people made of the answers, as SQL; see ``standing_reviews``."""
+        if self._reviews != "reviews":  # it may be made while this is open
+            self._reviews = standing_reviews(self.database)
+        return self._reviews
+
+    @property
     def is_reviewed(self) -> bool:
         """Whether a person has changed or judged anything in this journal."""
-        if not self._is_reviewed and self.database.has_table("reviewed"):
-            self._is_reviewed = self.database.one("SELECT 1 FROM reviewed LIMIT 1") is not None
-        return self._is_reviewed
+        return self.database.one(f"SELECT 1 FROM {self.reviews} LIMIT 1") is not None
 
-    def review(self, source: str, job: str) -> Review | None:
-        """What a person made of the answers about ``source``; None where nobody has looked at them.
+    def review(self, result: ItemResult, job: str) -> Review | None:
+        """What a person made of the answers about an item; None where nobody has looked at them.
 
         Args:
+            result: its end.
             job: a recipe's key. What was written stands for every job whose answers are of the same kind
                 (text, or data of the same schema), so that no later prompt or model takes its place.
         """
         if not self.is_reviewed:
             return None
-        row = self.database.one(
-            "SELECT * FROM reviewed WHERE source = ? AND shape = ?", (storable(source), self.shape(job))
+        content = result.sha256
+        if content is None:  # of a link, or of an object known by its version, the journal has another key
+            row = self.database.one(
+                "SELECT content FROM results WHERE source = ? AND job = ? ORDER BY recorded DESC LIMIT 1",
+                (storable(result.source), job),
+            )
+            content = None if row is None else row["content"]
+        return self.review_in(result.source, job, content)
+
+    def review_in(self, source: str, job: str, content: str | None) -> Review | None:
+        """As ``review``, of an item whose picture has that content key; None: it was never read."""
+        rows = self.database.all(
+            f"SELECT * FROM {self.reviews} WHERE source = ? AND shape = ? ORDER BY at DESC",
+            (storable(source), self.shape(job)),
         )
-        return None if row is None else review_of(row)
+        return chosen_review(rows, content if is_content(content) else None)
 
     def shape(self, job: str) -> str:
         """The kind of a job's answers, as edits note it."""
@@ -496,7 +514,7 @@ class JournalView:
 
     def as_reviewed(self, result: ItemResult, job: str) -> ItemResult:
         """``result``, which an item of ``job`` came to, as a person left it."""
-        review = self.review(result.source, job)
+        review = self.review(result, job)
         return result if review is None else reviewed(result, review)
 
     def _unfailed(self, result: ItemResult, job: str) -> ItemResult:

@@ -219,6 +219,9 @@ class CallRun(Run):
         if not isinstance(value, Ended):
             self._tell(value)
             return None
+        standing = opened.journal.standing(value.result)
+        if standing is not value.result:
+            value = Ended(standing, value.kept)
         self._count(value)
         if self._on_event is not None or is_logged():
             self._tell(ItemEnded(value.result, value.kept, self._progress(opened)))

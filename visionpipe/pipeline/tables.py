@@ -202,5 +202,28 @@ CREATE TABLE reviewed (          -- what stands of the edits, which outputs show
 ) WITHOUT ROWID;
 """
 
-JOURNAL = Schema("journal", JOURNAL_MARK, (_FIRST, _SECOND + WRITTEN, _THIRD))
+_FOURTH = """
+ALTER TABLE edits ADD COLUMN content TEXT NOT NULL DEFAULT '';  -- of the picture it is about; '': not known
+
+CREATE TABLE reviews (           -- what stands of the edits, each of one picture
+  source  TEXT NOT NULL,
+  shape   TEXT NOT NULL,
+  content TEXT NOT NULL,         -- of the picture, so that another one of the name has no part in it
+  caption TEXT,                  -- NULL: as the model said it
+  data    TEXT,                  -- JSON, likewise
+  verdict TEXT,                  -- accepted, rejected; NULL: none yet
+  who     TEXT NOT NULL,         -- whose the last step was
+  at      REAL NOT NULL,
+  PRIMARY KEY (source, shape, content)
+) WITHOUT ROWID;
+INSERT INTO reviews (source, shape, content, caption, data, verdict, who, at)
+  SELECT source, shape, ifnull((SELECT content FROM results WHERE results.source = reviewed.source
+    AND content IS NOT NULL AND recorded <= reviewed.at ORDER BY recorded DESC LIMIT 1), ''),
+    caption, data, verdict, who, at FROM reviewed;
+UPDATE edits SET content = ifnull((SELECT content FROM reviews
+  WHERE reviews.source = edits.source AND reviews.shape = edits.shape), '');
+DROP TABLE reviewed;
+"""
+
+JOURNAL = Schema("journal", JOURNAL_MARK, (_FIRST, _SECOND + WRITTEN, _THIRD, _FOURTH))
 """The application_id is "VPJL"."""

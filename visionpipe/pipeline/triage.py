@@ -25,7 +25,7 @@ from visionpipe.pipeline.keys import (
     stat_of,
 )
 from visionpipe.pipeline.ledger import Key, Record
-from visionpipe.pipeline.reading import PAGE, JournalView, Recalled, Recorded, content_known
+from visionpipe.pipeline.reading import PAGE, JournalView, Recalled, content_known
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sources.find import FailedSource, Found, SkippedSource, Source
 
@@ -136,10 +136,6 @@ class Triage:
         known = self._recalled.get(source)
         return known is not None and bool(known.results)
 
-    def _as_reviewed(self, found: Recorded) -> ItemResult:
-        """A kept result as a person left it."""
-        return found.result if self.view is None else self.view.as_reviewed(found.result, found.job)
-
     def _known(self, source: str) -> Recalled | None:
         """What the page told, unless this run has recorded something since; to be asked for once."""
         known = self._recalled.pop(source, None)
@@ -180,7 +176,7 @@ class Triage:
                 named = content_of_link(source.location, source.version)
                 key = Key(source.name, key.question, named)
                 if found is not None and found.content == named and not self._again(found.result):
-                    return Kept(key, self._as_reviewed(found), found.job)
+                    return Kept(key, found.result, found.job)
                 return Fresh(key, named, prompt, None, held_image(source))
             image = held_image(source)
             content, read = (
@@ -190,7 +186,7 @@ class Triage:
             return Refused(key, error)
         key = Key(source.name, key.question, content)
         if found is not None and found.content == content and not self._again(found.result):
-            return Kept(key, self._as_reviewed(found), found.job)
+            return Kept(key, found.result, found.job)
         return Fresh(key, content, prompt, read, image)
 
     def _question(self, prompt: str) -> str:

@@ -147,8 +147,8 @@ class Worker:
     def process(self, item: Item) -> ItemResult:
         """One item, to its end, which is in the ledger when it is returned.
 
-        An item that the ledger knows already is not asked about again. Where the service is out of reach the
-        call waits, as long as the job allows.
+        An item that the ledger knows already is not asked about again, and what a person wrote about it comes
+        in the answer's place. Where the service is out of reach the call waits, as long as the job allows.
 
         Raises:
             VisionPipeError: of scope "job", what every further item would meet: a wrong key, an empty
@@ -240,7 +240,7 @@ class Worker:
             self._ended()
         if not ended.kept and self._unexpected.ended(ended.result):
             raise too_many(ended.result)
-        return ended.result
+        return self._ledger.standing(ended.result)
 
     def _processed(self, item: Item | Found) -> Ended:
         taken = self.take_in(item.source() if isinstance(item, Item) else item)

@@ -156,13 +156,20 @@ class ReviewApp:
     async def _job(self, request: Request) -> Response:
         def found() -> dict[str, Any]:
             job = self._reviewer.filter(request.query_params).job
+            kinds = self._reviewer.kinds(job)
             return {
                 "job": job,
                 "jobs": self._reviewer.jobs(),
-                "schema": self._reviewer.schema(job),
-                "tags": self._reviewer.tags(job),
+                "kinds": {
+                    kind.job: {
+                        "schema": self._reviewer.schema(kind.job),
+                        "tags": kind.tags,
+                        "listed": kind.listed,
+                    }
+                    for kind in kinds
+                },
                 "facets": self._reviewer.facets(job),
-                "journal": str(self._reviewer.journal),
+                "journal": self._reviewer.title,
                 "who": self._reviewer.who,
             }
 
@@ -223,7 +230,9 @@ def _edit(reviewer: Reviewer, asked: Mapping[str, Any]) -> Any:
 
 
 def _judge(reviewer: Reviewer, asked: Mapping[str, Any]) -> Any:
-    return {"action": reviewer.judge(asked["job"], asked["sources"], asked["verdict"])}
+    return reviewer.judge(
+        reviewer.filter(asked["filter"]), asked["sources"], asked["verdict"], dry=bool(asked.get("dry"))
+    )
 
 
 def _choose(reviewer: Reviewer, asked: Mapping[str, Any]) -> Any:

@@ -11,17 +11,18 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from visionpipe.errors import ParameterError
-from visionpipe.pipeline.edits import Edits, Step, history
+from visionpipe.errors import ParameterError, VisionPipeError
+from visionpipe.pipeline.edits import Edits, Review, Step, StepKind, history
+from visionpipe.pipeline.keys import fingerprint, sha256_of, stat_of
 from visionpipe.pipeline.reading import JournalView, recorded_schema, result_of, storable
 from visionpipe.pipeline.reading import UnreadableRowError as Unreadable
 from visionpipe.results import ItemResult
-from visionpipe.serve.items import Filter, count, facets, matching, page
+from visionpipe.serve.items import EVERY_JOB, Filter, Items, Kind, tags_in
 from visionpipe.sinks.html import thumbnail
 from visionpipe.sinks.sink import Locate
 from visionpipe.sources.walking import Source
@@ -29,6 +30,8 @@ from visionpipe.stages.schema import MappedShape, MisfitError
 from visionpipe.values import JSON
 
 PREVIEWED = 50
+FEW = 500
+"""So many named items are looked up one by one."""
 MOST_PICTURE_BYTES = 64 << 20
 SIDES = (360, 1600)
 """Longest sides of pictures, in pixels: of the grid, and of one alone."""
@@ -102,14 +105,24 @@ class Reviewer:
         who: the reviewer's name, for the history.
         locate: from a source to its file.
         edits: what writes; default one on the journal.
+        title: the journal's name on the page; default its path.
 
     Raises:
         JournalError: there is no such journal, or it cannot be read.
     """
 
-    def __init__(self, journal: Path, who: str, locate: Locate, *, edits: Edits | None = None) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        who: str,
+        locate: Locate,
+        *,
+        edits: Edits | None = None,
+        title: str | None = None,
+    ) -> None:
         recorded_schema(journal)  # that it is there, and a journal
         self.journal = journal
+        self.title = str(journal) if title is None else title
         self.who = who
         self.edits = edits or Edits(journal, who)
         if not self.edits.is_held:
@@ -118,6 +131,7 @@ class Reviewer:
         # What counts a hundred thousand items does not keep a page waiting.
         self._slow = JournalView.open(journal)
         self._locate = locate
+        self._kinds: dict[str, Kind] = {}
         self.pictures = Pictures(locate)
 
     def close(self) -> None:
@@ -130,17 +144,17 @@ class Reviewer:
 
     def sources(self, wanted: Filter, chosen: Iterable[str] | None) -> list[Source]:
         """The items of a filter, or just the chosen of them, as a job takes them."""
-        only = None if chosen is None else {storable(one) for one in chosen}
-        names = [
-            str(row["source"])
-            for row in matching(self._slow, wanted, self.tags(wanted.job))
-            if only is None or row["source"] in only
-        ]
+        names = [str(row["source"]) for row in self._matching(wanted, chosen)]
         return [Source(name, str(self._locate(name) or name)) for name in names]
 
     def filter(self, values: Mapping[str, str]) -> Filter:
         """The filter that a query asks for; of the job that outputs show, where it names none."""
-        return Filter.of(values, self._view.last_job())
+        return Filter.of(values, self.last_job)
+
+    @property
+    def last_job(self) -> str:
+        """The job that outputs show."""
+        return self._view.last_job()
 
     def jobs(self) -> list[dict[str, JSON]]:
         """The journal's jobs, the last one first."""
@@ -153,65 +167,107 @@ class Reviewer:
         """The JSON Schema of a job's data."""
         return self._view.schema(job)
 
-    def tags(self, job: str) -> str | None:
-        """Of a job's data, the property that is a list of tags: ``tags``, else the only list of texts."""
-        properties = (self.schema(job) or {}).get("properties")
-        if not isinstance(properties, dict):
-            return None
-        lists = [
-            name
-            for name, shape in properties.items()
-            if isinstance(shape, dict)
-            and shape.get("type") == "array"
-            and isinstance(shape.get("items"), dict)
-            and shape["items"].get("type") == "string"
-        ]
-        return "tags" if "tags" in lists else lists[0] if len(lists) == 1 else None
+    def kinds(self, job: str) -> list[Kind]:
+        """Of what kind a job's answers are, or those of every job."""
+        if job != EVERY_JOB:
+            return [self._kind(job)]
+        return [self._kind(row["job"]) for row in self._view.database.all("SELECT job FROM jobs")]
+
+    def _kind(self, job: str) -> Kind:
+        found = self._kinds.get(job)
+        if found is None:
+            found = self._kinds[job] = Kind.of(self._view, job)
+        return found
 
     def page(self, wanted: Filter, after: str | None, most: int) -> dict[str, JSON]:
-        """Some items, and where the next ones begin."""
-        found = page(self._view, wanted, self.tags(wanted.job), after, most)
-        items: list[JSON] = [self._item(row, wanted.job) for row in found.rows]
+        """Some items, and where the next ones begin; of all jobs each with every answer it got."""
+        found = Items(self._view, self.kinds(wanted.job)).page(wanted, after, most)
+        items: list[JSON] = []
+        for row in found.rows:
+            item = self._item(row)
+            if wanted.job == EVERY_JOB:
+                item["answers"] = [*self._answers(row["source"])]
+            items.append(item)
         return {"items": items, "after": found.after}
 
     def count(self, wanted: Filter) -> int:
         """How many items a filter has."""
-        return count(self._slow, wanted, self.tags(wanted.job))
+        return Items(self._slow, self.kinds(wanted.job)).count(wanted)
 
     def facets(self, job: str) -> dict[str, list[tuple[str, int]]]:
         """What can be filtered by."""
-        return facets(self._slow, job, self.tags(job))
+        return Items(self._slow, self.kinds(job)).facets()
 
     def item(self, source: str, job: str) -> dict[str, JSON]:
         """One item whole: every answer it ever got, and its history.
 
+        Args:
+            job: whose end it came to; of all jobs, the last one's.
+
         Raises:
             ParameterError: the journal has none of that name.
         """
+        row = self._row(source, job)
+        shape = self._view.shape(row["job"])
+        answers = [
+            one
+            for one in self._answers(source)
+            if job == EVERY_JOB or self._view.shape(str(one["job"])) == shape
+        ]
+        content = row["content"]
+        steps: list[JSON] = [
+            {**asdict(step), "earlier": bool(content and step.content and step.content != content)}
+            for step in history(self._view.database, storable(source) or "", shape)
+        ]
+        changed = self._has_changed(source, content)
+        return {**self._item(row), "answers": list(answers), "history": steps, "changed": changed}
+
+    def _row(self, source: str, job: str) -> Any:
         row = self._view.database.one(
-            "SELECT * FROM results WHERE source = ? AND job = ?", (storable(source), job)
+            "SELECT results.* FROM results JOIN jobs USING (job) WHERE source = ?1 AND (job = ?2 OR ?2 = ?3) "
+            "ORDER BY last_run DESC, recorded DESC LIMIT 1",
+            (storable(source), job, EVERY_JOB),
         )
         if row is None:
             raise ParameterError("there is no such item", cure="Load the page again.", subject=source)
-        shape = self._view.shape(job)
-        said = self._view.database.all(
+        return row
+
+    def _answers(self, source: str) -> list[dict[str, JSON]]:
+        """Every answer that an item ever got, the newest first, each text of a model and prompt once."""
+        found = self._view.database.all(
             "SELECT results.*, jobs.template FROM results JOIN jobs USING (job) "
-            "WHERE source = ? AND outcome = 'done' ORDER BY recorded DESC",
+            "WHERE source = ? AND outcome = 'done' ORDER BY recorded DESC, result DESC",
             (storable(source),),
         )
-        answers: list[JSON] = [
-            {
-                "result": one["result"],
-                "model": one["model"],
-                "prompt": one["template"],
-                "caption": one["caption"],
-                "data": _loaded(one["data"]),
+        answers = {
+            (row["model"], row["template"], row["caption"], row["data"]): {
+                "result": row["result"],
+                "job": row["job"],
+                "model": row["model"],
+                "prompt": row["template"],
+                "caption": row["caption"],
+                "data": _loaded(row["data"]),
             }
-            for one in said
-            if self._view.shape(one["job"]) == shape
-        ]
-        steps: list[JSON] = [asdict(step) for step in history(self._view.database, source, shape)]
-        return {**self._item(row, job), "answers": answers, "history": steps}
+            for row in reversed(list(found))
+        }
+        return list(reversed(answers.values()))
+
+    def _has_changed(self, source: str, content: str | None) -> bool:
+        """Whether the picture that is shown is another one than the answer is about."""
+        path = self._locate(source)
+        if path is None or sha256_of(content) is None:
+            return False
+        known = self._view.database.one(
+            "SELECT size, modified_ns FROM sources WHERE source = ? AND content = ?",
+            (storable(source), content),
+        )
+        try:
+            stat = stat_of(str(path))
+            if known is not None and (known["size"], known["modified_ns"]) == (stat.size, stat.modified_ns):
+                return False
+            return fingerprint(str(path))[0] != content
+        except VisionPipeError:
+            return False
 
     def knows(self, source: str) -> bool:
         """Whether the journal has an item of that name; no other file is ever shown."""
@@ -233,6 +289,9 @@ class Reviewer:
     def choose(self, job: str, source: str, result: int) -> int:
         """Takes one of several answers for the item's own.
 
+        Args:
+            job: whose answer it is, or another job's with answers of its kind.
+
         Raises:
             ParameterError, JournalError: as for ``write``; or there is no such answer.
         """
@@ -244,22 +303,37 @@ class Reviewer:
             raise ParameterError("there is no such answer", cure="Load the page again.", subject=source)
         value: JSON = _loaded(row["data"]) if self._view.shape(job) else row["caption"]
         step = self._step(job, source, value, "choose")
-        return self.edits.apply(
-            self._view.shape(job), [step, Step(step.source, "verdict", "accepted", "choose")]
-        )
+        verdict = replace(step, field="verdict", value="accepted")
+        return self.edits.apply(self._view.shape(job), [step, verdict])
 
-    def judge(self, job: str, sources: Iterable[str], verdict: str | None) -> int:
+    def judge(
+        self, wanted: Filter, sources: Iterable[str] | None, verdict: str | None, *, dry: bool = False
+    ) -> dict[str, JSON]:
         """Accepts or rejects items, or, with None, opens them again.
 
+        Args:
+            wanted: which items.
+            sources: of these, just the named ones.
+            dry: only show what would change.
+
         Raises:
-            ParameterError: another word.
+            ParameterError: another word, or an item that is none of the journal's.
             JournalError: as for ``write``.
         """
-        kinds = {"accepted": "accept", "rejected": "reject", None: "reopen"}
+        kinds: dict[str | None, StepKind] = {"accepted": "accept", "rejected": "reject", None: "reopen"}
         if verdict not in kinds:
             raise ParameterError(f"{verdict!r} is none", cure="accepted or rejected.", subject="verdict")
-        steps = [Step(self._known(one), "verdict", verdict, kinds[verdict]) for one in sources]  # type: ignore[arg-type]  # one of StepKind
-        return self.edits.apply(self._view.shape(job), steps)
+        steps: dict[str, list[Step]] = {}
+        shown: list[JSON] = []
+        for row in self._matching(wanted, sources):
+            if row["verdict"] == verdict:
+                continue
+            source = str(row["source"])
+            step = Step(source, "verdict", verdict, kinds[verdict], self._content(source, row["content"]))
+            steps.setdefault(self._view.shape(row["job"]), []).append(step)
+            if len(shown) < PREVIEWED:
+                shown.append({"source": source, "before": row["caption"] or "", "verdict": row["verdict"]})
+        return self._done(steps, shown, dry=dry)
 
     def bulk(
         self,
@@ -275,7 +349,8 @@ class Reviewer:
         """Finds and replaces in many texts at once, or puts something before or after them.
 
         Args:
-            wanted: which items; of data, only tags are changed, each that holds ``find``.
+            wanted: which items; of tags, each that holds ``find`` is changed, and ``prefix`` and ``suffix``
+                are tags to put first and last. Of other data nothing is changed.
             sources: of these, just the named ones.
             dry: only show what would change.
 
@@ -285,33 +360,75 @@ class Reviewer:
         """
         if not (find or prefix or suffix):
             raise ParameterError("nothing is to be changed", cure="Say what to find or to add.")
-        tags = self.tags(wanted.job)
-        chosen = None if sources is None else {storable(one) for one in sources}
-        structured = bool(self._view.shape(wanted.job))
-        steps: list[Step] = []
+        change = BulkChange(find, replacement, prefix, suffix)
+        steps: dict[str, list[Step]] = {}
         shown: list[JSON] = []
-        for row in matching(self._slow, wanted, tags):
-            if chosen is not None and row["source"] not in chosen:
-                continue
-            if structured:
-                before, after = row["data"], _retagged(row["data"], tags, find, replacement)
-            else:
-                before = row["caption"]
-                after = before and f"{prefix}{before.replace(find, replacement) if find else before}{suffix}"
+        for row in self._matching(wanted, sources):
+            kind = self._kind(row["job"])
+            before = row["data"] if kind.shape else row["caption"]
+            after = change.of(before, kind)
             if after is None or after == before:
                 continue
-            steps.append(Step(row["source"], "data" if structured else "caption", after))
+            source = str(row["source"])
+            step = Step(source, "data" if kind.shape else "caption", after)
+            content = self._content(source, row["content"])
+            steps.setdefault(kind.shape, []).append(replace(step, content=content))
             if len(shown) < PREVIEWED:
-                shown.append({"source": row["source"], "before": before, "after": after})
-        action = 0 if dry else self.edits.apply(self._view.shape(wanted.job), steps)
-        return {"changes": len(steps), "shown": shown, "action": action}
+                shown.append({"source": source, "before": before, "after": after})
+        return self._done(steps, shown, dry=dry)
 
-    def _step(self, job: str, source: str, value: JSON, kind: Any) -> Step:
+    def _done(self, steps: Mapping[str, Sequence[Step]], shown: list[JSON], *, dry: bool) -> dict[str, JSON]:
+        action = 0
+        for shape, some in steps.items():
+            action = action if dry else self.edits.apply(shape, some)
+        return {"changes": sum(map(len, steps.values())), "shown": shown, "action": action}
+
+    def _matching(self, wanted: Filter, chosen: Iterable[str] | None) -> Iterator[Any]:
+        """The items of a filter, or just the chosen of them, whatever the filter says of these by now."""
+        if chosen is None:
+            yield from Items(self._slow, self.kinds(wanted.job)).matching(wanted)
+            return
+        names = {storable(one) for one in chosen}
+        if len(names) <= FEW:
+            for name in names:
+                yield self._standing_row(name or "", wanted.job)
+            return
+        for row in Items(self._slow, self.kinds(wanted.job)).matching(Filter(wanted.job)):
+            if row["source"] in names:
+                yield row
+
+    def _standing_row(self, source: str, job: str) -> dict[str, Any]:
+        """As a row of ``Items.matching``."""
+        row = self._row(source, job)
+        review = self._review(row)
+        standing = review if review is not None and not review.earlier else None
+        return {
+            "source": row["source"],
+            "job": row["job"],
+            "content": row["content"],
+            "caption": row["caption"] if standing is None or standing.caption is None else standing.caption,
+            "data": row["data"] if standing is None or standing.data is None else standing.data,
+            "verdict": None if standing is None else standing.verdict,
+        }
+
+    def _content(self, source: str, recorded: str | None) -> str:
+        """The content of the picture that a step is about; of one never read it is that of its file."""
+        if recorded is not None:
+            return recorded
+        path = self._locate(source)
+        try:
+            return "" if path is None else fingerprint(str(path))[0]
+        except VisionPipeError:
+            return ""
+
+    def _step(self, job: str, source: str, value: JSON, kind: StepKind) -> Step:
+        row = self._row(source, job)
+        content = self._content(source, row["content"])
         schema = self.schema(job)
         if schema is None:
             if not isinstance(value, str | None):
                 raise ParameterError("it is no text", cure="Give a text.", subject=source)
-            return Step(self._known(source), "caption", value, kind)
+            return Step(row["source"], "caption", value, kind, content)
         if value is not None:
             try:
                 MappedShape(schema).validate(value)
@@ -320,26 +437,36 @@ class Reviewer:
                     f"the data does not fit its schema: {error}", cure="Change it.", subject=source
                 ) from error
         text = None if value is None else json.dumps(value, ensure_ascii=False)
-        return Step(self._known(source), "data", text, kind)
+        return Step(row["source"], "data", text, kind, content)
 
-    def _known(self, source: str) -> str:
-        if not self.knows(source):
-            raise ParameterError("there is no such item", cure="Load the page again.", subject=source)
-        return storable(source) or ""
+    def _review(self, row: Any) -> Review | None:
+        return self._view.review_in(row["source"], row["job"], row["content"])
 
-    def _item(self, row: Any, job: str) -> dict[str, JSON]:
+    def _item(self, row: Any) -> dict[str, JSON]:
+        job = row["job"]
         try:
             said = result_of(row)
         except Unreadable as error:
             return {"source": str(row["source"]), "outcome": "failed", "reason": f"cannot be read: {error}"}
         result = self._view.shown(said, job)
-        review = self._view.review(said.source, job)
+        review = self._review(row)
+        standing = review if review is not None and not review.earlier else None
+        earlier: JSON = None
+        if review is not None and review.earlier and (review.caption or review.data):
+            earlier = {
+                "caption": review.caption or review.data,
+                "data": _loaded(review.data),
+                "who": review.who,
+                "at": review.at,
+            }
         return {
             **_shown(result),
-            "said": said.caption if review is not None and result.caption != said.caption else None,
-            "verdict": None if review is None else review.verdict,
-            "edited": review is not None and (review.caption is not None or review.data is not None),
-            "who": None if review is None else review.who,
+            "job": job,
+            "said": said.caption if standing is not None and result.caption != said.caption else None,
+            "verdict": None if standing is None else standing.verdict,
+            "edited": standing is not None and (standing.caption is not None or standing.data is not None),
+            "earlier": earlier,
+            "who": None if standing is None else standing.who,
             "seen": self.pictures.etag(said.source, SIDES[0]),
         }
 
@@ -362,13 +489,37 @@ def _shown(result: ItemResult) -> dict[str, JSON]:
     }
 
 
-def _retagged(text: str | None, tags: str | None, find: str, replacement: str) -> str | None:
-    data = _loaded(text)
-    if tags is None or not find or not isinstance(data, dict) or not isinstance(data.get(tags), list):
-        return None
-    changed = [one.replace(find, replacement) if isinstance(one, str) else one for one in data[tags]]
-    kept = [one for one in dict.fromkeys(changed) if one != ""]
-    return None if kept == data[tags] else json.dumps({**data, tags: kept}, ensure_ascii=False)
+@dataclass(frozen=True, slots=True)
+class BulkChange:
+    """What is done to many texts, or, where they are tags, to each tag."""
+
+    find: str
+    replacement: str
+    prefix: str
+    suffix: str
+
+    def of(self, text: str | None, kind: Kind) -> str | None:
+        """The text, or the data as JSON, after it; None where there is nothing to change."""
+        if text is None:
+            return None
+        if kind.listed:
+            return ", ".join(self._tags(tags_in(text)))
+        if not kind.shape:
+            replaced = text.replace(self.find, self.replacement) if self.find else text
+            return f"{self.prefix}{replaced}{self.suffix}"
+        data = _loaded(text)
+        if kind.tags is None or not isinstance(data, dict) or not isinstance(data.get(kind.tags), list):
+            return None
+        changed = self._tags(data[kind.tags])
+        if changed == data[kind.tags]:
+            return None
+        return json.dumps({**data, kind.tags: changed}, ensure_ascii=False)
+
+    def _tags(self, tags: list[Any]) -> list[Any]:
+        if self.find:
+            tags = [one.replace(self.find, self.replacement) if isinstance(one, str) else one for one in tags]
+        kept = dict.fromkeys([*tags_in(self.prefix), *tags, *tags_in(self.suffix)])
+        return [one for one in kept if not isinstance(one, str) or one.strip()]
 
 
 def _loaded(text: str | None) -> Any:

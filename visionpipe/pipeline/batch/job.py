@@ -34,6 +34,7 @@ from visionpipe.pipeline.events import (
     Tally,
     report,
 )
+from visionpipe.pipeline.items import Ended
 from visionpipe.pipeline.job_setup import BatchOptions, JobSetup
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.run import Run, ended
@@ -97,7 +98,8 @@ class BatchRun(Run):
         error: VisionPipeError | None = None
         try:
             self._on_event(RunStarted(job.journal.run, job.killed))
-            for end in work.results():
+            for found in work.results():
+                end = Ended(job.journal.standing(found.result), found.kept)
                 tally.count(end.result, kept=end.kept)
                 progress = self._latest = self._progress(work, tally, began)
                 self._on_event(ItemEnded(end.result, end.kept, progress))

@@ -1,7 +1,7 @@
 "use strict";
 // Everything that comes from a file, a model or a person is set as text, never as HTML.
 (async () => {
-  const PAGE = 60, KEPT = 5, FILTERS = ["text", "path", "outcome", "reviewed", "note", "job", "model", "tag", "sort"];
+  const PAGE = 60, KEPT = 5, FILTERS = ["text", "path", "outcome", "reviewed", "note", "job", "prompt", "model", "tag", "sort"], EVERY = "all";
   const find = (id) => document.getElementById(id);
   const query = new URLSearchParams(location.search);
   const filter = () => Object.fromEntries(FILTERS.filter((name) => query.get(name)).map((name) => [name, query.get(name)]));
@@ -59,13 +59,18 @@
   }
   const quietly = (promise) => promise.catch((error) => toast(error.message));
   const picture = (item, size) => `/picture?${new URLSearchParams({ source: item.source, size, seen: item.seen })}`;
+  const side = () => query.get("job") === EVERY;
+  const kindOf = (item) => job.kinds?.[item.job] || {};
+  const split = (text) => [...new Set((text || "").split(/[,，、]/).map((one) => one.trim()).filter(Boolean))];
   function listOf(item) {
-    const tags = job.tags && item.data && item.data[job.tags];
-    return Array.isArray(tags) ? tags.filter((tag) => typeof tag === "string") : null;
+    const { tags, listed } = kindOf(item);
+    if (listed) return split(item.caption);
+    const found = tags && item.data && item.data[tags];
+    return Array.isArray(found) ? found.filter((tag) => typeof tag === "string") : null;
   }
   function textOf(item) {
     if (item.outcome !== "done") return item.reason || "";
-    if (!job.schema || !item.data) return item.caption || "";
+    if (!kindOf(item).schema || !item.data) return item.caption || "";
     if (listOf(item)) return listOf(item).join(", ");
     return Object.values(item.data).filter((value) => typeof value === "string").join(" · ") || JSON.stringify(item.data);
   }
@@ -105,7 +110,7 @@
       const found = await get("/items", values);
       if (asked !== round) return;
       cursors[index + 1] = found.after;
-      const page = { index, items: found.items, element: make("div", "page") };
+      const page = { index, items: found.items, element: make("div", side() ? "page side" : "page") };
       page.element.append(...found.items.map(card));
       const first = !drawn.length || index > drawn.at(-1).index;
       if (first) { drawn.push(page); find("pages").append(page.element); }
@@ -136,11 +141,12 @@
 
   function badges(item, row) {
     if (item.edited) row.append(make("span", "edited", say("edited_by", { who: item.who })));
+    if (item.earlier) row.append(make("span", "", say("note_earlier_picture")));
     if (item.local) row.append(make("span", "plain", say("local")));
     else if (item.model) row.append(make("span", "plain", item.model));
     if (item.duplicate_of) row.append(make("span", "plain", say("same_as", { source: item.duplicate_of })));
     for (const [kind, detail] of item.notes || []) {
-      if (["edited", "accepted", "rejected"].includes(kind) || (item.local && kind === "local")) continue;
+      if (["edited", "accepted", "rejected", "earlier_picture"].includes(kind) || (item.local && kind === "local")) continue;
       const note = make("span", "", say(`note_${kind}`) === `note ${kind.replaceAll("_", " ")}` ? kind.replaceAll("_", " ") : say(`note_${kind}`));
       note.title = detail;
       row.append(note);
@@ -169,11 +175,35 @@
     const text = make("div", "text"), name = make("div", "name");
     name.title = item.source;
     name.append(make("bdi", "", item.source));
-    text.append(name, make("p", "caption", textOf(item)), badges(item, make("div", "notes")));
+    const answers = side() ? item.answers || [] : [];
+    text.append(name);
+    if (!answers.length || item.edited) text.append(make("p", "caption", textOf(item)));
+    if (answers.length) text.append(columns(item, answers));
+    text.append(badges(item, make("div", "notes")));
     article.append(open, tick, text);
     if (item.verdict) article.append(make("span", `verdict ${item.verdict}`, say(item.verdict)));
     article.addEventListener("focusin", () => point(item.source));
     return article;
+  }
+  const isChosen = (item, answer) => (item.edited || item.verdict === "accepted") && item.caption === answer.caption;
+  // Every answer about one image side by side, each with its number as the key that chooses it.
+  function columns(item, answers) {
+    const row = make("div", "answers");
+    row.append(...answers.map((one, place) => {
+      const column = make("div", isChosen(item, one) ? "answer chosen" : "answer");
+      column.append(make("small", "", `${one.model || ""} · ${brief(one.prompt)}`), make("p", "caption", one.data ? textOf({ ...one, outcome: "done" }) : one.caption));
+      column.append(taking(item, one, place));
+      return column;
+    }));
+    return row;
+  }
+  const brief = (text) => (text.length > 90 ? `${text.slice(0, 90)}…` : text);
+  function taking(item, answer, place) {
+    const chosen = isChosen(item, answer);
+    const take = button(say(chosen ? "chosen" : "choose"), chosen ? "good" : "edits", () => quietly(choose(item, answer)));
+    take.disabled = chosen || held;
+    if (!chosen && place < 9) take.append(" ", make("kbd", "", String(place + 1)));
+    return take;
   }
   function redraw(item) {
     for (const page of drawn) {
@@ -229,7 +259,6 @@
     find("selected").textContent = say("selected_count", { count: number(many) });
     find("select-all").textContent = say("select_all", { count: number(shown) });
     find("select-all").hidden = everything;
-    for (const id of ["accept-selected", "reject-selected"]) find(id).hidden = everything;
   }
   const scope = () => (everything ? null : [...selected]);
   const scopeText = () => say("scope", { count: number(everything ? shown : selected.size) });
@@ -239,7 +268,7 @@
   async function show(item, pointing = true) {
     await save();
     if (pointing) point(item.source);
-    const whole = await get("/item", { ...filter(), job: job.job, source: item.source });
+    const whole = await get("/item", { ...filter(), source: item.source });
     paint(whole);
     edit(whole);
     if (!find("single").open) find("single").showModal();
@@ -260,17 +289,19 @@
     if (whole.cost) find("single-state").append(make("span", "plain", whole.cost));
     find("single-reason").hidden = whole.outcome === "done";
     find("single-reason").textContent = [whole.reason, whole.cure].filter(Boolean).join(" ");
+    find("changed").hidden = !whole.changed;
+    find("earlier").hidden = !whole.earlier;
+    if (whole.earlier) {
+      find("earlier-words").textContent = say("earlier_by", { who: whole.earlier.who, when: new Date(whole.earlier.at * 1000).toLocaleString(lang) });
+      find("earlier-text").textContent = whole.earlier.caption;
+    }
     find("said").hidden = !whole.edited;
     find("said-text").textContent = whole.said || "";
-    const answers = whole.answers.filter((one, place, list) => list.findIndex((other) => other.caption === one.caption && other.model === one.model && other.prompt === one.prompt) === place);
+    const answers = whole.answers;
     find("answers").hidden = answers.length < 2;
-    find("answer-list").replaceChildren(...answers.map((one) => {
-      const line = make("li"), small = make("small", "", `${one.model || ""} · ${one.prompt.length > 90 ? one.prompt.slice(0, 90) + "…" : one.prompt}`);
-      line.append(make("span", "", one.caption), small);
-      const chosen = one.caption === whole.caption;
-      const take = button(say(chosen ? "chosen" : "choose"), chosen ? "good" : "edits", () => quietly(choose(one.result)));
-      take.disabled = chosen || held;
-      line.append(take);
+    find("answer-list").replaceChildren(...answers.map((one, place) => {
+      const line = make("li");
+      line.append(make("span", "", one.caption), make("small", "", `${one.model || ""} · ${brief(one.prompt)}`), taking(whole, one, place));
       return line;
     }));
     find("past").hidden = !whole.history.length;
@@ -278,6 +309,7 @@
       const line = make("li"), when = new Date(step.at * 1000);
       line.append(make("b", "", `${say(`step_${step.kind}`)} · ${step.who} · `), make("time", "", when.toLocaleString(lang)));
       line.lastChild.dateTime = when.toISOString();
+      if (step.earlier) line.append(" · ", make("span", "", say("of_earlier_picture")));
       if (step.field !== "verdict") { line.append(make("br"), make("del", "", step.before ?? say("models_own")), " → ", make("ins", "", step.after ?? say("models_own"))); }
       return line;
     }));
@@ -354,21 +386,26 @@
   function changed() { quietly(save()); }
   function edit(item) {
     const form = find("editor");
-    if (!job.schema) {
+    const { schema, listed } = kindOf(item);
+    if (!schema && listed && item.outcome === "done") {
+      const [element, value] = chips(say("tags"), split(item.caption));
+      form.replaceChildren(element);
+      read = () => value().join(", ");
+    } else if (!schema) {
       const area = make("textarea");
       area.id = "caption-text"; area.rows = 5; area.value = item.outcome === "done" ? item.caption ?? "" : "";
       form.replaceChildren(labelled(say("caption"), area));
       read = () => area.value;
-    } else if (job.schema.properties) {
-      const fields = Object.entries(job.schema.properties).map(([name, shape]) => [name, ...control(name, shape, item.data?.[name])]);
+    } else if (schema.properties) {
+      const fields = Object.entries(schema.properties).map(([name, shape]) => [name, ...control(name, shape, item.data?.[name])]);
       form.replaceChildren(...fields.map(([, element]) => element));
       read = () => ({ ...item.data, ...Object.fromEntries(fields.map(([name, , value]) => [name, value()])) });
     } else {
-      const [element, value] = control("data", { description: job.schema.description }, item.data);
+      const [element, value] = control("data", { description: schema.description }, item.data);
       form.replaceChildren(element);
       read = value;
     }
-    saved = { source: item.source, value: JSON.stringify(read()) };
+    saved = { job: item.job, source: item.source, value: JSON.stringify(read()) };
   }
   async function save() {
     if (!saved || held) return;
@@ -376,30 +413,37 @@
     try { value = read(); } catch { toast(say("no_json")); throw new Error(say("no_json")); }
     if (JSON.stringify(value) === saved.value) return;
     const { source } = saved;
-    await post("edit", { job: job.job, source, value });
-    saved = { source, value: JSON.stringify(value) };
-    const whole = await get("/item", { ...filter(), job: job.job, source });
+    await post("edit", { job: saved.job, source, value });
+    saved = { ...saved, value: JSON.stringify(value) };
+    const whole = await get("/item", { ...filter(), source });
     redraw(whole);
     if (find("single").open && current?.source === source) paint(whole);
     toast(say("saved"));
   }
   async function restore() {
     saved = null;
-    await post("edit", { job: job.job, source: current.source, value: null });
+    await post("edit", { job: current.job, source: current.source, value: null });
     await refresh([current.source]);
   }
-  async function choose(result) {
+  async function useEarlier() {
     saved = null;
-    await post("choose", { job: job.job, source: current.source, result });
+    const value = kindOf(current).schema ? current.earlier.data : current.earlier.caption;
+    await post("edit", { job: current.job, source: current.source, value });
     await refresh([current.source]);
+  }
+  async function choose(item, answer) {
+    if (held) return;
+    saved = null;
+    await post("choose", { job: answer.job, source: item.source, result: answer.result });
+    await refresh([item.source]);
   }
   async function judge(verdict, onward = false) {
     if (held || !current) return;
     await save();
     const same = current.verdict === verdict && !onward;
     const source = current.source;
-    await post("judge", { job: job.job, sources: [source], verdict: same ? null : verdict });
-    redraw(await get("/item", { ...filter(), job: job.job, source }));
+    await post("judge", { filter: filter(), sources: [source], verdict: same ? null : verdict });
+    redraw(await get("/item", { ...filter(), source }));
     if (onward) await move(1);
     else if (find("single").open) await show(current, false);
   }
@@ -424,7 +468,7 @@
     line.append(before.slice(0, start), make("del", "", before.slice(start, before.length - end)), make("ins", "", after.slice(start, after.length - end)), before.slice(before.length - end));
     return line;
   }
-  const bulk = (dry) => post("bulk", { ...Object.fromEntries(new FormData(find("bulk-form"))), filter: { ...filter(), job: job.job }, sources: scope(), dry });
+  const bulk = (dry) => post("bulk", { ...Object.fromEntries(new FormData(find("bulk-form"))), filter: filter(), sources: scope(), dry });
   let previewed = 0;
   async function preview() {
     const values = new FormData(find("bulk-form")), turn = (previewed += 1);
@@ -445,12 +489,32 @@
     await restart();
     await learn();
   })()));
+  const judgeAll = (verdict, dry) => post("judge", { filter: filter(), sources: scope(), verdict, dry });
+  let sure = "";
   async function judgeMany(verdict) {
+    if (everything) {
+      // What all have in common shows before it is done.
+      const found = await judgeAll(verdict, true);
+      sure = verdict;
+      find("sure-title").textContent = say(verdict === "accepted" ? "accept" : "reject");
+      find("sure-count").textContent = say(`sure_${verdict}`, { count: number(found.changes) });
+      find("sure-preview").replaceChildren(...found.shown.map((one) => { const line = make("li"); line.append(make("small", "soft", one.source), make("span", "", one.before)); return line; }));
+      find("sure-apply").disabled = !found.changes || held;
+      openDialog("sure");
+      return;
+    }
     const sources = [...selected];
-    await post("judge", { job: job.job, sources, verdict });
+    await judgeAll(verdict, false);
     await refresh(sources);
     quietly(learn());
   }
+  find("sure-apply").addEventListener("click", () => quietly((async () => {
+    const found = await judgeAll(sure, false);
+    find("sure").close();
+    toast(say("judged_count", { count: number(found.changes) }));
+    await restart();
+    await learn();
+  })()));
   function openDialog(id, scoped) {
     if (scoped) find(scoped).textContent = scopeText();
     find(id).showModal();
@@ -459,7 +523,7 @@
   find("open-ask").addEventListener("click", () => openDialog("ask", "ask-scope"));
   find("open-export").addEventListener("click", () => openDialog("export"));
   find("ask-start").addEventListener("click", () => quietly((async () => {
-    await post("ask", { ...Object.fromEntries(new FormData(find("ask-form"))), filter: { ...filter(), job: job.job }, sources: scope() });
+    await post("ask", { ...Object.fromEntries(new FormData(find("ask-form"))), filter: filter(), sources: scope() });
     find("ask").close();
     await watch();
   })()));
@@ -472,7 +536,7 @@
   find("accept-selected").addEventListener("click", () => quietly(judgeMany("accepted")));
   find("reject-selected").addEventListener("click", () => quietly(judgeMany("rejected")));
   find("select-none").addEventListener("click", () => { everything = false; for (const source of [...selected]) mark(source, false); tally(); });
-  find("select-all").addEventListener("click", () => { everything = true; tally(); });
+  for (const id of ["select-all", "every"]) find(id).addEventListener("click", () => { everything = true; tally(); find("accept-selected").focus(); });
 
   // ---------------------------------------------------------------- filters, which are the address
   function options(select, list, value) {
@@ -496,11 +560,15 @@
     const naming = (kind) => { const text = say(`note_${kind}`); return text.startsWith("note ") ? kind.replaceAll("_", " ") : text; };
     options(find("note"), counted(facets.note, say("any_note"), naming), query.get("note") || "");
     options(find("model"), counted(facets.model, say("any_model"), String), query.get("model") || "");
-    options(find("job"), job.jobs.map((one) => [one.job, `${one.model} · ${one.prompt.slice(0, 40)} (${number(one.items)})`]), job.job);
+    const jobs = job.jobs.map((one) => [one.job, `${one.model} · ${one.prompt.slice(0, 40)} (${number(one.items)})`]);
+    options(find("job"), [[EVERY, say("every_job")], ...jobs], job.job);
     find("job").hidden = job.jobs.length < 2;
+    const prompts = new Map(job.jobs.map((one) => [one.job, one.prompt]));
+    options(find("prompt"), counted(facets.prompt, say("any_prompt"), (key) => (prompts.get(key) || key).slice(0, 40)), query.get("prompt") || "");
+    find("prompt").hidden = facets.prompt.length < 2;
     find("model").hidden = facets.model.length < 2;
     find("note").hidden = !facets.note.length;
-    options(find("reviewed"), [["", say("any_review")], ...["no", "yes", "edited", "accepted", "rejected"].map((one) => [one, say(`reviewed_${one}`)])], query.get("reviewed") || "");
+    options(find("reviewed"), [["", say("any_review")], ...["no", "yes", "edited", "accepted", "rejected", "earlier"].map((one) => [one, say(`reviewed_${one}`)])], query.get("reviewed") || "");
     options(find("sort"), ["listed", "path", "newest", "shortest", "longest"].map((one) => [one, say(`sort_${one}`)]), query.get("sort") || "listed");
     find("tags").replaceChildren(...facets.tag.slice(0, 40).map(([tag, many]) => {
       const chip = button(tag, "chip", () => set("tag", query.get("tag") === tag ? "" : tag));
@@ -512,15 +580,15 @@
   }
   function set(name, value) {
     if (value) query.set(name, value); else query.delete(name);
-    if (name === "job") for (const other of ["tag", "model", "note"]) query.delete(other);
+    if (name === "job") for (const other of ["tag", "model", "note", "prompt"]) query.delete(other);
     history.pushState(null, "", `${location.pathname}${query.size ? `?${query}` : ""}`);
     everything = false;
     selected.clear();
     tally();
     quietly(renew());
   }
-  async function renew() { await restart(); await learn(); for (const item of job.schema ? items() : []) redraw(item); }
-  for (const name of ["reviewed", "note", "job", "model", "sort"]) find(name).addEventListener("change", () => set(name, find(name).value));
+  async function renew() { await restart(); await learn(); if (Object.values(job.kinds).some((kind) => kind.schema)) for (const item of items()) redraw(item); }
+  for (const name of ["reviewed", "note", "job", "prompt", "model", "sort"]) find(name).addEventListener("change", () => set(name, find(name).value));
   let waiting = 0;
   for (const name of ["text", "path"]) find(name).addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => set(name, find(name).value.trim()), 250); });
   find("filters").addEventListener("submit", (event) => event.preventDefault());
@@ -531,7 +599,7 @@
   // ---------------------------------------------------------------- a run that has the journal, and asking again
   function lock() {
     document.body.classList.toggle("held", held);
-    for (const one of document.querySelectorAll("#editor input, #editor textarea, #editor select, #editor button, #accept, #reject, #restore, #undo, #accept-selected, #reject-selected, #open-ask, .edits")) one.disabled = held;
+    for (const one of document.querySelectorAll("#editor input, #editor textarea, #editor select, #editor button, #accept, #reject, #restore, #use-earlier, #undo, #accept-selected, #reject-selected, #open-ask, .edits")) one.disabled = held;
   }
   function hold(on) { if (held !== on) { held = on; lock(); if (!on) quietly(renew()); } }
   let asking = false;
@@ -555,7 +623,7 @@
   };
 
   // ---------------------------------------------------------------- keys
-  const KEYS = [["J", "key_next"], ["K", "key_previous"], ["Enter", "key_open"], ["E", "key_edit"], ["A", "key_accept"], ["R", "key_reject"], ["X", "key_select"], ["U", "key_undo"], ["/", "key_search"], ["Esc", "key_leave"], ["?", "key_help"]];
+  const KEYS = [["J", "key_next"], ["K", "key_previous"], ["Enter", "key_open"], ["E", "key_edit"], ["A", "key_accept"], ["R", "key_reject"], ["1–9", "key_choose"], ["X", "key_select"], ["U", "key_undo"], ["/", "key_search"], ["Esc", "key_leave"], ["?", "key_help"]];
   find("keys").replaceChildren(...KEYS.flatMap(([key, text]) => { const term = make("dt"); term.append(make("kbd", "", key)); return [term, make("dd", "", say(text))]; }));
   const typingIn = (element) => element && element.matches("input:not([type=checkbox]), textarea, select");
   document.addEventListener("keydown", (event) => {
@@ -573,7 +641,7 @@
       e: async () => { if (!current) await move(1); if (!single) await show(current); find("editor").querySelector("textarea, input, select")?.focus(); },
       x: () => { if (current) mark(current.source, !selected.has(current.source)); },
       "?": () => find("help").showModal(), "/": () => { if (!single) find("text").focus(); },
-    }[event.key.toLowerCase()];
+    }[event.key.toLowerCase()] || (/^[1-9]$/.test(event.key) && current?.answers?.[event.key - 1] && (() => choose(current, current.answers[event.key - 1])));
     if (!work) return;
     event.preventDefault();
     quietly(Promise.resolve(work()));
@@ -583,6 +651,7 @@
   find("accept").addEventListener("click", () => quietly(judge("accepted")));
   find("reject").addEventListener("click", () => quietly(judge("rejected")));
   find("restore").addEventListener("click", () => quietly(restore()));
+  find("use-earlier").addEventListener("click", () => quietly(useEarlier()));
   find("close").addEventListener("click", () => find("single").close());
   find("undo").addEventListener("click", () => quietly(undo()));
   find("open-help").addEventListener("click", () => find("help").showModal());
