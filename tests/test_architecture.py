@@ -49,7 +49,7 @@ HOMES = {
     "PIL": PIXEL_HOMES,
     "cv2": PIXEL_HOMES,
     "av": PIXEL_HOMES,
-    "numpy": PIXEL_HOMES,
+    "numpy": (*PIXEL_HOMES, "pipeline/part_index.py", "pipeline/parts.py"),
     "ray": ("adapters/",),
     "daft": ("adapters/",),
 }

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 import threading
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.s3_store import S3Store
@@ -14,7 +19,8 @@ from visionpipe.errors import OutputError, VisionPipeError
 from visionpipe.files.stores import open_store
 from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.ledger import Key, Sent
-from visionpipe.pipeline.parts import Parts, PartsLedger
+from visionpipe.pipeline.part_writer import PartsLedger
+from visionpipe.pipeline.parts import Parts
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.values import Adjustment, Money, Note, Usage
 
@@ -100,7 +106,7 @@ def test_of_several_rows_a_final_one_counts_and_then_the_newest(
         record(ledger, done("a", caption), failed("b", retryable=True))
         ledger.close()
     ledger = opened(*place)
-    record(ledger, failed("a", retryable=True), done("b", "at last"), content="changed")
+    record(ledger, failed("a", retryable=True), done("b", "at last"))
     ledger.close()
     store = open_store(*place)
     parts = Parts(store)
@@ -114,6 +120,51 @@ def test_of_several_rows_a_final_one_counts_and_then_the_newest(
     record(more, done("c"))
     more.close()
     assert {r.source for r in Parts(store).results()} == {"a", "b", "c"}
+
+
+def test_each_version_of_an_item_is_kept_and_the_newest_is_shown(
+    place: tuple[str, dict[str, Any] | None],
+) -> None:
+    ledger = opened(*place)
+    record(ledger, done("a", "first"), content="1")
+    record(ledger, done("a", "second"), content="2")
+    ledger.close()
+    store = open_store(*place)
+    for _ in range(2):
+        assert [r.caption for r in Parts(store).results()] == ["second"]
+        again = opened(*place)
+        found = [again.recorded("a", QUESTION, content) for content in (None, "1", "2", "3")]
+        again.close()
+        assert [one and one.result.caption for one in found] == ["second", "first", "second", None]
+        Parts(store).merge()
+
+
+def test_parts_of_before_are_read_on(tmp_path: Path) -> None:
+    """Their ids were of item and question alone."""
+    address = f"{tmp_path}/out/"
+    ledger = opened(address)
+    record(ledger, done("a"), done("b"))
+    ledger.close()
+    path, *_ = paths = sorted(tmp_path.glob("out/parts/*/*.parquet"))
+    table = pa.concat_tables([pq.read_table(each) for each in paths])
+    ids = [
+        hashlib.blake2b(f"{key}\0{QUESTION}".encode(), digest_size=16).digest()
+        for key in table["key"].to_pylist()
+    ]
+    for each in paths[1:]:
+        each.unlink()
+    pq.write_table(table.set_column(0, "id", pa.array(ids, pa.binary(16))), path)
+    more = opened(address)
+    found = more.recorded("a", QUESTION, "c")
+    assert found is not None and found.result == done("a")
+    record(more, done("a", "again"))
+    more.close()
+    merged = Parts(open_store(address)).merge()
+    assert merged.rows == 2
+    assert {r.source: r.caption for r in Parts(open_store(address)).results()} == {
+        "a": "again",
+        "b": "A cat.",
+    }
 
 
 def test_of_two_merges_at_once_one_is_refused_and_nothing_is_lost(
@@ -156,3 +207,33 @@ def test_many_rows_are_found_again_after_they_were_folded(tmp_path: Path) -> Non
     ledger.close()
     assert all(ledger.recorded(f"i{number}", QUESTION) is not None for number in range(0, 21_000, 997))
     assert len(Parts(open_store(f"{tmp_path}/out/")).index()) == 21_000
+
+
+def test_what_a_killed_writer_left_on_its_disk_is_stored_by_the_next(
+    place: tuple[str, dict[str, Any] | None], tmp_path: Path
+) -> None:
+    """The writer dies between its own record of an answer and the part that would have held it."""
+    script = """
+import os, sys
+from tests.pipeline.test_parts import opened, done, record
+from visionpipe.files.stores import ObjectStore, LocalFolder
+ledger = opened(sys.argv[1], eval(sys.argv[2]), state=sys.argv[3])
+record(ledger, done("a"))
+ledger._store.put = lambda *given, **more: os.kill(os.getpid(), 9)
+record(ledger, done("b"), done("c"))
+import time; time.sleep(60)
+"""
+    address, options = place
+    command = [sys.executable, "-c", script, address, repr(options), f"{tmp_path}/state"]
+    assert subprocess.run(command, check=False).returncode == -9
+    assert list(tmp_path.glob("state/*/*.unsent"))
+    ledger = opened(address, options, state=f"{tmp_path}/state")
+    found = [ledger.recorded(name, QUESTION) for name in "abc"]
+    assert [one and one.result for one in found] == [done("a"), done("b"), done("c")]
+    assert ledger.spent().requests == 3
+    # One that is at work is left alone.
+    other = opened(address, options, state=f"{tmp_path}/state")
+    other.close()
+    ledger.close()
+    assert not list(tmp_path.glob("state/*/*"))
+    assert Parts(open_store(address, options)).merge().rows == 3

@@ -128,7 +128,7 @@ def caption_parts(
     """Works the listing off into ``output``."""
     import orjson
 
-    from visionpipe.pipeline.parts import PartsLedger
+    from visionpipe.pipeline.part_writer import PartsLedger
 
     gate = gate or os.environ.get(GATE) or None
     if sources.shard is not None and gate is None and not quiet:

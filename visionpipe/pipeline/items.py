@@ -16,6 +16,8 @@ from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sources.find import Source
 from visionpipe.values import ABSTAINED, Money, Note, Usage
 
+_CHANGED = Note("changed", "asked again: its picture is another than when it was last asked about")
+
 
 @dataclass(slots=True)
 class OpenItem:
@@ -31,6 +33,7 @@ class OpenItem:
         near: the picture it looks like, whose answer it waits for.
         number: its place in the listing, from 1, where that matters.
         claimed: it is the first of its content, and others may wait for it.
+        changed: another version of it was asked about before.
     """
 
     source: Source
@@ -48,6 +51,7 @@ class OpenItem:
     near: Near | None = None
     number: int = 0
     claimed: bool = False
+    changed: bool = False
     notes: tuple[Note, ...] = field(default=())
 
     def billed(self, usage: Usage | None, cost: Money | None) -> None:
@@ -56,6 +60,11 @@ class OpenItem:
             self.usage = usage if self.usage is None else self.usage + usage
         if cost is not None:
             self.cost = cost if self.cost is None else self.cost + cost
+
+    @property
+    def all_notes(self) -> tuple[Note, ...]:
+        """What is worth knowing about the item and its answer."""
+        return (*self.notes, _CHANGED) if self.changed else self.notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ def done(item: OpenItem, answer: Answer, now: float) -> ItemResult:
         cost=item.cost,
         finish_reason=reply.finish_reason or None,
         adjustments=reply.adjustments,
-        notes=(*reply.notes, *item.notes),
+        notes=(*reply.notes, *item.all_notes),
         request_id=reply.request_id or None,
         attempts=item.sends,
         sha256=sha256_of(item.content),
@@ -98,7 +107,7 @@ def failed(item: OpenItem, error: VisionPipeError, now: float) -> ItemResult:
         usage=item.usage,
         cost=item.cost,
         adjustments=item.prepared.adjustments if item.prepared is not None else (),
-        notes=item.notes,
+        notes=item.all_notes,
         request_id=error.request_id,
         attempts=item.sends,
         failure=Failure.of(error),

@@ -227,7 +227,7 @@ def _ledger(place: str | None) -> Ledger:
     if place is None or not place.endswith("/"):
         return Journal(place)
     try:
-        from visionpipe.pipeline.parts import PartsLedger
+        from visionpipe.pipeline.part_writer import PartsLedger
     except ImportError as missing:
         raise missing_extra("a directory of parts needs pyarrow", "parquet", subject=place) from missing
     return PartsLedger(place)

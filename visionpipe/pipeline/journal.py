@@ -93,7 +93,7 @@ class Journal(JournalView):
         """As ``JournalView.known_content``."""
         return super().known_content(source, location, stat) if self._may_hold(source) else None
 
-    def recorded(self, source: str, question: str) -> Recorded | None:
+    def recorded(self, source: str, question: str, content: str | None = None) -> Recorded | None:
         """As ``JournalView.recorded``."""
         return super().recorded(source, question) if self._may_hold(source) else None
 

@@ -46,8 +46,9 @@ class Sent:
 class Record(Protocol):
     """What is known of items."""
 
-    def recorded(self, source: str, question: str) -> Recorded | None:
-        """What became of ``source`` when it was last asked ``question``."""
+    def recorded(self, source: str, question: str, content: str | None = None) -> Recorded | None:
+        """What became of ``source`` when it was last asked ``question``; with ``content``, of these bytes,
+        where several versions are kept."""
         ...
 
     def known_content(self, source: str, location: str, stat: Stat) -> str | None:

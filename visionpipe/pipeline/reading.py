@@ -371,8 +371,9 @@ class JournalView:
             if isinstance(row["source"], str) and is_place(row["location"]):
                 yield row["source"], os.fsdecode(row["location"])
 
-    def recorded(self, source: str, question: str) -> Recorded | None:
-        """What became of ``source`` when it was last asked ``question``; None where that cannot be read."""
+    def recorded(self, source: str, question: str, content: str | None = None) -> Recorded | None:
+        """What became of ``source`` when it was last asked ``question``; None where that cannot be read.
+        A journal keeps one version of an item, whatever ``content`` says."""
         return self.recorded_in(
             self.database.one(
                 f"SELECT {COLUMNS} FROM results WHERE source = ? AND question = ?", (source, question)

@@ -25,7 +25,7 @@ from visionpipe.pipeline.keys import (
     stat_of,
 )
 from visionpipe.pipeline.ledger import Key, Record
-from visionpipe.pipeline.reading import PAGE, JournalView, Recalled, content_known
+from visionpipe.pipeline.reading import PAGE, JournalView, Recalled, Recorded, content_known
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sources.find import FailedSource, Found, SkippedSource, Source
 
@@ -72,6 +72,7 @@ class Fresh:
     Attributes:
         read: the stat of a file whose bytes were read just now, else None.
         image: the picture that the item itself held, as it will be sent.
+        changed: another version of the item was asked about before.
     """
 
     key: Key
@@ -79,6 +80,7 @@ class Fresh:
     prompt: str
     read: Stat | None
     image: Image | None = None
+    changed: bool = False
 
 
 Decision: TypeAlias = Skipped | Kept | Refused | Fresh
@@ -174,20 +176,30 @@ class Triage:
             if source.version is not None and source.image is not None:
                 # A store's word for the bytes is enough to know an item that is done without fetching it.
                 named = content_of_link(source.location, source.version)
-                key = Key(source.name, key.question, named)
-                if found is not None and found.content == named and not self._again(found.result):
-                    return Kept(key, found.result, found.job)
-                return Fresh(key, named, prompt, None, held_image(source))
+                kept = self._kept(source.name, key.question, named, found)
+                if kept is not None:
+                    return kept
+                key, changed = Key(source.name, key.question, named), _is_other(found, named)
+                return Fresh(key, named, prompt, None, held_image(source), changed)
             image = held_image(source)
             content, read = (
                 (sha256_of_image(image), None) if image is not None else self._content(source, known, is_over)
             )
         except VisionPipeError as error:
             return Refused(key, error)
+        kept = self._kept(source.name, key.question, content, found)
+        if kept is not None:
+            return kept
         key = Key(source.name, key.question, content)
-        if found is not None and found.content == content and not self._again(found.result):
-            return Kept(key, found.result, found.job)
-        return Fresh(key, content, prompt, read, image)
+        return Fresh(key, content, prompt, read, image, _is_other(found, content))
+
+    def _kept(self, source: str, question: str, content: str, found: Recorded | None) -> Kept | None:
+        """The end that this version of an item has come to; None where it is to be asked about."""
+        if found is not None and found.content != content:
+            found = self.journal.recorded(source, question, content)
+        if found is None or found.content != content or self._again(found.result):
+            return None
+        return Kept(Key(source, question, content), found.result, found.job)
 
     def _question(self, prompt: str) -> str:
         """The recipe's key of ``prompt``; most jobs have one prompt for all items."""
@@ -218,3 +230,7 @@ class Triage:
         if content is not None:
             return content, None
         return fingerprint(source.location, is_over)
+
+
+def _is_other(found: Recorded | None, content: str) -> bool:
+    return found is not None and found.content is not None and found.content != content

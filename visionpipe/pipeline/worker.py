@@ -294,7 +294,15 @@ class Worker:
             self._ledger.note_source(source.name, source.location, decision.read, decision.content)
         if decision.image is not None:
             source = replace(source, image=decision.image)
-        return OpenItem(source, decision.key, decision.content, decision.prompt, begun, number=number)
+        return OpenItem(
+            source,
+            decision.key,
+            decision.content,
+            decision.prompt,
+            begun,
+            number=number,
+            changed=decision.changed,
+        )
 
     def prepare(self, item: OpenItem) -> ItemResult | None:
         """Makes the item ready to be asked about; its end, recorded, where that cannot be.
