@@ -3,7 +3,7 @@
 python -m benchmarks.beyond_one_machine gate     # 4 processes, limit 6, 200 images; needs redis-server
 python -m benchmarks.beyond_one_machine kill     # the same, and one of the four is killed
 python -m benchmarks.beyond_one_machine cap      # one cap of tokens for all
-python -m benchmarks.beyond_one_machine ledger   # a million rows in 1,000 parts: start, look-up, merge
+python -m benchmarks.beyond_one_machine ledger [ROWS]  # a million rows, or so many: start, look-up, merge
 """
 
 from __future__ import annotations
@@ -86,52 +86,74 @@ def drill(what: str) -> None:
         assert stats["requests"] == len(spans)
 
 
-def ledger() -> None:
-    from datetime import UTC, datetime
-
-    import pyarrow as pa
-
-    from visionpipe.files.stores import open_store
-    from visionpipe.pipeline.parts import SCHEMA, Parts, _parquet, id_of
-    from visionpipe.pipeline.rows import to_struct
-    from visionpipe.results import ItemResult, Outcome
-
+def ledger(rows: int) -> None:
+    """A directory of ``rows`` results of 100 shards in 1,000 parts: start, look-up, merge."""
     with tempfile.TemporaryDirectory() as name:
-        store = open_store(f"{name}/out/")
-        result = to_struct(ItemResult("x", Outcome.DONE, caption="A cat on a mat, seen from above."))
-        at = datetime.now(UTC)
-        for part in range(1000):
-            keys = [f"shard-{part:04}.tar/{number}.jpg" for number in range(1000)]
-            row = {"question": "q", "content": "c", "final": True, "at": at, "job": "j", "run": "w"}
-            rows = [
-                {"id": id_of(key, "q"), "key": key, "result": result, "requests": 1, **row} for key in keys
-            ]
-            store.put(f"parts/w/{part:06}.parquet", _parquet(pa.Table.from_pylist(rows, SCHEMA)))
-        script = (
-            "import resource,time,sys; from visionpipe.files.stores import open_store;"
-            "from visionpipe.pipeline.parts import Parts, id_of;"
-            "m=lambda: int(open('/proc/self/status').read().split('VmRSS:')[1].split()[0])/1024;"
-            "p=Parts(open_store(sys.argv[1])); a=m(); c=time.process_time(); i=p.index();"
-            "print(f'  start: {len(i):,} ids, {m()-a:.0f} MB added, {time.process_time()-c:.1f} s CPU');"
-            "c=time.process_time();"
-            "[i.place(id_of(f'shard-{n%1000:04}.tar/{n%997}.jpg','q')) for n in range(100000)];"
-            "print(f'  look-up: {(time.process_time()-c)*10:.1f} us')"
-        )
-        print("ledger: 1,000,000 rows in 1,000 parts")
-        subprocess.run([sys.executable, "-c", script, f"{name}/out/"], check=True)
-        script = (
-            "import resource,time,sys; from visionpipe.files.stores import open_store;"
-            "from visionpipe.pipeline.parts import Parts;"
-            "c=time.time(); d=Parts(open_store(sys.argv[1])).merge();"
-            "print(f'  merge: {d.rows:,} rows in {d.parts} parts, {time.time()-c:.0f} s, peak',"
-            "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss//1024, 'MB')"
-        )
-        subprocess.run([sys.executable, "-c", script, f"{name}/out/"], check=True)
-        assert len(Parts(store).index()) == 1_000_000
+        subprocess.run([sys.executable, "-c", _MADE, f"{name}/out/", str(rows)], check=True)
+        print(f"ledger: {rows:,} rows of 100 shards in 1,000 parts")
+        for script in (_START, _MERGE, _START):
+            subprocess.run([sys.executable, "-c", script, f"{name}/out/", str(rows)], check=True)
+
+
+_MADE = """
+import sys, uuid
+from datetime import UTC, datetime
+import pyarrow as pa
+from visionpipe.files.stores import open_store
+from visionpipe.pipeline.parts import SCHEMA, id_of, parquet_of
+from visionpipe.pipeline.rows import to_struct
+from visionpipe.results import ItemResult, Outcome
+store, rows = open_store(sys.argv[1]), int(sys.argv[2])
+size = rows // 1000
+result = to_struct(ItemResult("x", Outcome.DONE, caption="A cat on a mat, seen from above."))
+field = SCHEMA.field("result")
+results = pa.array([result], field.type).take(pa.array([0] * size))
+same = {"question": "q", "content": "c", "final": True, "at": datetime.now(UTC), "job": "j", "run": "w"}
+for part in range(1000):
+    keys = [f"shard-{part % 100:04}.tar/{part // 100 * size + n}.jpg" for n in range(size)]
+    made = pa.Table.from_pylist(
+        [{"id": id_of(key, "q", "c"), "key": key, "requests": 1, **same} for key in keys], SCHEMA
+    )
+    made = made.set_column(SCHEMA.get_field_index("result"), field, results)
+    store.put(f"parts/w/{part:06}.parquet", parquet_of(made))
+"""
+_START = """
+import sys, time
+from visionpipe.files.stores import open_store
+from visionpipe.pipeline.part_writer import PartsLedger
+def memory(what="VmRSS"):
+    return int(open("/proc/self/status").read().split(what + ":")[1].split()[0]) / 1024
+warm = PartsLedger(sys.argv[1] + "none/"); warm.close()
+before, cpu = memory(), time.process_time()
+ledger = PartsLedger(sys.argv[1])
+seconds, rows = time.process_time() - cpu, int(sys.argv[2])
+added, most = memory() - before, memory("VmHWM") - before
+print(f"  start: {added:.0f} MB added, {most:.0f} MB at most, {seconds:.1f} s CPU")
+cpu = time.process_time()
+for n in range(100_000):
+    assert ledger.recorded(f"shard-{n % 100:04}.tar/new-{n}.jpg", "q") is None
+print(f"  look-up of a new item: {(time.process_time() - cpu) * 10:.1f} us")
+cpu = time.process_time()
+for n in range(min(rows // 100, 10_000)):
+    assert ledger.recorded(f"shard-0007.tar/{n}.jpg", "q", "c") is not None
+each = (time.process_time() - cpu) * 1e6 / (n + 1)
+print(f"  of one that is done, in the order of its shard: {each:.0f} us")
+ledger.close()
+"""
+_MERGE = """
+import resource, sys, time
+from visionpipe.files.stores import open_store
+from visionpipe.pipeline.parts import Parts
+begun = time.time()
+done = Parts(open_store(sys.argv[1])).merge()
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+print(f"  merge: {done.rows:,} rows in {done.parts} parts, {time.time() - begun:.0f} s, peak {peak} MB")
+assert done.rows == int(sys.argv[2])
+"""
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "ledger":
-        ledger()
+        ledger(int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000)
     else:
         drill(sys.argv[1])

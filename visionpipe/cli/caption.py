@@ -230,6 +230,13 @@ def caption(
             metavar="item|2s",
         ),
     ] = "item",
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="With an output that ends in /: a folder on a disk that outlasts the process; results are "
+            "there before they are counted, and what a killed run left there is stored first.",
+        ),
+    ] = None,
     sample: Annotated[
         int | None,
         typer.Option(help="Ask about so many at random, and say what all would cost.", min=2),
@@ -312,17 +319,18 @@ def caption(
             caps=caps(budget, budget_tokens, budget_requests),
             concurrency=concurrency,
             durability=durability,
+            state=state_dir,
             retry_failed=retry_failed,
             force=force,
             quiet=quiet,
             as_json=as_json,
         )
         return
-    if shard or gate or durability != "item":
+    if shard or gate or durability != "item" or state_dir:
         raise ParameterError(
             "only a directory of parts is written by several processes",
             cure="End the output in a slash, such as -o s3://bucket/out/.",
-            subject="--shard, --gate, --durability",
+            subject="--shard, --gate, --durability, --state-dir",
         )
     if as_json and STDOUT in specs:
         raise ParameterError(

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -120,6 +121,7 @@ def caption_parts(
     caps: Caps | None,
     concurrency: int,
     durability: str,
+    state: Path | None,
     retry_failed: bool,
     force: bool,
     quiet: bool,
@@ -134,7 +136,7 @@ def caption_parts(
     if sources.shard is not None and gate is None and not quiet:
         typer.echo(f"each shard keeps its own limit and budget; --gate (or {GATE}) shares them", err=True)
     found = iter(sources)
-    ledger = PartsLedger(output, every_s=every_s(durability), outage_seconds=job.outage_seconds)
+    ledger = PartsLedger(output, every_s=every_s(durability), state=state, outage_seconds=job.outage_seconds)
     counts: Counter[str] = Counter()
     problem: VisionPipeError | None = None
     stopped = False

@@ -30,14 +30,16 @@ class PartIndex:
         self.bits = bits
 
     @classmethod
-    def of(cls, hashes: Iterable[Words], rows: int) -> PartIndex:
-        """Of rows 0 to ``rows`` - 1, whose hashes come in that order."""
-        bits = max(1, (rows - 1).bit_length())
-        words = np.empty(rows, np.uint64)
-        at = 0
+    def of(cls, hashes: Iterable[Words]) -> PartIndex:
+        """Of rows from 0 on, whose hashes come in that order. Memory holds the words once."""
+        held = bytearray()
         for some in hashes:
-            words[at : at + len(some)] = _words(some, np.arange(at, at + len(some), dtype=np.uint64), bits)
-            at += len(some)
+            held += some.tobytes()
+        words: Words = np.frombuffer(held, np.uint64)
+        bits = max(1, (len(words) - 1).bit_length())
+        for at in range(0, len(words), _AT_ONCE):
+            some = words[at : at + _AT_ONCE]
+            some[:] = _words(some, np.arange(at, at + len(some), dtype=np.uint64), bits)
         words.sort()
         return cls(words, bits)
 

@@ -165,17 +165,17 @@ class Parts:
         return self._index("key", _of_keys)
 
     def _index(self, column: str, hashes: Callable[[pa.Array], Words]) -> PartIndex:
-        found: list[Words] = []
-        total, self._ends = 0, []
-        for name in self.names:
-            read = self._read(name, [column])[column]
-            found += [hashes(chunk) for chunk in read.chunks]
-            total += len(read)
-            self._ends.append(total)
-            del read
-        # Handed over one by one, so that the halves of all ids are not there twice.
-        found.reverse()
-        made = PartIndex.of((found.pop() for _ in range(len(found))), total)
+        self._ends = []
+
+        def read() -> Iterator[Words]:
+            total = 0
+            for name in self.names:
+                found = self._read(name, [column])[column]
+                total += len(found)
+                self._ends.append(total)
+                yield from map(hashes, found.chunks)
+
+        made = PartIndex.of(read())
         pa.default_memory_pool().release_unused()
         return made
 
@@ -377,9 +377,8 @@ class Parts:
     def _read(self, name: str, columns: Sequence[str] | None) -> pa.Table:
         data = self.store.read(name)
         try:
-            return pq.read_table(
-                pa.BufferReader(data), columns=None if columns is None else list(columns), use_threads=False
-            )
+            with pq.ParquetFile(pa.BufferReader(data)) as file:
+                return file.read(None if columns is None else list(columns), use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise OutputError(
                 f"this part cannot be read ({error})",
