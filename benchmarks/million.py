@@ -110,7 +110,7 @@ def main() -> int:
             peak = max(mb for _, mb in worker["samples"])
             grown = max(grown, peak - early)
             print(
-                f"worker {number}: {count:,} items, {peak:.0f} MB at most ({early:.0f} MB in the first fifth), "
+                f"worker {number}: {count:,} items, {peak:.0f} MB at most ({early:.0f} in the first fifth), "
                 f"{worker['cpu'] * 1e3 / count:.2f} ms of CPU an item, "
                 f"{worker['seconds']:.0f} s"
             )

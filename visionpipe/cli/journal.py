@@ -13,7 +13,7 @@ import typer
 
 from visionpipe.cli import caption as main_job
 from visionpipe.cli.options import one_line
-from visionpipe.cli.parts import export_parts, is_parts
+from visionpipe.cli.parts import export_beside, export_parts, is_parts
 
 if TYPE_CHECKING:
     from visionpipe.store.repair import DatabaseKind, Report
@@ -136,6 +136,21 @@ def export(
     include_skipped: main_job.IncludeSkipped = False,
     prefix: main_job.Prefix = "",
     suffix: main_job.Suffix = "",
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            help="The job's source, tables or tar shards, as it was given to the job: its files are written "
+            "again into the folder after -o, with the answers beside each row or picture.",
+            metavar="SOURCE",
+        ),
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(
+            help="With --beside: what the new columns begin with, default caption; or the new files' ending, "
+            "default txt (json: the whole result)."
+        ),
+    ] = None,
 ) -> None:
     """Write an output from a job's journal, or its directory of parts."""
     from visionpipe.cli.outputs import Locator, export_outputs, kept_line, tidied_line
@@ -148,6 +163,19 @@ def export(
     if not output:
         raise ParameterError("no output is named", cure="Name one with -o.", subject="--output")
     failed = False
+    if beside is None and field is not None:
+        raise ParameterError("it names what is put beside a source", cure="Add --beside.", subject="--field")
+    if beside is not None:
+        given = {"--images": images, "--naming": naming, "--include-skipped": include_skipped}
+        unfit = next((name for name, value in given.items() if value), None)
+        if unfit is not None or len(output) > 1:
+            raise ParameterError(
+                "files beside a source's are written with no such option and to one folder",
+                cure="Leave it out, or export twice.",
+                subject=unfit or "--output",
+            )
+        export_beside(job, beside, output[0], field, existing, prefix, suffix)
+        return
     if is_parts(job):
         text = TextForm(prefix, suffix)
         shape = SinkOptions(

@@ -8,7 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -197,6 +197,77 @@ def export_parts(address: str, outputs: Sequence[str], options: Any) -> int:
             typer.echo(f"not written: {error}", err=True)
         refused += len(errors)
     return refused
+
+
+def export_beside(
+    job: str, source: str, output: str, field: str | None, existing: str, prefix: str, suffix: str
+) -> None:
+    """Writes ``source``'s files again into ``output``, with the answers in them.
+
+    Raises:
+        VisionPipeError: what every file would meet.
+    """
+    from visionpipe.client.settings import own_presets
+    from visionpipe.files.stores import open_store
+    from visionpipe.pipeline.parts import Parts
+    from visionpipe.pipeline.reading import JournalView
+    from visionpipe.prompts.presets import preset_recorded
+    from visionpipe.sinks.beside import write_beside
+    from visionpipe.sources.shards import units_of
+    from visionpipe.stages.plain_text import TextForm, form_of
+
+    if existing not in ("keep", "overwrite"):
+        raise ParameterError(
+            f"{existing!r} means nothing for a whole file",
+            cure="Use keep or overwrite.",
+            subject="--existing",
+        )
+    if not is_parts(output):
+        raise ParameterError(
+            "the files of a source go into a folder",
+            cure="End it in a slash, such as -o captioned/.",
+            subject="--output",
+        )
+    if field is not None and not re.fullmatch(r"[^\s./][^\s/]*", field):
+        raise ParameterError(
+            f"{field!r} names no column and no file", cure="Use such as caption or txt.", subject="--field"
+        )
+    units = units_of(source)
+    with ExitStack() as closing:
+        form = TextForm(prefix, suffix)
+        if is_parts(job):
+            parts = Parts(open_store(job))
+            held, answers = parts.holds_any, parts.answers
+        else:
+            view = JournalView.open(job)
+            closing.callback(view.close)
+            held, answers = view.holds_any, view.answers_of
+            last = view.last_job()
+            asked = preset_recorded(view.template(last) or "", view.schema(last), own_presets())
+            form = form_of(asked, prefix, suffix)
+        if not held([f"{unit.address}/" for unit in units]):
+            raise ParameterError(
+                "the job knows nothing of what is in it",
+                cure="Write the source exactly as it was given to the job, with the same folder before it.",
+                subject=f"--beside {source}",
+            )
+        ends: Counter[str] = Counter()
+        kept = 0
+        for done in write_beside(
+            units, open_store(output), answers(), name=field, form=form, overwrite=existing == "overwrite"
+        ):
+            ends.update(done.ends)
+            kept += done.kept
+            if not done.kept:
+                backup = f" (what was there is {done.backup})" if done.backup else ""
+                typer.echo(f"{output}{done.name}: {_told(done.ends)}{backup}", err=True)
+    typer.echo(f"{output}: {len(units) - kept} files written: {_told(ends)}", err=True)
+    if kept:
+        typer.echo(f"kept as they were: {kept} files that were there (--existing overwrite)", err=True)
+
+
+def _told(ends: Counter[str]) -> str:
+    return ", ".join(f"{count} {end}" for end, count in sorted(ends.items())) or "nothing"
 
 
 def merge(

@@ -4,11 +4,12 @@ else fsspec knows. What is put there is there whole or not at all.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
@@ -21,7 +22,7 @@ from visionpipe.errors import (
     VisionPipeError,
     missing_extra,
 )
-from visionpipe.files.writing import output_errors, prove_folder, replace_file
+from visionpipe.files.writing import back_up, output_errors, prove_folder, replace_file, whole_file
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _LINKS = ("http", "https", "data")
@@ -62,6 +63,20 @@ class Store(Protocol):
             OutputError: it cannot be stored.
             ConnectionFailedError: the store is out of reach.
         """
+        ...
+
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """A file to write to, of any size, in constant memory: afterwards it is there whole, or, after an
+        error, what was there before.
+
+        Raises:
+            OutputError: it cannot be stored; also from its ``write``.
+            ConnectionFailedError: the store is out of reach; likewise.
+        """
+        ...
+
+    def back_up(self, name: str) -> str:
+        """Keeps a file under another name beside it, too: ``NAME.~1~`` or the next free number."""
         ...
 
     def find(self, prefix: str = "") -> Iterator[Stored]:
@@ -160,6 +175,23 @@ class LocalFolder:
                     return False
         return True
 
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """As ``Store.writing``."""
+        target = self._root / name
+        with whole_file(target) as draft:
+            with output_errors(target):
+                file = draft.open("wb")
+            with file:
+                yield cast("IO[bytes]", _Checked(file, lambda: output_errors(target)))
+                with output_errors(target):
+                    file.flush()
+                    os.fsync(file.fileno())
+
+    def back_up(self, name: str) -> str:
+        """As ``Store.back_up``."""
+        return back_up(self._root / name).relative_to(self._root).as_posix()
+
     def find(self, prefix: str = "") -> Iterator[Stored]:
         """As ``Store.find``."""
         for folder, folders, names in os.walk(self._root / prefix):
@@ -218,6 +250,33 @@ class ObjectStore:
             except FileExistsError:
                 return False
             return True
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """As ``Store.writing``."""
+        with self._write_errors(name):
+            file = self._files.open(self._key(name), "wb", block_size=8 << 20, autocommit=False)
+        try:
+            yield cast("IO[bytes]", _Checked(file, lambda: self._write_errors(name)))
+            with self._write_errors(name):
+                file.close()
+                file.commit()
+        except BaseException:
+            if not isinstance(file, io.BytesIO):
+                file.closed = True  # else it is sent when it is collected
+            with self._write_errors(name):
+                file.discard()
+            raise
+
+    def back_up(self, name: str) -> str:
+        """As ``Store.back_up``."""
+        with self._write_errors(name):
+            number = 1
+            while self._files.exists(self._key(f"{name}.~{number}~")):
+                number += 1
+            kept = f"{name}.~{number}~"
+            self._files.copy(self._key(name), self._key(kept))
+            return kept
 
     def find(self, prefix: str = "") -> Iterator[Stored]:
         """As ``Store.find``."""
@@ -290,6 +349,27 @@ class ObjectStore:
             ) from error
         except Exception as error:  # every store's library has kinds of its own
             raise _store_error(error, subject) from error
+
+
+class _Checked(io.RawIOBase):
+    """A file whose writing fails with an error that names it."""
+
+    def __init__(self, file: IO[bytes], errors: Callable[[], AbstractContextManager[None]]) -> None:
+        self._file, self._errors = file, errors
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        with self._errors():
+            self._file.write(view)
+        self._written += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self._written
 
 
 def _store_error(error: Exception, subject: str) -> VisionPipeError:

@@ -16,6 +16,7 @@ import uuid
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -56,9 +57,10 @@ SCHEMA = pa.schema(
 ROWS_A_MERGED_PART = 100_000
 _ROWS_A_GROUP = 5_000
 _ROWS_AT_ONCE = 250
-_FILES_KEPT = 2
-_GROUPS_KEPT = 4
+_FILES_KEPT = 16
+_GROUPS_KEPT = 16
 _SOME_KEPT = 16
+_SMALL = 5_000
 _COMPARED_AT_ONCE = 100_000
 _PRUNE_AFTER_S = 24 * 3600
 _STAMP = "%Y%m%dT%H%M%S"
@@ -160,10 +162,6 @@ class Parts:
         """Of every row, by item and question."""
         return self._index("id", _of_ids)
 
-    def index_of_keys(self) -> PartIndex:
-        """Of every row, by item; see ``about``."""
-        return self._index("key", _of_keys)
-
     def _index(self, column: str, hashes: Callable[[pa.Array], Words]) -> PartIndex:
         self._ends = []
 
@@ -179,11 +177,31 @@ class Parts:
         pa.default_memory_pool().release_unused()
         return made
 
-    def about(self, key: str, index: PartIndex, job: str | None = None) -> Row | None:
-        """The row that counts about an item, of one job or of any; by an index of keys."""
-        text = key_text(key)
-        found = (self.row(number) for number in index.rows(number_of(_hash(text))))
-        return newest(row for row in found if row["key"] == text and job in (None, row["job"]))
+    def answers(self, job: str | None = None) -> Callable[[str], ItemResult | None]:
+        """What gives an item's result by its name; None where it was never asked about.
+
+        Args:
+            job: as for ``results``.
+        """
+        index = self._index("key", _of_keys)
+        job = self.last_job() if job is None else job
+
+        def answer(source: str) -> ItemResult | None:
+            key = key_text(source)
+            found = (self.row(number) for number in index.rows(number_of(_hash(key))))
+            row = newest(row for row in found if row["key"] == key and row["job"] == job)
+            return None if row is None else from_struct(row["key"], row["result"])
+
+        return answer
+
+    def holds_any(self, beginnings: Sequence[str]) -> bool:
+        """Whether anything is recorded about an item whose name begins with one of these."""
+        wanted = tuple(map(key_text, beginnings))
+        return any(
+            key.startswith(wanted)
+            for name in self.names
+            for key in self._read(name, ["key"])["key"].to_pylist()
+        )
 
     def last_job(self) -> str | None:
         """The key of the job that stored the newest row; None where there is none."""
@@ -225,10 +243,15 @@ class Parts:
         return _kept(self._some, place, _SOME_KEPT, read)[row]
 
     def _group(self, part: int, group: int) -> pa.Table:
-        def opened() -> pq.ParquetFile:
-            return pq.ParquetFile(pa.BufferReader(self.store.read(self.names[part])))
+        rows = self._ends[part] - (self._ends[part - 1] if part else 0)
 
-        return _kept(self._files, part, _FILES_KEPT, opened).read_row_group(group)
+        def opened() -> pq.ParquetFile:
+            name = self.names[part]
+            small = rows <= _SMALL
+            return pq.ParquetFile(pa.BufferReader(self.store.read(name)) if small else self.store.open(name))
+
+        with self._errors(self.names[part]):
+            return _kept(self._files, part, _FILES_KEPT, opened).read_row_group(group)
 
     def winners(self) -> Iterator[pa.Table]:
         """The rows that count about each item, question and version, a part at a time."""
@@ -249,7 +272,7 @@ class Parts:
                     by_key.setdefault(row["key"], []).append(row)
             return [found for found in map(newest, by_key.values()) if found is not None]
 
-        beaten = self._beaten(self.index_of_keys(), (*_COUNTING, "key", "job"), one_a_key)
+        beaten = self._beaten(self._index("key", _of_keys), (*_COUNTING, "key", "job"), one_a_key)
         for table in self._without(beaten):
             chosen = table.filter(pc.equal(table["job"], job)).select(["key", "result"])
             for batch in chosen.to_batches(max_chunksize=_ROWS_AT_ONCE):
@@ -376,9 +399,13 @@ class Parts:
 
     def _read(self, name: str, columns: Sequence[str] | None) -> pa.Table:
         data = self.store.read(name)
+        with self._errors(name), pq.ParquetFile(pa.BufferReader(data)) as file:
+            return file.read(None if columns is None else list(columns), use_threads=False)
+
+    @contextmanager
+    def _errors(self, name: str) -> Iterator[None]:
         try:
-            with pq.ParquetFile(pa.BufferReader(data)) as file:
-                return file.read(None if columns is None else list(columns), use_threads=False)
+            yield
         except (pa.ArrowException, OSError) as error:
             raise OutputError(
                 f"this part cannot be read ({error})",

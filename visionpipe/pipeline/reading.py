@@ -455,6 +455,30 @@ class JournalView:
             if result is not None:
                 yield self.shown(result, job)
 
+    def answers_of(self, job: str | None = None) -> Callable[[str], ItemResult | None]:
+        """What gives, as outputs show it, an item's result by its name; None where it was never asked about.
+
+        Args:
+            job: a recipe's key; default the one run last.
+        """
+        job = self.last_job() if job is None else job
+
+        def answer(source: str) -> ItemResult | None:
+            result = self._result(
+                self.database.one(
+                    f"SELECT {COLUMNS} FROM results WHERE source = ? AND job = ? ORDER BY recorded DESC",
+                    (storable(source), job),
+                )
+            )
+            return None if result is None else self.shown(result, job)
+
+        return answer
+
+    def holds_any(self, beginnings: Sequence[str]) -> bool:
+        """Whether anything is recorded about an item whose name begins with one of these."""
+        sql = "SELECT 1 FROM results WHERE substr(source, 1, ?) = ? LIMIT 1"
+        return any(self.database.one(sql, (len(each), storable(each))) is not None for each in beginnings)
+
     def shown(self, result: ItemResult, job: str | None = None) -> ItemResult:
         """What outputs show for ``result``: what a person made of it, else itself, or for a failure the good
         answer about the same bytes that an earlier run had, maybe to another prompt or from another model.

@@ -13,6 +13,7 @@ import hashlib
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self
@@ -209,32 +210,47 @@ class _Member(tarfile.TarInfo):
 def _of_tar(unit: Unit) -> Iterator[Found]:
     """Samples are members in a row with one name up to the first dot; ``.txt`` and ``.json`` beside a picture
     are its fields."""
-    key, members, read = "", list[tuple[str, bytes | VisionPipeError]](), 0
+    key, members = "", list[tuple[str, bytes | VisionPipeError]]()
+    try:
+        for member, data in members_of(unit):
+            if data is None:
+                continue
+            folder, _, last = member.name.rpartition("/")
+            sample = f"{folder}/{last.partition('.')[0]}"
+            if sample != key:
+                yield from _sample(unit, members)
+                key, members = sample, []
+            members.append((member.name, data))
+    except UnreadableSourceError:
+        yield from _sample(unit, members)
+        raise
+    yield from _sample(unit, members)
+
+
+def members_of(unit: Unit) -> Iterator[tuple[tarfile.TarInfo, bytes | VisionPipeError | None]]:
+    """A tar's members, one in memory at a time, and what files hold; None for what is no file.
+
+    Raises:
+        UnreadableSourceError: it breaks off.
+    """
+    read = 0
     with unit.store.open(unit.name) as file:
         try:
             with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Member) as archive:
                 for member in archive:
                     archive.members = []  # type: ignore[attr-defined]  # else the list grows with the tar
-                    if not member.isfile():
-                        continue
-                    folder, _, last = member.name.rpartition("/")
-                    sample = f"{folder}/{last.partition('.')[0]}"
-                    if sample != key:
-                        yield from _sample(unit, members)
-                        key, members = sample, []
-                    members.append((member.name, _member(archive, member)))
+                    data = _member(archive, member) if member.isfile() else None
+                    yield member, data
                     read += 1
                 if not getattr(archive, "ended", False):
                     raise tarfile.ReadError("the mark of its end is missing")
         except (tarfile.TarError, EOFError, OSError) as error:
-            yield from _sample(unit, members)
             raise UnreadableSourceError(
                 f"the shard breaks off after {read} files ({error})",
                 cure="Write or copy it again; what comes after is not known.",
                 subject=unit.address,
                 code="truncated",
             ) from error
-    yield from _sample(unit, members)
 
 
 def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | VisionPipeError:
@@ -263,7 +279,7 @@ def _sample(unit: Unit, members: Sequence[tuple[str, bytes | VisionPipeError]]) 
             fields[suffix[1:]] = data.decode("utf-8", "replace").strip()
         elif suffix == ".json":
             fields |= _json_fields(data)
-        elif suffix in IMAGE_SUFFIXES or kind_of(data[:512]).family == "image":
+        elif is_picture(name, data):
             pictures.append((name, data))
         else:
             others.append(name)
@@ -275,6 +291,12 @@ def _sample(unit: Unit, members: Sequence[tuple[str, bytes | VisionPipeError]]) 
             yield Source(called, "", fields, data)
     if members and not pictures:
         yield SkippedSource(f"{unit.address}/{(others or [members[0][0]])[0]}", "not an image")
+
+
+def is_picture(name: str, data: bytes) -> bool:
+    """Whether a member of a shard is taken for a picture."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix in IMAGE_SUFFIXES or kind_of(data[:512]).family == "image"
 
 
 def _json_fields(data: bytes) -> dict[str, str]:
@@ -294,19 +316,39 @@ def _shown(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _of_table(unit: Unit, column: str | None) -> Iterator[Found]:
+    number = 0
+    with table_batches(unit) as (batches, schema):
+        chosen = _image_column(schema, column, unit.address)
+        for batch in batches:
+            for row in batch.to_pylist():
+                yield _of_row(unit, f"{unit.address}/{number:08}", row, chosen)
+                number += 1
+
+
+@contextmanager
+def table_batches(unit: Unit) -> Iterator[tuple[Iterator[Any], Any]]:
+    """A table's rows, a few in memory at a time, and its schema.
+
+    Raises:
+        UnreadableSourceError: it breaks off.
+        ConfigurationError: an extra is not installed.
+    """
     try:
         import pyarrow as pa
     except ImportError as missing:
         raise missing_extra("reading tables needs pyarrow", "parquet", subject=unit.address) from missing
     number = 0
+
+    def counted(batches: Iterator[Any]) -> Iterator[Any]:
+        nonlocal number
+        for batch in batches:
+            number += batch.num_rows
+            yield batch
+
     with unit.store.open(unit.name) as file:
         try:
             batches, schema = _batches(unit, file)
-            chosen = _image_column(schema, column, unit.address)
-            for batch in batches:
-                for row in batch.to_pylist():
-                    yield _of_row(unit, f"{unit.address}/{number:08}", row, chosen)
-                    number += 1
+            yield counted(batches), schema
         except (pa.ArrowException, OSError) as error:
             raise UnreadableSourceError(
                 f"the table cannot be read after {number} rows ({error})",
