@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.cli.commands import Here, here
+from tests.pipeline.test_parts import opened
+from tests.sinks.test_beside import members
+from tests.sources.test_shards import PHOTO, tar
 from visionpipe.cli.parts import every_s, is_parts, shard_of
 from visionpipe.errors import ParameterError
+from visionpipe.pipeline.edits import Edits, Step
+from visionpipe.pipeline.journal import Journal
+from visionpipe.pipeline.keys import Recipe
+from visionpipe.pipeline.ledger import Key, Ledger
+from visionpipe.results import ItemResult, Outcome
 
 ARRAY = {
     "SLURM_ARRAY_TASK_ID": "7",
@@ -57,3 +68,46 @@ def test_durability_is_an_item_or_seconds() -> None:
     for wrong in ("2", "0s", "now"):
         with pytest.raises(ParameterError, match="no durability"):
             every_s(wrong)
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Here:
+    return here(capfd)
+
+
+def recorded(ledger: Ledger) -> None:
+    recipe = Recipe("m", "What is it?")
+    ledger.begin(recipe)
+    for number in range(2):
+        name = f"0.tar/{number}.jpg"
+        result = ItemResult(name, Outcome.DONE, caption=f"A photo of {number}.", attempts=1)
+        ledger.record(Key(name, recipe.question("What is it?"), "c"), result)
+    ledger.end("complete")
+
+
+def test_answers_are_put_beside_a_jobs_source(run: Here, tmp_path: Path) -> None:
+    (tmp_path / "0.tar").write_bytes(tar(*[(f"{n}.jpg", PHOTO) for n in range(3)]))
+    recorded(opened(f"{tmp_path}/out/"))
+    recorded(Journal(tmp_path / "job.journal"))
+    Edits(tmp_path / "job.journal", "Ana").apply("", [Step("0.tar/1.jpg", "caption", "Mine.")])
+    for job, words in (("out/", "A photo of 1."), ("job.journal", "Mine.")):
+        done = run("export", job, "--beside", "0.tar", "-o", f"{job[:3]}-beside/", folder=tmp_path)
+        assert (done.returncode, done.stdout) == (0, "")
+        assert "1 files written: 2 done, 1 not asked" in done.stderr
+        held = members((tmp_path / f"{job[:3]}-beside" / "0.tar").read_bytes())
+        assert list(held) == ["0.jpg", "0.txt", "1.jpg", "1.txt", "2.jpg"]
+        assert held["1.txt"].decode() == words
+    again = run("export", "out/", "--beside", "0.tar", "-o", "out-beside/", folder=tmp_path)
+    assert "kept as they were: 1 files" in again.stderr
+    for wrong, reason in (
+        (["--beside", f"{tmp_path}/0.tar", "-o", "x/"], "knows nothing of what is in it"),
+        (["--beside", "0.tar", "-o", "x.tar"], "go into a folder"),
+        (["--beside", "0.tar", "-o", "x/", "--existing", "append"], "means nothing"),
+        (["--beside", "0.tar", "-o", "x/", "--field", "a/b"], "names no column"),
+        (["--beside", "0.tar", "-o", "x/", "--naming", "{stem}"], "no such option"),
+        (["--field", "alt", "-o", "x.csv"], "Add --beside"),
+    ):
+        refused = run("export", "out/", *wrong, folder=tmp_path)
+        assert refused.returncode == 2
+        assert reason in refused.stderr
+    assert not (tmp_path / "x").exists()
