@@ -54,7 +54,7 @@ def captioned(run: Here, folder: Path, server: Loopback) -> list[str]:
         (["--prompt", "word " * 200_000], "room for"),
         (["nope://bucket/photos/"], "this store cannot be used"),
         (["--column", "nope", "list.csv"], "no column nope"),
-        (["-o", "s3://bucket/out.jsonl"], "nothing is written to s3:// addresses"),
+        (["-o", "s3://bucket/out.jsonl"], "no such file is written to s3:// addresses"),
     ],
 )
 def test_a_mistake_touches_nothing(

@@ -214,14 +214,17 @@ def test_what_a_killed_writer_left_on_its_disk_is_stored_by_the_next(
 ) -> None:
     """The writer dies between its own record of an answer and the part that would have held it."""
     script = """
-import os, sys
+import os, sys, threading
 from tests.pipeline.test_parts import opened, done, record
-from visionpipe.files.stores import ObjectStore, LocalFolder
 ledger = opened(sys.argv[1], eval(sys.argv[2]), state=sys.argv[3])
-record(ledger, done("a"))
-ledger._store.put = lambda *given, **more: os.kill(os.getpid(), 9)
-record(ledger, done("b"), done("c"))
-import time; time.sleep(60)
+recorded = threading.Event()
+def put(*given, **more):
+    recorded.wait()
+    os.kill(os.getpid(), 9)
+ledger._store.put = put
+record(ledger, done("a"), done("b"), done("c"))
+recorded.set()
+threading.Event().wait()
 """
     address, options = place
     command = [sys.executable, "-c", script, address, repr(options), f"{tmp_path}/state"]

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def describe(
-    images: Annotated[list[str], typer.Argument(help="Image files or URLs; - reads one from stdin.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Image files, URLs or places in an object store; - reads one from stdin."),
+    ],
     prompt: Annotated[str | None, typer.Option("--prompt", "-p", help="Ask this instead.")] = None,
     model: connection.Model = None,
     base_url: connection.BaseUrl = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     from visionpipe.video.spans import SqliteSpanJournal
     from visionpipe.video.timeline import Timeline
 
-Clips = Annotated[list[str], typer.Argument(help="Clips, folders of them, or links to clips.")]
+Clips = Annotated[
+    list[str],
+    typer.Argument(help="Clips, folders of them, links to clips, or places in an object store (s3://...)."),
+]
 Longest = Annotated[
     float | None, typer.Option(help="Longest span in seconds; longer scenes are parted.", min=0.1)
 ]
@@ -289,7 +293,7 @@ def _found(given: list[str]) -> tuple[list[str], list[VisionPipeError]]:
     """Paths and links of the clips, and what is wrong with those sources that have none."""
     from visionpipe.clips.load import find_clips
     from visionpipe.errors import UnreadableSourceError, VisionPipeError
-    from visionpipe.files import refuse_store
+    from visionpipe.files.stores import scheme_of
     from visionpipe.images.load import path_of_file_url
 
     found: list[str] = []
@@ -299,14 +303,16 @@ def _found(given: list[str]) -> tuple[list[str], list[VisionPipeError]]:
             found.append(source)
             continue
         try:
-            refuse_store(source)
-            path = Path(path_of_file_url(source) if source[:5].lower() == "file:" else source)
-            inside = [str(clip) for clip in find_clips(path)] if path.is_dir() else [str(path)]
+            if scheme_of(source):
+                inside = _stored(source)
+            else:
+                path = Path(path_of_file_url(source) if source[:5].lower() == "file:" else source)
+                inside = [str(clip) for clip in find_clips(path)] if path.is_dir() else [str(path)]
             if not inside:
                 raise UnreadableSourceError(
                     "there is no clip in this folder",
                     cure="Name a folder with clips, or a clip.",
-                    subject=str(path),
+                    subject=source,
                 )
         except VisionPipeError as error:
             if len(given) == 1:
@@ -317,22 +323,45 @@ def _found(given: list[str]) -> tuple[list[str], list[VisionPipeError]]:
     return found, unfound
 
 
+def _stored(address: str) -> list[str]:
+    """A clip of an object store, or those below the folder there that ends in a slash."""
+    from visionpipe.clips.load import CLIP_SUFFIXES
+    from visionpipe.files.stores import open_place, open_store
+
+    if address.endswith("/"):
+        return [
+            f"{address}{found.name}"
+            for found in open_store(address).find()
+            if PurePosixPath(found.name).suffix.lower() in CLIP_SUFFIXES
+        ]
+    store, name = open_place(address)
+    store.open(name).close()
+    return [address]
+
+
 def _is_link(source: str) -> bool:
     return source[:8].lower().startswith(("http://", "https://"))
 
 
+def _is_remote(source: str) -> bool:
+    from visionpipe.files.stores import scheme_of
+
+    return _is_link(source) or bool(scheme_of(source))
+
+
 def _local(given: str, downloads: Path, track: int | None, allow_private: bool) -> str | Video:
-    """The clip where it lies on this machine; a linked one is downloaded first."""
+    """The clip where it lies on this machine; one behind a link or in a store is downloaded first."""
     from visionpipe.clips.load import load_video
     from visionpipe.media import Video
 
-    if not _is_link(given) and track is None:
+    if not _is_remote(given) and track is None:
         return given
     path = Path(given)
+    if _is_remote(given):
+        path = downloads / f"{len(list(downloads.iterdir()))}-{_name(given)}"
     if _is_link(given):
         from visionpipe.transport.fetch import fetch_file
 
-        path = downloads / f"{len(list(downloads.iterdir()))}-{_name(given)}"
         fetch_file(
             given,
             path,
@@ -340,14 +369,22 @@ def _local(given: str, downloads: Path, track: int | None, allow_private: bool) 
             timeout_s=_LONGEST_FETCH_S,
             allow_private=allow_private,
         )
+    elif _is_remote(given):
+        from visionpipe.files.stores import open_place
+
+        store, name = open_place(given)
+        with store.open(name) as file, path.open("wb") as copy:
+            shutil.copyfileobj(file, copy, 1 << 20)
     loaded = load_video(path, track=track)
     assert isinstance(loaded, Video), "a path is never a link"
-    return replace(loaded, name=given.partition("?")[0].partition("#")[0] if _is_link(given) else loaded.name)
+    return replace(
+        loaded, name=given.partition("?")[0].partition("#")[0] if _is_remote(given) else loaded.name
+    )
 
 
 def _name(given: str) -> str:
-    """The clip's file name; of a link, that of its path."""
-    if not _is_link(given):
+    """The clip's file name; of a link or a store's address, that of its path."""
+    if not _is_remote(given):
         return Path(given).name
     return PurePosixPath(unquote(urlsplit(given).path)).name[-100:].replace("\0", "") or "clip"
 

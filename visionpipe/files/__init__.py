@@ -12,7 +12,6 @@ from visionpipe.files.reading import (
     opened,
     read_all,
     read_content,
-    refuse_store,
     reopened,
     unreadable,
 )
@@ -57,7 +56,6 @@ __all__ = [
     "prove_folder",
     "read_all",
     "read_content",
-    "refuse_store",
     "reopened",
     "replace_file",
     "resolve_link",

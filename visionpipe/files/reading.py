@@ -13,14 +13,13 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from visionpipe.errors import ParameterError, UnreadableSourceError
+from visionpipe.errors import UnreadableSourceError
 from visionpipe.media import Content, FileContent, MemoryContent
 
 _FLAGS = (
@@ -30,40 +29,6 @@ _FLAGS = (
     | getattr(os, "O_BINARY", 0)
     | getattr(os, "O_NOCTTY", 0)
 )
-
-
-_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_READABLE = frozenset({"http", "https", "file"})
-_COPY_WITH = {
-    "s3": "aws s3 cp --recursive",
-    "gs": "gcloud storage cp --recursive",
-    "hf": "hf download",
-    "az": "az storage blob download-batch",
-    "abfs": "az storage blob download-batch",
-}
-
-
-def refuse_store(text: str, *, output: bool = False) -> None:
-    """Refuses an address of a store (``s3://bucket/a.jpg``), which would else be taken for a local path.
-
-    Args:
-        text: what was given: a path, a link, or such an address.
-        output: whether it is to be written; then links are refused too.
-
-    Raises:
-        ParameterError: code "unsupported_address", of scope "job".
-    """
-    found = _ADDRESS.match(text)
-    scheme = found.group(1).lower() if found is not None else ""
-    if not scheme or (scheme in _READABLE and not output):
-        return
-    if output:
-        reason, cure = f"nothing is written to {scheme}:// addresses", "Give a local path, and copy it then."
-    else:
-        reason = f"{scheme}:// addresses are not read"
-        tool = f" (such as `{_COPY_WITH[scheme]}`)" if scheme in _COPY_WITH else ""
-        cure = f"Copy the files to a local folder first{tool} and give that, or give https links."
-    raise ParameterError(reason, cure=cure, subject=text, code="unsupported_address", scope="job")
 
 
 def open_regular(path: str, name: str) -> tuple[int, os.stat_result]:

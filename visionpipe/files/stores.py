@@ -27,6 +27,8 @@ from visionpipe.files.writing import back_up, output_errors, prove_folder, repla
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _LINKS = ("http", "https", "data")
 _EXTRAS = {"hf": "hf", "gs": "cloud", "gcs": "cloud", "s3": "cloud", "s3a": "cloud"}
+_COMMITS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "hf")
+"""Stores in which a file is there when all of it was sent, and not before."""
 _PROBE = ".visionpipe-probe"
 
 
@@ -112,30 +114,50 @@ def open_store(address: str, options: Mapping[str, Any] | None = None) -> Store:
     Raises:
         ConfigurationError: the extra is not installed, or the store is not known.
     """
-    scheme = scheme_of(address)
-    if not scheme:
+    if not scheme_of(address):
         return LocalFolder(address)
+    files, root = files_of(address, {"use_listings_cache": False, **(options or {})})
+    return ObjectStore(address, files, root)
+
+
+def files_of(address: str, options: Mapping[str, Any], extra: str | None = None) -> tuple[Any, str]:
+    """fsspec's file system of an address, and the place in it.
+
+    Args:
+        address: a URL such as ``s3://bucket/prefix/``.
+        options: for the file system.
+        extra: that brings what is needed; default the store's own.
+
+    Raises:
+        ConfigurationError: the extra is not installed, or the store is not known.
+    """
+    scheme = scheme_of(address)
+    extra = extra or _EXTRAS.get(scheme, "cloud")
     try:
         from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
     except ImportError as missing:
-        raise missing_extra(
-            f"{scheme}:// needs fsspec", _EXTRAS.get(scheme, "cloud"), subject=address
-        ) from missing
+        raise missing_extra(f"{scheme}:// needs fsspec", extra, subject=address) from missing
     try:
-        files, root = url_to_fs(
-            scheme + address[len(scheme) :], **{"use_listings_cache": False, **(options or {})}
-        )
+        files, root = url_to_fs(scheme + address[len(scheme) :], **options)
     except ImportError as missing:
-        raise missing_extra(
-            f"{scheme}:// needs a package", _EXTRAS.get(scheme, "cloud"), subject=address
-        ) from missing
+        raise missing_extra(f"{scheme}:// needs a package", extra, subject=address) from missing
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
             f"this store cannot be used ({error})",
             cure="Give a path, or an address such as s3://bucket/prefix/.",
             subject=address,
         ) from error
-    return ObjectStore(address, files, root)
+    return files, root
+
+
+def open_place(address: str) -> tuple[Store, str]:
+    """The folder that a file of a store lies in, and the file's name in it.
+
+    Raises:
+        ConfigurationError: as for ``open_store``.
+    """
+    folder, slash, name = address.rpartition("/")
+    return open_store(folder + slash), name
 
 
 class LocalFolder:
@@ -254,18 +276,39 @@ class ObjectStore:
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
         """As ``Store.writing``."""
+        if scheme_of(self.address) not in _COMMITS:
+            with self._drafted(name) as file:
+                yield file
+            return
         with self._write_errors(name):
-            file = self._files.open(self._key(name), "wb", block_size=8 << 20, autocommit=False)
+            sent = self._files.open(self._key(name), "wb", block_size=8 << 20, autocommit=False)
         try:
-            yield cast("IO[bytes]", _Checked(file, lambda: self._write_errors(name)))
+            yield cast("IO[bytes]", _Checked(sent, lambda: self._write_errors(name)))
             with self._write_errors(name):
-                file.close()
-                file.commit()
+                sent.close()
+                sent.commit()
         except BaseException:
-            if not isinstance(file, io.BytesIO):
-                file.closed = True  # else it is sent when it is collected
+            sent.closed = True  # else it is sent when it is collected
             with self._write_errors(name):
-                file.discard()
+                sent.discard()
+            raise
+
+    @contextmanager
+    def _drafted(self, name: str) -> Iterator[IO[bytes]]:
+        folder, slash, last = name.rpartition("/")
+        draft = self._key(f"{folder}{slash}.{last}.part")
+        try:
+            with self._write_errors(name):
+                self._files.makedirs(self._key(folder), exist_ok=True)
+                sent = self._files.open(draft, "wb")
+            with sent:
+                yield cast("IO[bytes]", _Checked(sent, lambda: self._write_errors(name)))
+            with self._write_errors(name):
+                self._files.mv(draft, self._key(name))
+        except BaseException:
+            with self._write_errors(name):
+                if self._files.exists(draft):
+                    self._files.rm_file(draft)
             raise
 
     def back_up(self, name: str) -> str:

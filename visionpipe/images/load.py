@@ -20,7 +20,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from visionpipe.errors import BadImageError, ParameterError, UnreadableSourceError
-from visionpipe.files import content_of, open_regular, read_all, read_content, refuse_store, unreadable
+from visionpipe.files import content_of, open_regular, read_all, read_content, unreadable
+from visionpipe.files.stores import open_place, scheme_of
 from visionpipe.images.headers import END_OF_IMAGE, Header
 from visionpipe.images.metadata import TRUNCATED_CURE
 from visionpipe.images.sniff import (
@@ -258,7 +259,8 @@ def _from_text(
     if scheme.startswith("file://"):
         path = path_of_file_url(text)
         return _from_path(path, name or path, max_pixels, in_memory_bytes)
-    refuse_store(text)
+    if scheme_of(text):
+        return image_from_bytes(_stored(text), name or text, max_pixels)
     try:
         return _from_path(text, name or text, max_pixels, in_memory_bytes)
     except UnreadableSourceError as error:
@@ -269,6 +271,13 @@ def _from_text(
         if data is None:
             raise
     return image_from_bytes(data, name or "base64 text", max_pixels)
+
+
+def _stored(address: str) -> bytes:
+    """A file of an object store, as far as it can be a picture."""
+    store, name = open_place(address)
+    with store.open(name) as file:
+        return file.read(MAX_FILE_BYTES + 1)
 
 
 def _from_path(path: str, name: str, max_pixels: int | None, in_memory_bytes: int) -> Image:

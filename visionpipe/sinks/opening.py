@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from visionpipe.errors import ParameterError
-from visionpipe.files import partial_path, prove_folder, refuse_store
+from visionpipe.files import partial_path, prove_folder
 from visionpipe.sinks.csv import CsvSink, FailuresSink
 from visionpipe.sinks.fields import fields_of
 from visionpipe.sinks.html import HtmlSink
@@ -165,9 +165,9 @@ def sink_kind(spec: str | Path) -> tuple[str, str]:
     if colon and (kind in KINDS or kind in _installed()):
         if not place and kind not in SIDECARS:
             raise ParameterError("no file is named", cure=f"Such as {kind}:out.{kind}.", subject=text)
-        refuse_store(place, output=True)
+        _refuse_address(place)
         return kind, place
-    refuse_store(text, output=True)
+    _refuse_address(text)
     if Path(text).name == FAILURES:
         return "failures", text
     suffix = Path(text).suffix.lower()
@@ -273,3 +273,17 @@ def _with_drafts(kind: str, path: Path) -> Iterator[Path]:
 def _sidecar_names(pattern: str, image: str) -> tuple[str, str]:
     name = file_name(pattern, PurePosixPath(image))
     return name, partial_path(Path(name)).name
+
+
+def _refuse_address(place: str) -> None:
+    """Refuses an address (``s3://bucket/out.csv``), which would else be taken for a local path."""
+    found = re.match(r"[a-z][a-z0-9+.-]*://", place, re.IGNORECASE)
+    if found is not None:
+        raise ParameterError(
+            f"no such file is written to {found.group().lower()} addresses",
+            cure="Give a local path, and copy it then; or write a directory of parts there, which ends in a "
+            "slash.",
+            subject=place,
+            code="unsupported_address",
+            scope="job",
+        )

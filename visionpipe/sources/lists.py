@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError
-from visionpipe.files import refuse_store, unreadable
+from visionpipe.files import unreadable
 from visionpipe.files.stores import scheme_of
 from visionpipe.images.load import path_of_file_url
 from visionpipe.sources.shards import stored
@@ -205,10 +205,8 @@ def local_path(text: str) -> str:
     """``text`` as a path of this machine; what a ``file:`` URL names is one.
 
     Raises:
-        ParameterError: an address of a store.
         UnreadableSourceError: a ``file:`` URL of another machine.
     """
-    refuse_store(text)
     return path_of_file_url(text) if text[:7].lower() == "file://" else text
 
 

@@ -23,9 +23,9 @@ from visionpipe.errors import (
     ConnectionFailedError,
     ParameterError,
     VisionPipeError,
-    missing_extra,
 )
 from visionpipe.files import opened, whole_file
+from visionpipe.files.stores import files_of
 from visionpipe.media import Content, FileContent, Image, LinkedImage, LinkedVideo, Video
 
 _PIECE = 8 * 1024**2
@@ -92,18 +92,7 @@ class StorePublisher:
             raise ParameterError(
                 f"{expires_s} s is no time to fetch in", cure="Give 1 or more.", subject="expires_s"
             )
-        try:
-            from fsspec.core import url_to_fs  # type: ignore[import-untyped]  # it ships no types
-        except ImportError as missing:
-            raise missing_extra("publishing needs fsspec", "publish", subject=target) from missing
-        try:
-            self._store, self._prefix = url_to_fs(target, **(options or {}))
-        except (ImportError, ValueError) as problem:
-            raise ConfigurationError(
-                f"this store cannot be used ({problem})",
-                cure="Give a URL such as s3://bucket/prefix, and install what its protocol needs.",
-                subject=target,
-            ) from problem
+        self._store, self._prefix = files_of(target, options or {}, "publish")
         self._target = target
         self._expires_s = expires_s
         self._base_url = base_url

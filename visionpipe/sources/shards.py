@@ -21,7 +21,7 @@ from typing import IO, Any, Self
 import orjson
 
 from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError, missing_extra
-from visionpipe.files.stores import Store, open_store, scheme_of
+from visionpipe.files.stores import Store, open_place, open_store, scheme_of
 from visionpipe.images.sniff import IMAGE_SUFFIXES, kind_of
 from visionpipe.sources.walking import FailedSource, Found, SkippedSource, Source
 
@@ -143,9 +143,8 @@ def items_of(units: Sequence[Unit], column: str | None = None) -> Iterator[Found
 
 def stored(address: str, name: str, fields: Mapping[str, str] | None = None) -> Source | FailedSource:
     """One picture of a store, fetched when it is its turn; what is wrong with it is its own affair."""
-    folder, slash, last = address.rpartition("/")
     try:
-        return Source(name, "", fields or {}, _Stored(open_store(folder + slash), last))
+        return Source(name, "", fields or {}, _Stored(*open_place(address)))
     except VisionPipeError as error:
         error.scope = "item"
         return FailedSource(name, error)

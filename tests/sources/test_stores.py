@@ -1,0 +1,106 @@
+"""Places in stores wherever a path may stand, and what is missing for one named at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from tests.cli.commands import Here, here
+from tests.s3_store import S3Store
+from visionpipe.errors import ConfigurationError, UnreadableSourceError, VisionPipeError
+from visionpipe.files.stores import Store, open_store
+from visionpipe.images.load import load_image
+from visionpipe.media import Image
+from visionpipe.testing.images import jpeg_bytes
+
+PHOTO = jpeg_bytes(40, 30)
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Here:
+    return here(capfd)
+
+
+@pytest.fixture
+def bucket(s3_store: S3Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Store, dict[str, str]]]:
+    """Its address, the store, and the environment in which an address is enough."""
+    words = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    words["AWS_ENDPOINT_URL"] = str(s3_store.options["endpoint_url"])
+    for name, value in words.items():
+        monkeypatch.setenv(name, value)
+    address = f"s3://{s3_store.bucket}"
+    yield address, open_store(address), words
+
+
+def test_a_picture_of_a_store_is_loaded_by_its_address(bucket: tuple[str, Store, dict[str, str]]) -> None:
+    address, store, _ = bucket
+    store.put("a/b.jpg", PHOTO)
+    image = load_image(f"{address}/a/b.jpg")
+    assert isinstance(image, Image)
+    assert (image.width, image.height, image.name) == (40, 30, f"{address}/a/b.jpg")
+    with pytest.raises(UnreadableSourceError, match="no such file or bucket"):
+        load_image(f"{address}/a/c.jpg")
+
+
+def test_describe_and_video_take_places_in_a_store(
+    bucket: tuple[str, Store, dict[str, str]], run: Here, tmp_path: Path
+) -> None:
+    address, store, env = bucket
+    store.put("cat.png", (SAMPLES / "chelsea.png").read_bytes())
+    store.put("clips/bunny.mp4", (SAMPLES / "bigbuckbunny.mp4").read_bytes())
+    store.put("clips/notes.txt", b"x")
+    done = run("describe", f"{address}/cat.png", folder=tmp_path, env=env)
+    assert "a cat" in done.stdout
+    done = run("video", f"{address}/clips/", "-o", "bunny.srt", folder=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "1 clip: 1 done" in done.stdout + done.stderr
+    assert (tmp_path / "bunny.srt").exists()
+    done = run("video", f"{address}/clips/none.mp4", folder=tmp_path, env=env)
+    assert done.returncode == 1
+    assert "no such file" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "package", "extra"),
+    [
+        ("gs://b/o/", "gcsfs", "cloud"),
+        ("s3://b/o/", "s3fs", "cloud"),
+        ("hf://datasets/o/d/", "huggingface_hub", "hf"),
+    ],
+)
+def test_a_store_whose_package_is_missing_names_its_extra(address: str, package: str, extra: str) -> None:
+    from fsspec.registry import (  # type: ignore[import-untyped]  # it ships no types
+        _registry,
+    )
+
+    scheme = address.partition(":")[0]
+    with (
+        patch.dict(_registry, {}, clear=False),
+        patch.dict("sys.modules", {package: None}),
+        pytest.raises(ConfigurationError) as met,
+    ):
+        _registry.pop(scheme, None)
+        open_store(address)
+    assert met.value.code == "missing_extra"
+    assert f"[{extra}]" in str(met.value.cure)
+
+
+def test_a_store_that_nobody_knows_is_an_error() -> None:
+    with pytest.raises(VisionPipeError, match="cannot be used"):
+        open_store("nowhere://b/")
+
+
+def test_a_store_of_this_process_is_read_and_written() -> None:
+    store = open_store("memory://here/")
+    assert store.put("a.txt", b"1")
+    assert not store.put("a.txt", b"2", new=True)
+    with store.writing("b.txt") as file:
+        file.write(b"3")
+    with pytest.raises(ZeroDivisionError), store.writing("c.txt") as file:
+        file.write(b"4")
+        raise ZeroDivisionError
+    assert {found.name: store.read(found.name) for found in store.find()} == {"a.txt": b"1", "b.txt": b"3"}
