@@ -21,8 +21,8 @@ def extras_named_in_the_code() -> set[str]:
     for path in (ROOT / "visionpipe").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                place = {"missing_extra": 1, "install_command": 0}.get(node.func.id)
-                named = node.args[place] if place is not None else None
+                place = {"missing_extra": 1, "install_command": 0, "files_of": 2}.get(node.func.id)
+                named = dict(enumerate(node.args)).get(-1 if place is None else place)
                 if isinstance(named, ast.Constant):
                     found.add(str(named.value))
     return found
