@@ -278,9 +278,12 @@ def merge(
 ) -> None:
     """Merge a directory of parts into large ones; writers and readers need not stop."""
     from visionpipe.files.stores import open_store
+    from visionpipe.pipeline.part_edits import merge_edits
     from visionpipe.pipeline.parts import Parts
 
-    done = Parts(open_store(directory)).merge(prune=prune)
+    store = open_store(directory)
+    done = Parts(store).merge(prune=prune)
+    merge_edits(store)
     removed = f", {done.removed} removed" if done.removed else ""
     typer.echo(f"{directory}: {done.rows} items of {done.sources} parts in {done.parts}{removed}")
 

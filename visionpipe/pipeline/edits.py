@@ -210,7 +210,7 @@ class Edits:
         Raises:
             JournalError: a run holds the journal ("locked"), or it cannot be written.
         """
-        with self._opened():
+        with self.opened():
             pass
 
     @property
@@ -231,7 +231,7 @@ class Edits:
         Raises:
             JournalError: a run holds the journal ("locked"), or it cannot be written.
         """
-        with self._opened() as database:
+        with self.opened() as database:
             action, at = self._moment(database)
             steps = list({(step.source, step.field): step for step in steps}.values())
             rows = [
@@ -251,7 +251,7 @@ class Edits:
         Raises:
             JournalError: as for ``apply``.
         """
-        with self._opened() as database:
+        with self.opened() as database:
             found = database.one(
                 "SELECT max(action) AS action FROM edits WHERE kind <> 'undo' AND who = ifnull(?, who) "
                 "AND action NOT IN (SELECT undoes FROM edits WHERE undoes IS NOT NULL)",
@@ -307,10 +307,15 @@ class Edits:
         )
 
     def _write(self, database: Database, rows: Sequence[EditRow]) -> None:
-        database.write(*(statement for row in rows for statement in statements_of(row)))
+        database.write(*(each for row in rows for each in (insertion_of(row), *effects_of(row))))
 
     @contextmanager
-    def _opened(self) -> Iterator[Database]:
+    def opened(self) -> Iterator[Database]:
+        """The journal, to be written.
+
+        Raises:
+            JournalError: a run holds it ("locked"), or it cannot be written.
+        """
         with self._lock, closing(Database(self._path, JOURNAL, durable=True, clock=self._clock)) as database:
             yield database
 
@@ -332,9 +337,13 @@ def _back(row: sqlite3.Row) -> Step:
     return Step(row["source"], row["field"], row["before"], "undo", row["content"])
 
 
-def statements_of(row: EditRow) -> Iterable[Statement]:
-    """What writes a step, and what stands after it."""
-    yield (f"INSERT INTO edits ({', '.join(EditRow._fields)}) VALUES ({', '.join('?' * len(row))})", row)
+def insertion_of(row: EditRow) -> Statement:
+    """What writes a step into the history."""
+    return (f"INSERT INTO edits ({', '.join(EditRow._fields)}) VALUES ({', '.join('?' * len(row))})", row)
+
+
+def effects_of(row: EditRow) -> Iterable[Statement]:
+    """What makes a step stand, after those before it."""
     item = (row.source, row.shape)
     if row.content:
         # What was written before the picture was known is about this one.

@@ -69,10 +69,12 @@ class OpenItem:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An item's end on its way to whoever consumes the results. ``kept``: from an earlier run."""
+    """An item's end on its way to whoever consumes the results. ``kept``: from an earlier run; ``content``:
+    the key of its bytes, where that is at hand."""
 
     result: ItemResult
     kept: bool = False
+    content: str | None = None
 
 
 def done(item: OpenItem, answer: Answer, now: float) -> ItemResult:

@@ -112,9 +112,9 @@ class Journal(JournalView):
             self._reviewed = super().is_reviewed
         return self._reviewed
 
-    def standing(self, result: ItemResult) -> ItemResult:
-        """``result``, an end that an item of this run came to, as a person left it."""
-        return self.as_reviewed(result, self._job)
+    def standing(self, result: ItemResult, content: str | None = None) -> ItemResult:
+        """As ``Ledger.standing``."""
+        return self.as_reviewed(result, self._job, content)
 
     def begin(self, recipe: Recipe) -> int:
         """Opens a run of ``recipe``.

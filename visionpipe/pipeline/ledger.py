@@ -90,8 +90,12 @@ class Ledger(Record, Protocol):
         """Records attempts and, where there is one, the end of an item; stored when this returns."""
         ...
 
-    def standing(self, result: ItemResult) -> ItemResult:
-        """``result``, an end of an item of this job, as a person left it; itself, where nobody has."""
+    def standing(self, result: ItemResult, content: str | None = None) -> ItemResult:
+        """``result``, an end of an item of this job, as a person left it; itself, where nobody has.
+
+        Args:
+            content: of the item's bytes, as in its key; None: the one it was last recorded with.
+        """
         ...
 
     def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:

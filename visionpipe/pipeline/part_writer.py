@@ -23,6 +23,7 @@ from visionpipe.files.stores import open_store
 from visionpipe.pipeline.keys import Recipe, Stat
 from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.outbox import Outbox
+from visionpipe.pipeline.part_edits import PartReviews, note_recipe
 from visionpipe.pipeline.part_index import PartIndex
 from visionpipe.pipeline.parts import (
     SCHEMA,
@@ -106,6 +107,7 @@ class PartsLedger:
         self.parts = Parts(self._store)
         self._indices = [self.parts.index()]
         self._job = ""
+        self._reviews: PartReviews | None = None
         self._number = 0
         self._reading = threading.Lock()
         self._condition = threading.Condition()
@@ -123,6 +125,8 @@ class PartsLedger:
     def begin(self, recipe: Recipe) -> int:
         """As ``Ledger.begin``."""
         self._job = recipe.job
+        note_recipe(self._store, recipe)
+        self._reviews = PartReviews(self._store)
         return 0
 
     def recorded(self, source: str, question: str, content: str | None = None) -> Recorded | None:
@@ -208,9 +212,11 @@ class PartsLedger:
                 self._check_outage()
                 self._condition.wait(1.0)
 
-    def standing(self, result: ItemResult) -> ItemResult:
-        """As ``Ledger.standing``."""
-        return result
+    def standing(self, result: ItemResult, content: str | None = None) -> ItemResult:
+        """As ``Ledger.standing``; by the edits that were there when the run began."""
+        if self._reviews is None:
+            return result
+        return self._reviews.standing(result, self._job, content or result.sha256)
 
     def spent(self, *, job: str | None = None, run: int | None = None) -> Spent:
         """What a job has used, as far as the parts say that were there at the start."""

@@ -30,9 +30,10 @@ import pyarrow.parquet as pq
 
 from visionpipe.errors import OutputError
 from visionpipe.files.stores import Store
+from visionpipe.pipeline.part_edits import PartReviews
 from visionpipe.pipeline.part_index import PartIndex, Words
 from visionpipe.pipeline.reading import Spent
-from visionpipe.pipeline.rows import COST, RESULT_TYPE, from_struct
+from visionpipe.pipeline.rows import COST, RESULT_TYPE
 from visionpipe.results import ItemResult
 from visionpipe.values import Money
 
@@ -178,11 +179,12 @@ class Parts:
         return made
 
     def answers(self, job: str | None = None) -> Callable[[str], ItemResult | None]:
-        """What gives an item's result by its name; None where it was never asked about.
+        """What gives, as a person left it, an item's result by its name; None where it was never asked about.
 
         Args:
             job: as for ``results``.
         """
+        reviews = PartReviews(self.store)
         index = self._index("key", _of_keys)
         job = self.last_job() if job is None else job
 
@@ -190,7 +192,7 @@ class Parts:
             key = key_text(source)
             found = (self.row(number) for number in index.rows(number_of(_hash(key))))
             row = newest(row for row in found if row["key"] == key and row["job"] == job)
-            return None if row is None else from_struct(row["key"], row["result"])
+            return None if row is None else reviews.standing_row(row)
 
         return answer
 
@@ -258,7 +260,7 @@ class Parts:
         return self._without(self._beaten(self.index(), _COUNTING, counting))
 
     def results(self, job: str | None = None) -> Iterator[ItemResult]:
-        """Every item's result, once.
+        """Every item's result, once, as a person left it.
 
         Args:
             job: a recipe's key; default the one that stored the newest row.
@@ -272,12 +274,13 @@ class Parts:
                     by_key.setdefault(row["key"], []).append(row)
             return [found for found in map(newest, by_key.values()) if found is not None]
 
+        reviews = PartReviews(self.store)
         beaten = self._beaten(self._index("key", _of_keys), (*_COUNTING, "key", "job"), one_a_key)
         for table in self._without(beaten):
-            chosen = table.filter(pc.equal(table["job"], job)).select(["key", "result"])
+            chosen = table.filter(pc.equal(table["job"], job)).select(["key", "job", "content", "result"])
             for batch in chosen.to_batches(max_chunksize=_ROWS_AT_ONCE):
                 for row in batch.to_pylist():
-                    yield from_struct(row["key"], row["result"])
+                    yield reviews.standing_row(row)
 
     def _beaten(
         self, index: PartIndex, columns: Sequence[str], choose: Callable[[Iterable[Row]], list[Row]]

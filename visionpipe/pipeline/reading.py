@@ -503,17 +503,18 @@ class JournalView:
         """Whether a person has changed or judged anything in this journal."""
         return self.database.one(f"SELECT 1 FROM {self.reviews} LIMIT 1") is not None
 
-    def review(self, result: ItemResult, job: str) -> Review | None:
+    def review(self, result: ItemResult, job: str, content: str | None = None) -> Review | None:
         """What a person made of the answers about an item; None where nobody has looked at them.
 
         Args:
             result: its end.
             job: a recipe's key. What was written stands for every job whose answers are of the same kind
                 (text, or data of the same schema), so that no later prompt or model takes its place.
+            content: the key of its picture; None: as it was last recorded.
         """
         if not self.is_reviewed:
             return None
-        content = result.sha256
+        content = content or result.sha256
         if content is None:  # of a link, or of an object known by its version, the journal has another key
             row = self.database.one(
                 "SELECT content FROM results WHERE source = ? AND job = ? ORDER BY recorded DESC LIMIT 1",
@@ -537,9 +538,9 @@ class JournalView:
             self._shapes[job] = shape_of(None if row is None else row["schema"])
         return self._shapes[job]
 
-    def as_reviewed(self, result: ItemResult, job: str) -> ItemResult:
-        """``result``, which an item of ``job`` came to, as a person left it."""
-        review = self.review(result, job)
+    def as_reviewed(self, result: ItemResult, job: str, content: str | None = None) -> ItemResult:
+        """``result``, which an item of ``job`` came to, as a person left it; see ``review``."""
+        review = self.review(result, job, content)
         return result if review is None else reviewed(result, review)
 
     def _unfailed(self, result: ItemResult, job: str) -> ItemResult:

@@ -10,7 +10,7 @@ from typing import Any
 
 from visionpipe.errors import missing_extra
 from visionpipe.results import Failure, ItemResult, Outcome
-from visionpipe.values import Adjustment, Money, Note, Usage
+from visionpipe.values import JSON, Adjustment, Money, Note, Usage
 
 try:
     import pyarrow as pa
@@ -62,18 +62,18 @@ def to_struct(result: ItemResult) -> dict[str, Any]:
         "cost": cost and cost.amount.quantize(Decimal("1e-18")),
         "currency": cost and cost.currency,
         "finish_reason": result.finish_reason,
-        "notes": [note.to_json() for note in result.notes],
-        "adjustments": [adjustment.to_json() for adjustment in result.adjustments],
+        "notes": [_texts(note.to_json()) for note in result.notes],
+        "adjustments": [_texts(adjustment.to_json()) for adjustment in result.adjustments],
         "error": failure and failure.error,
         "code": failure and failure.code,
-        "reason": result.reason if failure is None else _text(failure.reason),
-        "cure": failure and failure.cure,
+        "reason": _text(result.reason if failure is None else failure.reason),
+        "cure": failure and _text(failure.cure),
         "scope": failure and failure.scope,
         "retryable": None if failure is None else failure.retryable,
         "request_id": result.request_id,
         "attempts": result.attempts,
         "sha256": result.sha256,
-        "duplicate_of": result.duplicate_of,
+        "duplicate_of": _text(result.duplicate_of),
         "seconds": result.seconds,
     }
 
@@ -112,6 +112,10 @@ def from_struct(source: str, row: Mapping[str, Any]) -> ItemResult:
         duplicate_of=row["duplicate_of"],
         seconds=row["seconds"],
     )
+
+
+def _texts(said: Mapping[str, JSON]) -> dict[str, JSON]:
+    return {name: _text(value) if isinstance(value, str) else value for name, value in said.items()}
 
 
 def _text(text: str | None) -> str | None:

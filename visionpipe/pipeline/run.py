@@ -219,7 +219,7 @@ class CallRun(Run):
         if not isinstance(value, Ended):
             self._tell(value)
             return None
-        standing = opened.journal.standing(value.result)
+        standing = opened.journal.standing(value.result, value.content)
         if standing is not value.result:
             value = Ended(standing, value.kept)
         self._count(value)

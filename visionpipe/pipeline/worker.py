@@ -240,7 +240,7 @@ class Worker:
             self._ended()
         if not ended.kept and self._unexpected.ended(ended.result):
             raise too_many(ended.result)
-        return self._ledger.standing(ended.result)
+        return self._ledger.standing(ended.result, ended.content)
 
     def _processed(self, item: Item | Found) -> Ended:
         taken = self.take_in(item.source() if isinstance(item, Item) else item)
@@ -258,7 +258,7 @@ class Worker:
                     subject="budget",
                     code="budget",
                 )
-        return Ended(result)
+        return Ended(result, content=taken.content)
 
     def take_in(
         self, source: Found, is_over: Callable[[], bool] | None = None, number: int = 0
@@ -282,7 +282,7 @@ class Worker:
             decision = Refused(Key(source.name, NO_QUESTION, None), unexpected(error, source.name))
         if isinstance(decision, Kept):
             self._ledger.adopt(decision.key.source, decision.key.question, decision.job)
-            return Ended(decision.result, kept=True)
+            return Ended(decision.result, kept=True, content=decision.key.content)
         if isinstance(decision, Skipped):
             result = skipped(decision.key, decision.reason, decision.detail)
             # "again": it has its end already.

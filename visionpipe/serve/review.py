@@ -426,6 +426,12 @@ class Reviewer:
         content = self._content(source, row["content"])
         schema = self.schema(job)
         if schema is None:
+            if row["data"] is not None:
+                raise ParameterError(
+                    "the schema of this job's data is not recorded",
+                    cure="Run the job once more, which notes it, and review again.",
+                    subject=source,
+                )
             if not isinstance(value, str | None):
                 raise ParameterError("it is no text", cure="Give a text.", subject=source)
             return Step(row["source"], "caption", value, kind, content)

@@ -99,7 +99,7 @@ class BatchRun(Run):
         try:
             self._on_event(RunStarted(job.journal.run, job.killed))
             for found in work.results():
-                end = Ended(job.journal.standing(found.result), found.kept)
+                end = Ended(job.journal.standing(found.result, found.content), found.kept)
                 tally.count(end.result, kept=end.kept)
                 progress = self._latest = self._progress(work, tally, began)
                 self._on_event(ItemEnded(end.result, end.kept, progress))
