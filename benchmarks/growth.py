@@ -67,10 +67,11 @@ def pipeline(at: Path) -> object:
 
 def fill(at: Path, count: int) -> None:
     """The journal of a run that has answered all items but the first and the last."""
+    from visionpipe.pipeline.contents import stat_of
     from visionpipe.pipeline.journal import Journal
-    from visionpipe.pipeline.keys import Recipe, stat_of
     from visionpipe.pipeline.ledger import Key, Sent
     from visionpipe.results import ItemResult, Outcome
+    from visionpipe.stages.keys import Recipe
     from visionpipe.values import Money, Usage
 
     recipe = Recipe(MODEL, PROMPT)

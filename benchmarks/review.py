@@ -25,9 +25,9 @@ from selenium.webdriver import Chrome
 
 from tests.system.chromium import chromium
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.reading import INSERT, result_row
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.stages.keys import Recipe
 from visionpipe.values import Note, Usage
 
 ITEMS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000

@@ -14,9 +14,9 @@ from visionpipe.cli.parts import every_s, is_parts, shard_of
 from visionpipe.errors import ParameterError
 from visionpipe.pipeline.edits import Edits, Step
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.ledger import Key, Ledger
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.stages.keys import Recipe
 
 ARRAY = {
     "SLURM_ARRAY_TASK_ID": "7",

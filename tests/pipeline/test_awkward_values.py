@@ -13,12 +13,12 @@ from tests.pipeline.answering import Scripted, numbered
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.events import Event, RunStarted
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.ledger import Key
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sinks.sink import dump, load
+from visionpipe.stages.keys import Recipe
 from visionpipe.store.database import Database
 from visionpipe.values import Adjustment, Note
 

@@ -12,11 +12,11 @@ import pytest
 from tests.pipeline.answering import Scripted, folder_of
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.keys import PREPARATION, Recipe
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import JournalView, recorded_results
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Outcome
+from visionpipe.stages.keys import PREPARATION, Recipe
 from visionpipe.store.database import Database
 
 FIRST = (Path(__file__).parent / "data" / "journal-1.sql").read_text("utf-8")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import visionpipe as vp
 from tests.pipeline.answering import Scripted, numbered
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.reading import PAGE, JournalView
+from visionpipe.stages.keys import Recipe
 from visionpipe.values import Money
 
 

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 
 from tests.pipeline.kill_drill import ROOT
 from visionpipe.errors import JournalError
+from visionpipe.pipeline.contents import Stat
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.keys import Recipe, Stat
 from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.reading import COLUMNS, JournalView, recorded_results, result_of, result_row
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.stages.keys import Recipe
 from visionpipe.store.database import BALLAST_BYTES, Database
 from visionpipe.values import Adjustment, Money, Note, Usage
 
@@ -319,7 +320,7 @@ from contextlib import closing
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.ledger import Key
-from visionpipe.pipeline.keys import Recipe
+from visionpipe.stages.keys import Recipe
 from visionpipe.results import ItemResult, Outcome
 
 path, limit = sys.argv[1], int(sys.argv[2])

@@ -13,12 +13,12 @@ from tests.s3_store import S3Store
 from visionpipe.errors import JournalError
 from visionpipe.files.stores import Store, open_store
 from visionpipe.pipeline.edits import Step
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.part_edits import FEW_PARTS, EditParts, merge_edits, recipes
 from visionpipe.pipeline.part_mirror import PartMirror
 from visionpipe.pipeline.parts import Parts
 from visionpipe.pipeline.reading import JournalView, recorded_results
 from visionpipe.results import ItemResult
+from visionpipe.stages.keys import Recipe
 
 CONTENT = "0" * 64
 OTHER = "1" * 64

@@ -17,11 +17,11 @@ import pytest
 from tests.s3_store import S3Store
 from visionpipe.errors import OutputError, VisionPipeError
 from visionpipe.files.stores import open_store
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.part_writer import PartsLedger
 from visionpipe.pipeline.parts import Parts
 from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.stages.keys import Recipe
 from visionpipe.values import Adjustment, Money, Note, Usage
 
 RECIPE = Recipe("m", "What is it?")

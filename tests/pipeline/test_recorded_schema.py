@@ -9,8 +9,8 @@ import pytest
 
 from visionpipe.errors import JournalError
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.reading import JournalView, recorded_schema
+from visionpipe.stages.keys import Recipe
 
 PRICE: dict[str, Any] = {"type": "object", "properties": {"价格": {"type": "number"}, "a": {"const": None}}}
 PRICED = Recipe("glm-4.6v", "What does it cost?", schema=PRICE)

@@ -16,14 +16,15 @@ from visionpipe.errors import BadImageError, ParameterError, UnreadableSourceErr
 from visionpipe.images.hashes import dhash
 from visionpipe.pipeline.answerer import Answer
 from visionpipe.pipeline.channel import Closed
+from visionpipe.pipeline.contents import fingerprint, stat_of
 from visionpipe.pipeline.events import STOP_WORDS, RunSummary, Tally
 from visionpipe.pipeline.job_setup import judge_by, prompt_text, renderer
-from visionpipe.pipeline.keys import Recipe, content_of_link, fingerprint, is_link, sha256_of, stat_of
 from visionpipe.prompts import presets
 from visionpipe.prompts.template import Template
 from visionpipe.reply import Reply
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sources.find import Source
+from visionpipe.stages.keys import Recipe, content_of_link, is_link, sha256_of
 from visionpipe.stages.quality_policy import QualityPolicy
 from visionpipe.testing.images import image_bytes, jpeg_bytes
 from visionpipe.values import Money, Note, Usage

@@ -12,10 +12,10 @@ from PIL import Image
 
 from tests.serve.reviewing import Browser, asked, served
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.ledger import Key
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.stages.keys import Recipe
 
 NAMES = ("a/cat.png", "a/dog.png", "b/sea.png", "b/sky 100%.png")
 

@@ -13,6 +13,7 @@ from visionpipe.files.reading import (
     read_all,
     read_content,
     reopened,
+    sha256_of_content,
     unreadable,
 )
 from visionpipe.files.writing import (
@@ -60,6 +61,7 @@ __all__ = [
     "replace_file",
     "resolve_link",
     "set_aside",
+    "sha256_of_content",
     "unreadable",
     "whole_file",
 ]

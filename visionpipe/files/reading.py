@@ -11,6 +11,7 @@ the last one given back is the first one taken.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -182,6 +183,21 @@ def read_content(content: Content) -> bytes:
         raise unreadable(error, content.path, content.path) from error
     finally:
         os.close(descriptor)
+
+
+def sha256_of_content(content: Content) -> str:
+    """The SHA-256 of the encoded bytes, in hexadecimal.
+
+    Raises:
+        UnreadableSourceError: the file ``vanished``, ``changed`` since it was probed, or cannot be read.
+    """
+    if isinstance(content, MemoryContent):
+        return hashlib.sha256(content.data).hexdigest()
+    try:
+        with opened(content) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(error, content.path, content.path) from error
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

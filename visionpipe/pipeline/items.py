@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from visionpipe.errors import VisionPipeError
 from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.pipeline.duplicates import Near
-from visionpipe.pipeline.keys import sha256_of
 from visionpipe.pipeline.ledger import Key
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sources.find import Source
+from visionpipe.stages.keys import sha256_of
 from visionpipe.values import ABSTAINED, Money, Note, Usage
 
 _CHANGED = Note("changed", "asked again: its picture is another than when it was last asked about")

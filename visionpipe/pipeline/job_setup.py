@@ -31,7 +31,6 @@ from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Ren
 from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.events import BatchEvent
-from visionpipe.pipeline.keys import Recipe, is_link
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.prompts.template import Template, item_fields
 from visionpipe.registry.estimates import estimate_cost
@@ -39,6 +38,7 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.sources.find import Source
 from visionpipe.stages.check import check_kinds
 from visionpipe.stages.extraction import Schema
+from visionpipe.stages.keys import Recipe, is_link
 from visionpipe.stages.parts import PartsSchema, assess_parts
 from visionpipe.stages.quality import assess
 from visionpipe.stages.quality_policy import QualityPolicy, decide

@@ -14,11 +14,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from visionpipe.pipeline.keys import PREPARATION, Recipe, Stat
+from visionpipe.pipeline.contents import Stat
 from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.reading import INSERT, JournalView, Recorded, kept_good, result_row, stored_path
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.stages.keys import PREPARATION, Recipe
 from visionpipe.store.database import Database, Statement
 from visionpipe.values import Money
 

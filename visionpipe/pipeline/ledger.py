@@ -14,8 +14,9 @@ from visionpipe.results import ItemResult
 from visionpipe.values import Money
 
 if TYPE_CHECKING:
-    from visionpipe.pipeline.keys import Recipe, Stat
+    from visionpipe.pipeline.contents import Stat
     from visionpipe.pipeline.reading import Recorded, Spent
+    from visionpipe.stages.keys import Recipe
 
 
 @dataclass(frozen=True, slots=True)

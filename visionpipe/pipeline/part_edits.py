@@ -32,10 +32,10 @@ from visionpipe.pipeline.edits import (
     reviewed,
     shape_of,
 )
-from visionpipe.pipeline.keys import Recipe
 from visionpipe.pipeline.rows import from_struct
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import ItemResult
+from visionpipe.stages.keys import Recipe
 from visionpipe.store.database import Database
 
 SCHEMA = pa.schema(

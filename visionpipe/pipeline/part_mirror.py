@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from visionpipe.errors import JournalError, OutputError, UnreadableSourceError
 from visionpipe.files.stores import Store
-from visionpipe.pipeline.keys import PREPARATION
 from visionpipe.pipeline.part_edits import PartEdits, recipes, schema_text
 from visionpipe.pipeline.parts import Parts
 from visionpipe.pipeline.reading import INSERT, dumped, result_row
 from visionpipe.pipeline.rows import from_struct
 from visionpipe.pipeline.tables import JOURNAL
+from visionpipe.stages.keys import PREPARATION
 from visionpipe.store.database import Database, Statement
 
 _AT_ONCE = 1_000

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from visionpipe.errors import ConnectionFailedError, VisionPipeError
 from visionpipe.files.stores import open_store
-from visionpipe.pipeline.keys import Recipe, Stat
+from visionpipe.pipeline.contents import Stat
 from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.outbox import Outbox
 from visionpipe.pipeline.part_edits import PartReviews, note_recipe
@@ -40,6 +40,7 @@ from visionpipe.pipeline.parts import (
 from visionpipe.pipeline.reading import Recorded, Spent, kept_good
 from visionpipe.pipeline.rows import from_struct, to_struct
 from visionpipe.results import ItemResult
+from visionpipe.stages.keys import Recipe
 from visionpipe.values import Money
 
 GROUP_S = 0.25

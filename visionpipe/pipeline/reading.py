@@ -17,10 +17,11 @@ from typing import Any
 import orjson
 
 from visionpipe.errors import JournalError
+from visionpipe.pipeline.contents import Stat
 from visionpipe.pipeline.edits import Review, chosen_review, reviewed, shape_of, standing_reviews
-from visionpipe.pipeline.keys import Stat, is_content, sha256_of
 from visionpipe.pipeline.tables import JOURNAL
 from visionpipe.results import Failure, ItemResult, Outcome
+from visionpipe.stages.keys import is_content, sha256_of
 from visionpipe.store.database import Database, damaged, is_text
 from visionpipe.values import Adjustment, Money, Note, Usage
 

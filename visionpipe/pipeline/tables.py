@@ -1,7 +1,7 @@
 """The tables of a job's journal, and how those of earlier versions become those of today.
 
 ``content`` is a file's SHA-256 in hexadecimal, or ``url:`` and a digest for a link. ``question`` and ``job``
-are the keys of visionpipe.pipeline.keys. A NULL means: not known, or does not apply.
+are the keys of visionpipe.stages.keys. A NULL means: not known, or does not apply.
 
 A version is never changed once it was released: a change is a further script, and what is recorded is found
 under the same keys as before.

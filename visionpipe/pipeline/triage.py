@@ -12,22 +12,15 @@ from itertools import islice
 from typing import TypeAlias
 
 from visionpipe.errors import VisionPipeError
+from visionpipe.files import sha256_of_content
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Render, Skip
-from visionpipe.pipeline.keys import (
-    Recipe,
-    Stat,
-    content_of_link,
-    fingerprint,
-    held_image,
-    is_link,
-    sha256_of_image,
-    stat_of,
-)
+from visionpipe.pipeline.contents import Stat, fingerprint, held_image, stat_of
 from visionpipe.pipeline.ledger import Key, Record
 from visionpipe.pipeline.reading import PAGE, JournalView, Recalled, Recorded, content_known
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.sources.find import FailedSource, Found, SkippedSource, Source
+from visionpipe.stages.keys import Recipe, content_of_link, is_link
 
 LISTED_TWICE = "listed twice"
 _PROMPTS_KEPT = 16
@@ -183,7 +176,9 @@ class Triage:
                 return Fresh(key, named, prompt, None, held_image(source), changed)
             image = held_image(source)
             content, read = (
-                (sha256_of_image(image), None) if image is not None else self._content(source, known, is_over)
+                (sha256_of_content(image.content), None)
+                if image is not None
+                else self._content(source, known, is_over)
             )
         except VisionPipeError as error:
             return Refused(key, error)
