@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
+from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.pipeline.limiter import LONGEST_PAUSE_S, PROBE_AFTER, ConcurrencyLaw, Limiter, Permit
+from visionpipe.pipeline.limiter import LONGEST_PAUSE_S, PROBE_AFTER, ROUND, ConcurrencyLaw, Limiter, Permit
 
 
 @given(
@@ -23,13 +25,15 @@ def test_the_level_stays_between_one_and_the_ceiling(
     ceiling: int, start: int, moves: list[tuple[bool, int, int]]
 ) -> None:
     law = ConcurrencyLaw(ceiling, start)
+    now = 0.0
     for refused, age, busy in moves:
         epoch = max(0, law.epoch - age)
         if refused:
             pause = law.on_refusal(epoch)
             assert 0.0 <= pause <= LONGEST_PAUSE_S
         else:
-            law.on_answer(epoch, busy)
+            now += 0.1
+            law.on_answer(epoch, busy, now, now * busy)
         assert 1 <= law.level <= ceiling
 
 
@@ -45,22 +49,44 @@ def test_one_congestion_event_is_one_decrease(level: int, refusals: int) -> None
     assert law.level == after_one
 
 
+class Answering:
+    """A law whose requests are answered, each after ``seconds`` with the level in full use."""
+
+    def __init__(self, ceiling: int, start: int) -> None:
+        self.law = ConcurrencyLaw(ceiling, start)
+        self._now = self._worked = 0.0
+
+    def __call__(self, count: int, *, busy: int | None = None, seconds: float = 1.0) -> int:
+        """That many answers. Returns how many of them changed the level."""
+        changes = 0
+        for _ in range(count):
+            under_way = self.law.level if busy is None else busy
+            self._now += seconds / self.law.level
+            self._worked += under_way * seconds / self.law.level
+            changes += self.law.on_answer(self.law.epoch, under_way, self._now, self._worked)
+        return changes
+
+
 def test_a_level_that_is_not_in_use_does_not_rise() -> None:
-    law = ConcurrencyLaw(64, 8)
-    for _ in range(1000):
-        law.on_answer(law.epoch, busy=3)
-    assert law.level == 8
+    answers = Answering(64, 8)
+    assert not answers(1000, busy=3)
+    assert answers.law.level == 8
 
 
-def test_answers_to_requests_of_a_former_level_confirm_nothing() -> None:
-    law = ConcurrencyLaw(64, 4)
-    old = law.epoch
-    for _ in range(4):
-        law.on_answer(old, busy=4)
-    assert law.level == 8
-    for _ in range(100):
-        law.on_answer(old, busy=8)
-    assert law.level == 8
+def test_answers_to_requests_of_a_former_level_confirm_nothing_where_something_was_refused() -> None:
+    answers = at_a_limit_of_15()
+    law = answers.law
+    old = law.epoch - 1
+    for _ in range(2 * PROBE_AFTER):
+        law.on_answer(old, 15, 0.0, 0.0)
+    assert law.level == 15
+
+
+def test_what_is_under_way_from_a_higher_level_ends_before_answers_count() -> None:
+    answers = Answering(64, 8)
+    answers(ROUND)
+    assert answers.law.level == 16
+    assert not answers(1000, busy=17)
 
 
 def test_pauses_grow_while_nothing_gets_through_and_end_with_an_answer() -> None:
@@ -69,44 +95,40 @@ def test_pauses_grow_while_nothing_gets_through_and_end_with_an_answer() -> None
     assert pauses[:4] == [0.0, 0.2, 0.4, 0.8]
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE_S
-    law.on_answer(law.epoch, busy=1)
+    law.on_answer(law.epoch, 1, 0.0, 0.0)
     assert law.on_refusal(law.epoch) == 0.0
 
 
-def answers(law: ConcurrencyLaw, count: int) -> None:
-    for _ in range(count):
-        law.on_answer(law.epoch, busy=law.level)
-
-
-def at_a_limit_of_15() -> ConcurrencyLaw:
+def at_a_limit_of_15() -> Answering:
     """A law that holds 15 for good, and was refused just now at 16."""
-    law = ConcurrencyLaw(64, 8)
-    answers(law, 8)
+    answers = Answering(64, 8)
+    law = answers.law
+    answers(ROUND)
     law.on_refusal(law.epoch)
-    answers(law, 46)
+    answers(46)
     assert law.level == 15
-    answers(law, PROBE_AFTER)
+    answers(PROBE_AFTER)
     assert law.level == 16
     law.on_refusal(law.epoch)
     assert law.level == 15
-    return law
+    return answers
 
 
 def test_a_level_believed_to_be_the_limit_is_kept_for_many_answers() -> None:
-    law = at_a_limit_of_15()
-    answers(law, PROBE_AFTER - 1)
-    assert law.level == 15
-    answers(law, 1)
-    assert law.level == 16
-    high = ConcurrencyLaw(1000, 200)
-    answers(high, 200)
-    high.on_refusal(high.epoch)
-    while high.level < 399:
-        answers(high, 1)
-    answers(high, 398)
-    assert high.level == 399
-    answers(high, 1)
-    assert high.level == 400
+    answers = at_a_limit_of_15()
+    answers(PROBE_AFTER - 1)
+    assert answers.law.level == 15
+    answers(1)
+    assert answers.law.level == 16
+    high = Answering(1000, 200)
+    high(200)
+    high.law.on_refusal(high.law.epoch)
+    while high.law.level < 399:
+        high(1)
+    high(398)
+    assert high.law.level == 399
+    high(1)
+    assert high.law.level == 400
 
 
 @pytest.mark.parametrize(
@@ -115,30 +137,33 @@ def test_a_level_believed_to_be_the_limit_is_kept_for_many_answers() -> None:
 def test_after_a_lone_refusal_a_proven_level_is_tried_again_and_after_two_close_ones_the_level_below(
     answered: int, returns_to: int
 ) -> None:
-    law = at_a_limit_of_15()
-    answers(law, answered)
+    answers = at_a_limit_of_15()
+    law = answers.law
+    answers(answered)
     law.on_refusal(law.epoch)
     assert law.level == 11  # three quarters
-    answers(law, 100)
+    answers(100)
     assert law.level == returns_to
 
 
 def test_in_a_row_of_refusals_only_the_first_tells_of_the_limit() -> None:
-    law = at_a_limit_of_15()
-    answers(law, PROBE_AFTER // 2)
+    answers = at_a_limit_of_15()
+    law = answers.law
+    answers(PROBE_AFTER // 2)
     law.on_refusal(law.epoch)
     law.on_refusal(law.epoch)
     assert law.level == 8
-    answers(law, 100)
+    answers(100)
     assert law.level == 15
 
 
 def test_a_rise_ends_at_the_ceiling_and_there_nothing_changes() -> None:
-    law = ConcurrencyLaw(10, 8)
-    answers(law, 8)
+    answers = Answering(10, 8)
+    law = answers.law
+    answers(ROUND)
     assert law.level == 10
     epoch = law.epoch
-    assert not any(law.on_answer(law.epoch, busy=10) for _ in range(3 * PROBE_AFTER))
+    assert not answers(3 * PROBE_AFTER)
     assert (law.level, law.epoch) == (10, epoch)
     assert law.on_refusal(epoch) == 0.0
     assert law.level == 7
@@ -226,3 +251,88 @@ def test_a_limit_of_8_then_3_then_20_is_followed(seed: int) -> None:
         assert abs(seen.mean_under_way - phase.limit) <= 0.2 * phase.limit, phase
         assert seen.seldom_low < 0.05, phase
         assert 0 < seen.refused <= 0.02, phase
+
+
+@dataclass(frozen=True)
+class Queueing:
+    """What a service that never refuses did under a client that always has work.
+
+    Attributes:
+        throughput: answers a second. under_way: requests on average.
+    """
+
+    throughput: float
+    under_way: float
+
+
+def queue(
+    serves: int,
+    seed: int,
+    *,
+    sigma: float,
+    seconds: float = 90.0,
+    settle_s: float = 30.0,
+    fixed: int | None = None,
+    ceiling: int = 128,
+) -> Queueing:
+    """A service that answers ``serves`` at once, in a second each (log-normal), and lets the rest wait.
+
+    Args:
+        fixed: requests at once instead of the limiter's.
+    """
+    rng = random.Random(seed)
+    now = 0.0
+    limiter = Limiter(ceiling, clock=lambda: now)
+    waiting: deque[Permit] = deque()
+    served: list[tuple[float, int, Permit]] = []
+    under_way = begun = came = 0
+    area = 0.0
+    while now < seconds:
+        while fixed is None or under_way < fixed:
+            found = limiter.try_enter() if fixed is None else Permit(0)
+            if not isinstance(found, Permit):
+                break
+            under_way += 1
+            waiting.append(found)
+        while waiting and len(served) < serves:
+            begun += 1
+            took = math.exp(rng.gauss(-sigma * sigma / 2, sigma))
+            heapq.heappush(served, (now + took, begun, waiting.popleft()))
+        before = now
+        now, _, permit = heapq.heappop(served)
+        if now >= settle_s:
+            came += 1
+            area += under_way * (now - max(before, settle_s))
+        under_way -= 1
+        if fixed is None:
+            limiter.leave(permit)
+    return Queueing(came / (now - settle_s), area / (now - settle_s))
+
+
+@pytest.mark.parametrize("sigma", [0.0, 0.4, 0.9])
+@pytest.mark.parametrize("serves", [4, 16, 64])
+def test_a_service_that_lets_requests_wait_is_used_and_not_flooded(serves: int, sigma: float) -> None:
+    seen = [queue(serves, seed, sigma=sigma) for seed in range(4)]
+    best = [queue(serves, seed, sigma=sigma, fixed=serves) for seed in range(4)]
+    assert sum(s.throughput for s in seen) >= 0.9 * sum(b.throughput for b in best)
+    assert sum(s.under_way for s in seen) <= 2 * sum(b.under_way for b in best)
+
+
+def test_a_service_without_a_limit_is_used_up_to_the_ceiling() -> None:
+    assert queue(10**6, 0, sigma=0.4).under_way > 127
+
+
+def test_a_service_that_serves_more_than_before_is_followed_and_one_that_serves_fewer() -> None:
+    answers = Answering(128, 4)
+    law = answers.law
+
+    def served(count: int, at_once: int) -> None:
+        for _ in range(count):
+            answers(1, seconds=max(1.0, law.level / at_once))
+
+    served(400, 4)
+    assert law.level <= 6
+    served(3000, 64)
+    assert 52 <= law.level <= 100
+    served(8000, 16)
+    assert 13 <= law.level <= 25

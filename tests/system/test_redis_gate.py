@@ -29,7 +29,7 @@ for i, event in ipairs(given.events) do
   local said
   if event[1] then
     said = law_refusal(law, event[2])
-  elseif law_answer(law, event[2], event[3]) then
+  elseif law_answer(law, event[2], event[3], event[4], event[5]) then
     said = 1
   else
     said = 0
@@ -51,13 +51,20 @@ def events_in_python(
 ) -> tuple[list[object], list[object]]:
     given: list[object] = []
     told: list[object] = []
-    refusing = chance.random() * 0.1
+    # Half of the services never refuse: they serve so many at once, and the rest waits.
+    refusing = max(0.0, chance.uniform(-0.1, 0.1))
+    served, now, worked = chance.choice([1, 4, 16, 64, 1000]), 0.0, 0.0
     for _ in range(count):
         refused = chance.random() < refusing
         epoch = max(0, law.epoch - chance.choice([0, 0, 0, 0, 0, 0, 1, 2, 5]))
-        busy = chance.choice([law.level, law.level, chance.randint(0, 2 * law.level)])
-        given.append([refused, epoch, busy])
-        said = round(1000 * law.on_refusal(epoch)) if refused else int(law.on_answer(epoch, busy))
+        busy = law.level if chance.random() < 0.9 else chance.randint(0, 2 * law.level)
+        since = chance.expovariate(min(law.level, served))
+        now, worked = now + since, worked + busy * since
+        given.append([refused, epoch, busy, now, worked])
+        if refused:
+            said = round(1000 * law.on_refusal(epoch))
+        else:
+            said = int(law.on_answer(epoch, busy, now, worked))
         told.append([said, law.level, law.epoch])
     return given, told
 

@@ -10,6 +10,8 @@ local FIELDS = {
   'born', 'ceiling', 'level', 'epoch', 'good', 'top', 'step', 'next_step', 'answers', 'in_full_use',
   'decreased_in', 'refused_in_a_row', 'since_refusal', 'busy', 'refusals', 'paused_until',
   'requests_free', 'tokens_free',
+  'came', 'now', 'worked', 'began', 'began_worked', 'base', 'base_mean', 'settled', 'trying', 'patience', 'in_vain',
+  'sum', 'summed_at',
 }
 local SPENT = {'r', 't', 'm', 'reserved_r', 'reserved_t', 'reserved_m', 'under_way', 'largest_t', 'largest_m'}
 local holders, held, waiting = key .. ':holders', key .. ':held', key .. ':waiting'
@@ -35,7 +37,11 @@ local law, known = read(key, FIELDS)
 if not known then
   law = law_new(call.ceiling, call.start)
   law.born, law.busy, law.refusals, law.paused_until, law.requests_free, law.tokens_free = now, 0, 0, 0, 0, 0
+  law.sum, law.summed_at = 0, now
 end
+-- How long requests have been under way until now, all together.
+law.sum = law.sum + law.busy * (now - law.summed_at)
+law.summed_at = now
 law.ceiling = call.ceiling
 if law.level > law.ceiling then law_move_to(law, law.ceiling) end
 if law.born ~= call.born and call.join == nil and not call.leave then
@@ -116,7 +122,7 @@ for _, row in ipairs(call.done or {}) do
     local busy = law.busy
     local lease = drop(me, row.number, text)
     if row.outcome == 'ok' then
-      law_answer(law, lease.epoch, busy)
+      law_answer(law, lease.epoch, busy, now, law.sum)
     elseif row.outcome == 'refused' then
       law.refusals = law.refusals + 1
       local pause = math.max(law_refusal(law, lease.epoch), row.retry_ms)

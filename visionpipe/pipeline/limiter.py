@@ -8,6 +8,7 @@ one endpoint and model and may be shared by several runs of a process.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,34 @@ from dataclasses import dataclass
 
 PROBE_AFTER = 120
 """Answers at a level believed to be the limit before one more is tried: under 1 % of requests refused."""
+
+ROUND = 32
+"""Fewest answers that say how fast a service is at a level."""
+
+FULL_USE = 0.75
+"""Of a level must have been under way on average for its answers to say anything."""
+
+PAYS = 0.25
+"""Of what a doubling could bring in throughput is enough to go on."""
+
+SLOWER = 1.6
+"""Times longer answers at one level are a sign of a queue."""
+
+NEIGHBOUR = 1.25
+"""Times higher, or lower, is the level tried beside a settled one."""
+
+UP_PAYS = 0.4
+"""Of what the higher level could bring is enough to keep it; ``FREE`` of it, to double again."""
+
+FREE = 0.75
+LOST_NOTHING = 0.95
+"""Of the throughput at a lower level is enough to keep it."""
+
+REST = 2
+"""Rounds at a settled level between two tries."""
+
+MOST_PATIENCE = 8
+"""Most tries of a higher level in vain before a lower one is tried, which costs throughput."""
 
 DECREASE = 0.75
 FIRST_PAUSE_S = 0.2
@@ -27,8 +56,18 @@ _LONGEST_WAIT_S = 3600.0
 class ConcurrencyLaw:
     """The level (requests allowed at once) as answers and refusals come in.
 
-    A service states its limit nowhere; it only refuses. The level rises by addition and falls by
-    multiplication, and two figures are remembered:
+    A service states its limit nowhere. Some refuse what is too much; others, such as a model server of one's
+    own, let it wait, and more at once is only a longer queue. The level begins by doubling, and what the
+    service does then decides how it goes on.
+
+    Where nothing is refused, answers tell: by Little's law a level is the throughput times the mean time of
+    an answer. If a step up brings less than a quarter of what it could in throughput, the rest waits in a
+    queue, and the level goes back to what is served at once. From there a neighbouring level, a quarter
+    higher or lower by turns, is tried now and then: a higher one is kept if it pays, a lower one if nothing
+    is lost by it. A level that reached the ceiling and paid is kept.
+
+    From the first refusal on, refusals tell. The level rises by addition and falls by multiplication, and two
+    figures are remembered:
 
     * good: the highest level at which a whole round of requests went through. A refusal above it leads back
       to it; a refusal at it is a decrease to three quarters.
@@ -59,19 +98,41 @@ class ConcurrencyLaw:
         self._decreased_in = 0
         self._refused_in_a_row = 0
         self._since_refusal = 0
+        # A round is what came since a level was reached: its answers, and when and with which sum it began.
+        self._came = 0
+        self._now = 0.0
+        self._worked = 0.0
+        self._began = (0.0, 0.0)
+        # What the level is compared with: another one, and the mean time of an answer there.
+        self._base = 0
+        self._base_mean = 0.0
+        self._settled = False
+        self._trying = False
+        self._patience = 1
+        self._in_vain = 0
 
-    def on_answer(self, epoch: int, busy: int) -> bool:
+    def on_answer(self, epoch: int, busy: int, now: float, worked: float) -> bool:
         """An answer came; a request counts as answered even where the answer is an error other than 429.
 
         Args:
             epoch: ``epoch`` when the request was sent.
             busy: requests under way just before, this one included.
+            now: of a clock, in any unit.
+            worked: how long all requests have been under way until now, added up, in the same unit.
 
         Returns:
             Whether the level changed.
         """
         self._refused_in_a_row = 0
         self._since_refusal += 1
+        if self._top is None:
+            self._now, self._worked = now, worked
+            if busy > self.level:
+                # What was under way at a higher level has to end first.
+                self._begin_round()
+                return False
+            self._came += 1
+            return self._came >= self._needed() and self._follow_answers()
         if epoch != self.epoch:
             return False
         self._answers += 1
@@ -79,7 +140,7 @@ class ConcurrencyLaw:
         if self._answers < self._needed():
             return False
         if not self._in_full_use:
-            self._answers = 0
+            self._begin_round()
             return False
         return self._increase()
 
@@ -116,15 +177,17 @@ class ConcurrencyLaw:
         return min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._refused_in_a_row - 2, 16))
 
     def _needed(self) -> int:
-        """Answers in this epoch before the level may rise."""
-        if self._top is not None and self.level == self._top:
-            return max(PROBE_AFTER, self.level)
-        return self.level
+        """Answers in this epoch before the level may change."""
+        if self._top is not None:
+            return max(PROBE_AFTER, self.level) if self.level == self._top else self.level
+        if not self._settled:
+            return max(ROUND, self.level)
+        return max(PROBE_AFTER, 2 * self.level) * (1 if self._trying else REST)
 
     def _increase(self) -> bool:
         self._good = self.level
         if self.level >= self.ceiling:
-            self._answers, self._in_full_use = 0, False
+            self._begin_round()
             return False
         if self._top is None:
             step = self.level
@@ -136,10 +199,83 @@ class ConcurrencyLaw:
         self._move_to(min(self.ceiling, self.level + step))
         return True
 
+    def _follow_answers(self) -> bool:
+        """The next level by how long answers take; nothing was ever refused. Returns whether it changed."""
+        length, worked = self._now - self._began[0], self._worked - self._began[1]
+        if worked < FULL_USE * self.level * length:
+            self._begin_round()
+            return False
+        mean = worked / self._came
+        if self._settled:
+            return self._follow_settled(mean)
+        if not self._base:
+            self._compare_with(mean)
+            return self._increase()
+        # Were nothing queued the mean would stay, were all of a step queued it would grow by ``ratio``.
+        ratio = self.level / self._base
+        most = ratio / (1 + (ratio - 1) * PAYS) if ratio > 1 else SLOWER
+        if mean <= most * self._base_mean:
+            if self.level > self._base:
+                self._compare_with(mean)
+            return self._increase()
+        self._settled, self._patience, self._in_vain = True, 1, 0
+        if self.level == self._base:
+            return self._try_neighbour(mean, upward=False)
+        self._move_to(max(self._base, min(self.level, math.ceil(self.level * self._base_mean / mean))))
+        return True
+
+    def _follow_settled(self, mean: float) -> bool:
+        """As ``_follow_answers``, at a level where the service was in full use."""
+        if not self._trying:
+            slower = self.level == self._base and mean > SLOWER * self._base_mean
+            return self._try_neighbour(mean, upward=not slower and self._in_vain < self._patience)
+        self._trying = False
+        ratio = self.level / self._base
+        gain = ratio * self._base_mean / mean if mean > 0 else ratio
+        upward = ratio > 1
+        if upward and gain >= 1 + (ratio - 1) * FREE:
+            # Nothing waits here: the service bears far more.
+            self._settled = False
+            self._compare_with(mean)
+            return self._increase()
+        if gain >= (1 + (ratio - 1) * UP_PAYS if upward else LOST_NOTHING):
+            self._patience, self._in_vain = 1, 0
+            return self._try_neighbour(mean, upward=upward)
+        if upward:
+            self._in_vain += 1
+        else:
+            self._patience, self._in_vain = min(MOST_PATIENCE, 2 * self._patience), 0
+        self._move_to(self._base)
+        return True
+
+    def _try_neighbour(self, mean: float, *, upward: bool) -> bool:
+        """To a level a quarter higher or lower, for comparison. Returns whether there is one."""
+        self._good = max(self._good, self.level)
+        self._compare_with(mean)
+        upward = upward or self.level == 1
+        if upward and self.level == self.ceiling:
+            self._in_vain += 1
+            self._begin_round()
+            return False
+        if upward:
+            target = min(self.ceiling, max(self.level + 1, int(self.level * NEIGHBOUR)))
+        else:
+            target = min(self.level - 1, math.ceil(self.level / NEIGHBOUR))
+        self._trying = True
+        self._move_to(target)
+        return True
+
+    def _compare_with(self, mean: float) -> None:
+        self._base, self._base_mean = self.level, mean
+
     def _move_to(self, level: int) -> None:
         self.level = level
         self.epoch += 1
+        self._begin_round()
+
+    def _begin_round(self) -> None:
         self._answers, self._in_full_use = 0, False
+        self._came, self._began = 0, (self._now, self._worked)
 
 
 class Pace:
@@ -217,6 +353,7 @@ class Limiter:
         self._busy = 0
         self._refusals = 0
         self._paused_until = float("-inf")
+        self._sum, self._summed_at = 0.0, clock()
 
     def try_enter(self) -> Permit | float | None:
         """A permit; or the seconds after which to ask again; or None where a request must leave first."""
@@ -249,7 +386,7 @@ class Limiter:
         """The request of ``permit`` was answered, or failed otherwise than by a 429. Returns whether the
         level changed."""
         with self._condition:
-            changed = self._law.on_answer(permit.epoch, self._busy)
+            changed = self._law.on_answer(permit.epoch, self._busy, *self._worked())
             self._release(self._law.level if changed else 1)
             return changed
 
@@ -292,12 +429,22 @@ class Limiter:
             return longest
         if self._requests is not None:
             self._requests.take(now, 1)
+        self._worked()
         self._busy += 1
         # Whoever is woken may find a pause and go to sleep again; passing the call on keeps room from idling.
         if self._busy < self._law.level:
             self._condition.notify(1)
         return Permit(self._law.epoch)
 
+    def _worked(self) -> tuple[float, float]:
+        """The time, and how long requests have been under way until now, all together; to be asked for before
+        ``_busy`` changes."""
+        now = self._clock()
+        self._sum += self._busy * (now - self._summed_at)
+        self._summed_at = now
+        return now, self._sum
+
     def _release(self, wake: int) -> None:
+        self._worked()
         self._busy -= 1
         self._condition.notify(wake)

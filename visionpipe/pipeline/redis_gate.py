@@ -27,9 +27,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from visionpipe.errors import ConfigurationError, ConnectionFailedError, ParameterError, missing_extra
+from visionpipe.pipeline import limiter
 from visionpipe.pipeline.budget import NOTHING, Amount, Caps
 from visionpipe.pipeline.gate import Bill, GateState, Lease, LeaseOutcome
-from visionpipe.pipeline.limiter import DECREASE, FIRST_PAUSE_S, LONGEST_PAUSE_S, PROBE_AFTER
 from visionpipe.values import Money
 
 if TYPE_CHECKING:
@@ -46,15 +46,23 @@ PASSWORD = "VISIONPIPE_GATE_PASSWORD"
 _KEPT_S = 14 * 24 * 3600
 """After two weeks without a holder the server forgets, and the ledger tells it anew."""
 
+_FIGURES = (
+    *("PROBE_AFTER", "ROUND", "FULL_USE", "PAYS", "SLOWER", "NEIGHBOUR", "UP_PAYS", "FREE", "LOST_NOTHING"),
+    *("REST", "MOST_PATIENCE", "DECREASE"),
+)
 _BILLION = Decimal(10**9)
 _AMOUNT_UNKNOWN = -1
 
 
 def law_script() -> str:
     """The law in Lua, with the figures of the law in Python before it."""
-    figures = f"{PROBE_AFTER}, {DECREASE}, {FIRST_PAUSE_S * 1000}, {LONGEST_PAUSE_S * 1000}"
+    figures: dict[str, float] = {name: getattr(limiter, name) for name in _FIGURES}
+    figures |= {
+        "FIRST_PAUSE_MS": limiter.FIRST_PAUSE_S * 1000,
+        "LONGEST_PAUSE_MS": limiter.LONGEST_PAUSE_S * 1000,
+    }
     text = Path(__file__).with_name("limiter.lua").read_text("utf-8")
-    return f"local PROBE_AFTER, DECREASE, FIRST_PAUSE_MS, LONGEST_PAUSE_MS = {figures}\n{text}"
+    return "".join(f"local {name} = {figure!r}\n" for name, figure in figures.items()) + text
 
 
 @dataclass(slots=True)
