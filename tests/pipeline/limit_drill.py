@@ -15,12 +15,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.pipeline.kill_drill import ROOT, wait
-from visionpipe.testing.sandbox import running_sandbox
+from visionpipe.testing.sandbox import SandboxHandle, running_sandbox
 
 
 @dataclass(frozen=True)
 class Phase:
     """``limit`` requests at once for ``seconds``; the first ``settle`` of them are for finding out.
+
+    ``queues``: what is more waits, instead of being refused.
 
     ``requests`` and ``settle_requests`` hold both back until the service has met so many in this phase, so
     that what is measured does not hang on how fast the machine is.
@@ -31,6 +33,13 @@ class Phase:
     settle: float = 0.0
     requests: int = 0
     settle_requests: int = 0
+    queues: bool = False
+
+    def set(self, sandbox: SandboxHandle) -> None:
+        if self.queues:
+            sandbox.set_limits(serves=self.limit)
+        else:
+            sandbox.set_limits(per_model=self.limit)
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Followed:
         settled_s: seconds after which the rest is measured.
         mean: requests under way, on average over time, after settling.
         refused: share of requests met by a 1302, after settling.
-        requests: after settling.
+        requests: after settling; ``answered`` a second.
     """
 
     limit: int
@@ -51,6 +60,7 @@ class Followed:
     mean: float
     refused: float
     requests: int
+    answered: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ def drill(folder: Path, phases: Sequence[Phase], *, latency: float, ceiling: int
                 "rule": [{"fault": {"kind": "latency", "seconds": latency}}],
             }
         )
-        sandbox.set_limits(per_model=phases[0].limit)
+        phases[0].set(sandbox)
         command = [sys.executable, "-m", "tests.pipeline.endless_worker"]
         command += [str(images), sandbox.base_url, sandbox.key, str(ceiling)]
         with subprocess.Popen(command, cwd=ROOT) as worker:
@@ -83,7 +93,7 @@ def drill(folder: Path, phases: Sequence[Phase], *, latency: float, ceiling: int
                     wait(worker, 0.05)
                 for phase in phases:
                     met = sandbox.stats()["requests"]
-                    sandbox.set_limits(per_model=phase.limit)
+                    phase.set(sandbox)
                     changes.append(time.time())
                     wait(worker, phase.seconds)
                     while worker.poll() is None and sandbox.stats()["requests"] - met < phase.requests:
@@ -131,4 +141,5 @@ def follow(phase: Phase, begun: float, ended: float, spans: Sequence[Span]) -> F
         mean=area / (last - first),
         refused=sum(span.refused for span in settled) / len(settled),
         requests=len(settled),
+        answered=sum(first <= span.ended < last and not span.refused for span in spans) / (last - first),
     )

@@ -38,7 +38,7 @@ def test_a_scenario_that_is_refused_changes_nothing(sandbox: SandboxHandle) -> N
 
 def test_limits(sandbox: SandboxHandle) -> None:
     set_to = send(sandbox, "/_sandbox/limits", {"total": 0, "models": {"glm-4.6v": 2}}, key=None).json
-    assert set_to == {"per_model": None, "total": 0, "models": {"glm-4.6v": 2}}
+    assert set_to == {"per_model": None, "total": 0, "models": {"glm-4.6v": 2}, "serves": None}
     assert send(sandbox, body=chat()).code == "1302"
     for body in (
         b"[]",

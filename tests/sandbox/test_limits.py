@@ -56,6 +56,24 @@ def test_limits_change_while_requests_are_in_flight(sandbox: SandboxHandle) -> N
     assert send(sandbox, body=chat(text())).code == "1302"
 
 
+def test_what_is_more_than_it_serves_at_once_waits_for_its_turn(sandbox: SandboxHandle) -> None:
+    sandbox.set_limits(serves=3)
+    sandbox.set_scenario(HOLD)
+    with ThreadPoolExecutor(10) as threads:
+        sent = [threads.submit(send, sandbox, body=chat(text())) for _ in range(10)]
+        while sandbox.stats()["in_flight"] < 10:
+            assert not any(one.done() for one in sent)
+        assert sandbox.stats()["waiting_max"] == 7
+        while not all(one.done() for one in sent):
+            sandbox.release()
+            assert sandbox.stats()["in_flight"] <= 10
+        assert {one.result().status for one in sent} == {200}
+    stats = sandbox.stats()
+    assert (stats["in_flight"], stats["in_flight_max"], stats["per_code"]) == (0, 10, {})
+    sandbox.set_scenario({})
+    assert send(sandbox, body=chat(text())).status == 200
+
+
 def test_a_client_that_leaves_makes_room(sandbox: SandboxHandle) -> None:
     sandbox.set_limits(total=1)
     sandbox.set_scenario({"rule": [{"count": 1, "fault": {"kind": "hold"}}]})

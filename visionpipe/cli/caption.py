@@ -137,7 +137,8 @@ IncludeSkipped = Annotated[
 Prefix = Annotated[str, typer.Option(help="Put before every text of txt:, kohya:, imagefolder: and .tar.")]
 Suffix = Annotated[str, typer.Option(help="Put after every such text.")]
 Concurrency = Annotated[
-    int, typer.Option(help="Most requests at once; fewer where the service says so.", min=1)
+    int,
+    typer.Option(help="Most requests at once; fewer where the service bears fewer.", min=1),
 ]
 Near = Annotated[
     str | None,
@@ -173,7 +174,7 @@ def caption(
     fetch: connection.Fetch = False,
     allow_private: connection.AllowPrivate = False,
     publish: connection.Publish = None,
-    concurrency: Concurrency = 8,
+    concurrency: Concurrency = 64,
     rpm: Annotated[float | None, typer.Option(help="Most requests a minute.")] = None,
     tpm: Annotated[float | None, typer.Option(help="Most tokens a minute.")] = None,
     budget: Annotated[str | None, typer.Option(help="Most money, such as '5 CNY'.")] = None,

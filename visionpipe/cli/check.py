@@ -37,7 +37,7 @@ def check(
     max_tokens: connection.MaxTokens = None,
     max_side: connection.MaxSide = None,
     max_pixels: connection.MaxPixels = None,
-    concurrency: main_job.Concurrency = 8,
+    concurrency: main_job.Concurrency = 64,
     near_duplicates: main_job.Near = None,
     column: main_job.Column = None,
     naming: main_job.Naming = None,

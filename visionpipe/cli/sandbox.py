@@ -35,6 +35,10 @@ def sandbox(
         int | None, typer.Option(help="Most requests in flight per key and model.")
     ] = None,
     total: Annotated[int | None, typer.Option(help="Most requests in flight in all.")] = None,
+    serves: Annotated[
+        int | None,
+        typer.Option(help="Answer so many at once and let the rest wait, as a model server does.", min=1),
+    ] = None,
     model: Annotated[list[str] | None, typer.Option(help="A further model id; may be repeated.")] = None,
     lenient: Annotated[
         bool, typer.Option(help="Take data URIs, base64 videos and unknown keys too.")
@@ -69,6 +73,7 @@ def sandbox(
         fetch_links=fetch_links,
         per_model=concurrency,
         total=total,
+        serves=serves,
         models=tuple(model or ()),
         max_body_bytes=max_body_mb * 1024 * 1024,
         scenario=read_scenario(scenario) if scenario else Scenario(),

@@ -25,7 +25,7 @@ from visionpipe.pipeline.gate import GATES, Gate, GateTerms, LocalGate, open_gat
 from visionpipe.pipeline.job_setup import JobSetup, Prompt, judge_of_job, renderer, schema_asked
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.ledger import Ledger
-from visionpipe.pipeline.limiter import Limiter
+from visionpipe.pipeline.limiter import MOST_AT_ONCE, Limiter
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
 from visionpipe.pipeline.triage import Triage
 from visionpipe.pipeline.worker import Worker, WorkerParts
@@ -131,7 +131,7 @@ class Job:
         gate: Gate | str | None = None,
         budget: Caps | None = None,
         ledger: Ledger | str | None = None,
-        concurrency: int = 8,
+        concurrency: int = MOST_AT_ONCE,
         api_key: str | None = None,
         retry_failed: bool = False,
         force: bool = False,
@@ -146,7 +146,7 @@ class Job:
             ledger: what keeps the results: one that is open already, and is closed with the worker; the path
                 of a journal; a directory of parts where it ends in a slash (``s3://bucket/out/``); None
                 remembers them until the worker is closed.
-            concurrency: most requests at once.
+            concurrency: most requests at once; fewer where the service refuses more, or only lets them wait.
             api_key: default the environment's.
             retry_failed: ask again about recorded failures that may pass.
             force: ask again about everything.

@@ -14,6 +14,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+MOST_AT_ONCE = 64
+"""Requests at once unless the user says otherwise; what a service bears or serves at once is found."""
+
 PROBE_AFTER = 120
 """Answers at a level believed to be the limit before one more is tried: under 1 % of requests refused."""
 

@@ -26,12 +26,12 @@ from visionpipe.pipeline.events import Event
 from visionpipe.pipeline.gate import LocalGate
 from visionpipe.pipeline.job_setup import BatchOptions, JobSetup, Prompt, renderer, schema_asked
 from visionpipe.pipeline.journal import Journal
-from visionpipe.pipeline.limiter import Limiter
+from visionpipe.pipeline.limiter import MOST_AT_ONCE, Limiter
 from visionpipe.pipeline.listing import Listing, Sources
 from visionpipe.pipeline.near_duplicates import near_rule
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
 from visionpipe.pipeline.pace import AheadCount
-from visionpipe.pipeline.plan import ASSUMED_SECONDS, Plan, PlanTotals
+from visionpipe.pipeline.plan import ASSUMED_AT_ONCE, ASSUMED_SECONDS, Plan, PlanTotals
 from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.run import CallRun, Opened, Run
 from visionpipe.pipeline.tables import JOURNAL
@@ -65,7 +65,7 @@ class Pipeline:
             the preset's.
         answerer: asks in the client's place.
         journal: the SQLite file that keeps the job; None keeps it for the run only.
-        concurrency: most requests at once; fewer where the service bears fewer.
+        concurrency: most requests at once; fewer where the service refuses more, or only lets them wait.
         rpm: most requests a minute, where the account has such a limit.
         tpm: most tokens a minute, likewise.
         limiter: shared with other pipelines on the same endpoint and model, in place of the three above.
@@ -110,7 +110,7 @@ class Pipeline:
         schema: Any = None,
         answerer: Answerer | None = None,
         journal: str | os.PathLike[str] | None = None,
-        concurrency: int = 8,
+        concurrency: int = MOST_AT_ONCE,
         rpm: float | None = None,
         tpm: float | None = None,
         limiter: Limiter | None = None,
@@ -257,7 +257,9 @@ class Pipeline:
         view = JournalView.open(self._journal)
         private = Database(None, JOURNAL)
         mean = view.mean_seconds()
-        totals = PlanTotals(self._concurrency, mean or ASSUMED_SECONDS, measured=mean is not None)
+        totals = PlanTotals(
+            min(self._concurrency, ASSUMED_AT_ONCE), mean or ASSUMED_SECONDS, measured=mean is not None
+        )
 
         def close() -> None:
             private.close()

@@ -26,6 +26,9 @@ Fate: TypeAlias = Literal["send", "keep", "duplicate", "skip", "refuse"]
 ASSUMED_SECONDS = 3.0
 """Seconds an answer is taken to need where the journal has none to go by."""
 
+ASSUMED_AT_ONCE = 8
+"""Requests at once that a service is taken to bear, where fewer are not asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
@@ -70,6 +73,7 @@ class PlanTotals:
         fates: items by fate; ``adjusted`` of those to send are changed first.
         size: bytes to send. tokens: estimated; ``uncounted`` items have no estimate.
         cost: one amount a currency.
+        concurrency: requests at once that the time is estimated with.
         seconds: items to send x ``seconds_an_answer`` / ``concurrency``.
     """
 

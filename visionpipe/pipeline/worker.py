@@ -34,6 +34,7 @@ from visionpipe.pipeline.events import Event, LevelChanged
 from visionpipe.pipeline.gate import Bill, Gate, Lease, never
 from visionpipe.pipeline.items import Ended, OpenItem, done, failed, refused, skipped
 from visionpipe.pipeline.ledger import Key, Ledger, Sent
+from visionpipe.pipeline.limiter import MOST_AT_ONCE
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S, Outage, Verdict, stopping
 from visionpipe.pipeline.triage import NO_QUESTION, Kept, Refused, Skipped, Triage
 from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many, unexpected
@@ -124,7 +125,7 @@ class Worker:
         self,
         parts: WorkerParts,
         *,
-        concurrency: int = 8,
+        concurrency: int = MOST_AT_ONCE,
         tell: Callable[[Event], object] = lambda event: None,
         stopped: Callable[[], bool] = never,
         close: Callable[[], None] = lambda: None,

@@ -4,16 +4,18 @@ The JWT: HS256, JOSE header with ``sign_type`` "SIGN", payload ``api_key`` (the 
 ``timestamp`` in milliseconds. The key itself is never kept or logged, only a hash of its id.
 
 The service limits concurrency, not a rate; whoever comes beyond is refused at once with 1302 (the platform's
-FAQ). A refused request never counts as in flight, and limits may change while requests are.
+FAQ). A refused request never counts as in flight, and limits may change while requests are. A model server of
+one's own refuses nothing: it serves so many at once, and the rest waits in the order of arrival.
 How long the service remembers a request id is not documented; here it is the newest hundred thousand.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter, OrderedDict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,26 +109,76 @@ def _segment(part: str) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Most requests in flight. ``models`` overrides ``per_model`` by model id; None: no limit."""
+    """Most requests in flight. ``models`` overrides ``per_model`` by model id; None: no limit.
+
+    ``serves``: of those in flight so many are answered at once, and the rest waits.
+    """
 
     per_model: int | None = None
     total: int | None = None
     models: Mapping[str, int] = field(default_factory=dict)
+    serves: int | None = None
 
     def to_json(self) -> dict[str, object]:
-        return {"per_model": self.per_model, "total": self.total, "models": dict(self.models)}
+        return {
+            "per_model": self.per_model,
+            "total": self.total,
+            "models": dict(self.models),
+            "serves": self.serves,
+        }
 
 
 class Gate:
     """Counts who is inside. Used from one event loop, so nothing comes between looking and entering."""
 
     def __init__(self, limits: Limits) -> None:
-        self.limits = limits
+        self._limits = limits
+        self._served = 0
+        self._waiting: deque[asyncio.Event] = deque()
+        self.most_waiting = 0
         self._inside: Counter[tuple[str, str]] = Counter()
         self._per_model: Counter[str] = Counter()
         self.now = 0
         self.most = 0
         self.most_per_model: dict[str, int] = {}
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self._call_next()
+
+    async def serve(self, wait: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        """Takes one of the places that are served at once; without one to spare ``wait`` is awaited with what
+        is set when it is this request's turn."""
+        turn = asyncio.Event()
+        self._waiting.append(turn)
+        self._call_next()
+        if turn.is_set():
+            return
+        self.most_waiting = max(self.most_waiting, len(self._waiting))
+        try:
+            await wait(turn)
+        except BaseException:
+            if turn.is_set():
+                self.finish()
+            else:
+                self._waiting.remove(turn)
+            raise
+
+    def finish(self) -> None:
+        """Gives the place back."""
+        self._served -= 1
+        self._call_next()
+
+    def _call_next(self) -> None:
+        serves = self._limits.serves
+        while self._waiting and (serves is None or self._served < serves):
+            self._served += 1
+            self._waiting.popleft().set()
 
     def enter(self, key: str, model: str) -> None:
         """Count one request in; Refusal 1302 where a limit is reached."""
@@ -155,6 +207,7 @@ class Gate:
     def forget_peaks(self) -> None:
         """Start the figures for the most in flight anew."""
         self.most = self.now
+        self.most_waiting = len(self._waiting)
         self.most_per_model = dict(self._per_model)
 
 

@@ -183,6 +183,7 @@ class Exchange:
     body: bytes = b""
     planned: PlannedFault = field(default_factory=PlannedFault)
     _inside: str | None = None
+    _served: bool = False
 
     def note(self, call: Call) -> None:
         """Write into the log what a chat request asks for."""
@@ -205,6 +206,8 @@ class Exchange:
         if limited and model is not None:
             gate.enter(self.record.key, model)
             self._inside = model
+            await gate.serve(self.connection.wait_for)
+            self._served = True
         self.record.in_flight = gate.now
         self.planned = self.fault_plan.next(self.record.path, model, stream)
         self.record.fault = self.planned.kind
@@ -219,6 +222,9 @@ class Exchange:
 
     def leave(self) -> None:
         """Count the request out."""
+        if self._served:
+            self.service.gate.finish()
+            self._served = False
         if self._inside is not None:
             self.service.gate.leave(self.record.key, self._inside)
             self._inside = None

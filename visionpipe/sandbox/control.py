@@ -1,7 +1,7 @@
 """The sandbox's own addresses, below ``/_sandbox``: scenario, limits, figures, log.
 
     POST /_sandbox/scenario   a scenario, as TOML or JSON; DELETE ends it
-    POST /_sandbox/limits     {"per_model": 8, "total": null, "models": {"glm-4.6v": 2}}
+    POST /_sandbox/limits     {"per_model": 8, "total": null, "models": {"glm-4.6v": 2}, "serves": 4}
     POST /_sandbox/release    lets requests go on that a "hold" keeps
     POST /_sandbox/reset      scenario and limits of the start, empty log
     GET  /_sandbox/stats      figures (also /stats); GET /_sandbox/log?newest=100, one JSON line a request
@@ -122,12 +122,13 @@ def _limits(body: bytes) -> Limits:
     try:
         given = orjson.loads(body)
         limits = Limits(**given)
-        figures = [limits.per_model, limits.total, *limits.models.values()]
+        figures = [limits.per_model, limits.total, limits.serves, *limits.models.values()]
         if all(figure is None or (type(figure) is int and figure >= 0) for figure in figures):
             return limits
     except (orjson.JSONDecodeError, TypeError, AttributeError):
         pass  # the one error below says it all
     raise ConfigurationError(
         "the limits cannot be used",
-        cure='Send {"per_model": 8, "total": 20, "models": {"glm-4.6v": 2}}, each a whole number or null.',
+        cure='Send {"per_model": 8, "total": 20, "models": {"glm-4.6v": 2}, "serves": 4}, each a whole '
+        "number or null.",
     )

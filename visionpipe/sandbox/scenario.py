@@ -378,6 +378,7 @@ class Options:
             as if they had come inline; off, a link is taken on trust.
         per_model: most requests in flight per key and model; None: no limit.
         total: most requests in flight in all; None: no limit.
+        serves: of those in flight so many are answered at once, and the rest waits; None: all.
         models: further model ids that exist here, on the registry's soft limits.
         max_body_bytes: a larger request body is refused unread. The service's own limit is not documented;
             the default holds fifty images of 5 MiB as base64.
@@ -399,6 +400,7 @@ class Options:
     fetch_links: bool = False
     per_model: int | None = None
     total: int | None = None
+    serves: int | None = None
     models: tuple[str, ...] = ()
     max_body_bytes: int = 384 * 1024 * 1024
     task_polls: int = 1

@@ -37,7 +37,7 @@ class Service:
         registry = Registry.load([options.overlay] if options.overlay else [])
         self.models = ModelList(registry, options.models)
         self.keys = KeyRing(options.keys, clock)
-        self.gate = Gate(Limits(per_model=options.per_model, total=options.total))
+        self.gate = Gate(_limits(options))
         self.request_ids = RequestIds()
         self.log = RequestLog(options.log)
         self.store = Store(options, clock)
@@ -62,7 +62,7 @@ class Service:
     def reset(self) -> None:
         """Back to the first scenario and limits, with an empty log; stored files and jobs stay."""
         self.set_scenario(self.options.scenario)
-        self.gate.limits = Limits(per_model=self.options.per_model, total=self.options.total)
+        self.gate.limits = _limits(self.options)
         self.gate.forget_peaks()
         self.request_ids.clear()
         self.log.clear()
@@ -110,6 +110,7 @@ class Service:
             **self.log.figures(),
             "in_flight": self.gate.now,
             "in_flight_max": self.gate.most,
+            "waiting_max": self.gate.most_waiting,
             "in_flight_max_per_model": dict(self.gate.most_per_model),
         }
 
@@ -117,3 +118,7 @@ class Service:
         self.answerer.close()
         self.log.close()
         self.store.close()
+
+
+def _limits(options: Options) -> Limits:
+    return Limits(per_model=options.per_model, total=options.total, serves=options.serves)

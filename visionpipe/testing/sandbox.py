@@ -80,9 +80,12 @@ class SandboxHandle:
         per_model: int | None = None,
         total: int | None = None,
         models: Mapping[str, int] | None = None,
+        serves: int | None = None,
     ) -> None:
-        """Set the most requests in flight: per key and model, in all, and for models by name."""
-        self._thread.call(setattr, self._service.gate, "limits", Limits(per_model, total, models or {}))
+        """Set the most requests in flight: per key and model, in all, and for models by name; and how many
+        of them are answered at once while the rest waits."""
+        limits = Limits(per_model, total, models or {}, serves)
+        self._thread.call(setattr, self._service.gate, "limits", limits)
 
     def release(self) -> None:
         """Let the requests go on that a "hold" fault keeps waiting."""
