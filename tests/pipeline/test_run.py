@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -492,6 +493,8 @@ def test_events_come_in_order_in_the_callers_thread(tmp_path: Path) -> None:
     def fill_the_level(name: str, number: int) -> str | None:
         if number < 40:
             together.wait(30)
+            # A service takes most of a request's time, or more of them at once would bring nothing.
+            time.sleep(0.02)
         return None
 
     answerer = Scripted(fill_the_level)
