@@ -1,15 +1,19 @@
-"""Several processes on one job: refusals, places used, a kill, one cap, and the ledger at a million rows.
+"""Several processes on one job: refusals, places used, a kill, one cap, the ledger at a million rows; and
+one process on several servers.
 
 python -m benchmarks.beyond_one_machine gate     # 4 processes, limit 6, 200 images; needs redis-server
 python -m benchmarks.beyond_one_machine kill     # the same, and one of the four is killed
 python -m benchmarks.beyond_one_machine cap      # one cap of tokens for all
+python -m benchmarks.beyond_one_machine pool     # 3 servers, one killed at a third and back at two thirds
 python -m benchmarks.beyond_one_machine ledger [ROWS]  # a million rows, or so many: start, look-up, merge
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -152,8 +156,84 @@ assert done.rows == int(sys.argv[2])
 """
 
 
+SERVERS, POOLED, POOL_LATENCY = 3, 1500, 0.25
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def pool() -> None:
+    import visionpipe as vp
+
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as ends:
+        folder = Path(name)
+        scenario = folder / "latency.toml"
+        scenario.write_text(f'[[rule]]\nfault = {{kind = "latency", seconds = {POOL_LATENCY}}}\n')
+        ports = [free_port() for _ in range(SERVERS)]
+
+        def started(number: int) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", "visionpipe", "sandbox", "--port", str(ports[number])]
+            command += ["--answers", "saw", "--concurrency", str(LIMIT), "--scenario", str(scenario)]
+            command += ["--key", "id.secret", "--log", str(folder / f"{number}.jsonl")]
+            process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+            ends.callback(process.wait)
+            ends.callback(process.kill)
+            return process
+
+        servers = [started(number) for number in range(SERVERS)]
+        for port in ports:
+            while True:
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                    break
+                time.sleep(0.05)
+        urls = [f"bigmodel+http://127.0.0.1:{port}/api/paas/v4" for port in ports]
+        images = (vp.Item(f"{n}.jpg", jpeg_bytes(16 + n % 50, 16 + n // 50)) for n in range(POOLED))
+        results, moved, killed, back = [], 0, 0.0, 0.0
+        client = ends.enter_context(vp.Client("glm-4.6v", base_url=urls, api_key="id.secret"))
+        for result in vp.Pipeline("What is it?", client=client, concurrency=32).run(images):
+            results.append(result)
+            moved += any(note.kind == "moved" for note in result.notes)
+            if len(results) == POOLED // 3:
+                killed = time.time()
+                servers[0].kill()
+            if len(results) == 2 * POOLED // 3:
+                back = time.time()
+                servers[0] = started(0)
+        done = sum(result.outcome == "done" for result in results)
+        spans = [read_spans(folder / f"{number}.jsonl") for number in range(SERVERS)]
+        good = [[span for span in each if not span.refused] for each in spans]
+        begun = min(span.begun for each in good for span in each)
+        ended = max(span.ended for each in good for span in each)
+        answered = sum(map(len, good))
+        refused = sum(map(len, spans)) - answered
+        print(f"pool: {done} of {POOLED} done, {POOLED - len(results)} lost, {moved} moved to another server")
+        print(f"  {answered} answers, {refused} refused ({100 * refused / (answered + refused):.1f} %)")
+        first = min((span.begun for span in good[0] if span.begun > back), default=ended)
+        print(f"  the killed one is asked again {first - back:.1f} s after it is started again")
+        for words, start, end, up in (
+            ("all three, ramp included", begun, killed, SERVERS),
+            ("one killed", killed, back, SERVERS - 1),
+            ("it is back, its start and the tail included", back, ended, SERVERS),
+        ):
+            serving = range(SERVERS) if up == SERVERS else range(1, SERVERS)
+            used = sum(
+                max(0.0, min(span.ended, end) - max(span.begun, start))
+                for number in serving
+                for span in good[number]
+            )
+            share = used / (up * LIMIT * (end - start))
+            print(f"  {words}: {100 * share:.0f} % of the places in {end - start:.1f} s")
+        assert done == len(results) == POOLED
+        # An answer was paid twice only if it was on its way when its server was killed.
+        assert answered <= POOLED + LIMIT
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "ledger":
+    if sys.argv[1] == "pool":
+        pool()
+    elif sys.argv[1] == "ledger":
         ledger(int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000)
     else:
         drill(sys.argv[1])

@@ -11,11 +11,13 @@ from visionpipe.values import JSON, Adjustment, Money, Note, Usage, notebook_htm
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try at sending: the id it carried, its seconds, and the code it failed with (None: answered)."""
+    """One try at sending: the id it carried, its seconds, the code it failed with (None: answered), and of
+    several servers the base URL of the one it went to."""
 
     request_id: str
     seconds: float
     failed_with: str | None = None
+    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

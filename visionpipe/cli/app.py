@@ -35,8 +35,8 @@ from visionpipe.errors import CapabilityError, ConfigurationError, ParameterErro
 GROUPS: dict[str, tuple[str, ...]] = {
     "Question": ("prompt", "preset", "schema", "lang", "system", "ask", "quality"),
     "Model": (
-        *("model", "base_url", "catalog", "header", "max_tokens", "temperature", "top_p", "thinking"),
-        *("reasoning_effort", "extra"),
+        *("model", "base_url", "sticky", "catalog", "header", "max_tokens", "temperature", "top_p"),
+        *("thinking", "reasoning_effort", "extra"),
     ),
     "Images and clips": (
         *("column", "max_side", "max_pixels", "fetch", "allow_private", "publish", "near_duplicates"),

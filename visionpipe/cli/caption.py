@@ -161,6 +161,7 @@ def caption(
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
     header: connection.Header = None,
+    sticky: connection.Sticky = False,
     lang: connection.Lang = None,
     max_tokens: connection.MaxTokens = None,
     temperature: connection.Temperature = None,
@@ -307,6 +308,7 @@ def caption(
                 asked,
                 model=model,
                 endpoint=base_url,
+                sticky=sticky,
                 options=options,
                 schema=chosen_schema(schema, asked),
                 quality=quality_policy(quality),
@@ -356,7 +358,7 @@ def caption(
     job = ""
     with (
         closing(locate),
-        connection.make_client(model, base_url, catalog, lang, header) as client,
+        connection.make_client(model, base_url, catalog, lang, header, sticky=sticky) as client,
         reporter(as_json=as_json, quiet=quiet, plain=STDOUT in specs) as show,
     ):
         costs: list[Money | None] = []

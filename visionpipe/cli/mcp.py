@@ -28,6 +28,7 @@ def mcp(
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
     header: connection.Header = None,
+    sticky: connection.Sticky = False,
     lang: connection.Lang = None,
     http: Annotated[bool, typer.Option("--http", help="Serve over HTTP, at /mcp, instead of stdio.")] = False,
     host: Annotated[
@@ -64,6 +65,7 @@ def mcp(
         "base_url": base_url,
         "catalog": catalog,
         "lang": lang,
+        "sticky": sticky,
         "headers": connection.headers_of(header),
     }
     listener = None

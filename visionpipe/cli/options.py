@@ -45,8 +45,20 @@ Model = Annotated[
     str | None, typer.Option("--model", "-m", help="Model id; default the endpoint's own. See `models`.")
 ]
 BaseUrl = Annotated[
-    str | None,
-    typer.Option(help="An endpoint's URL, its registered name (zai, ollama, ...), or name+URL."),
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help="An endpoint's URL, its registered name (zai, ollama, ...), or name+URL. Repeatable: several "
+        "servers of one kind share the work.",
+    ),
+]
+Sticky = Annotated[
+    bool,
+    typer.Option(
+        "--sticky",
+        help="Of several servers, ask one about all that begins alike (system prompt, first picture or "
+        "text), for servers that cache what they have read.",
+    ),
 ]
 Catalog = Annotated[
     Path | None, typer.Option(help="A TOML file with models and endpoints of your own.", dir_okay=False)
@@ -83,10 +95,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def make_client(
     model: str | None,
-    base_url: str | None,
+    base_url: Sequence[str] | None,
     catalog: Path | None,
     lang: str | None,
     header: Sequence[str] | None = None,
+    *,
+    sticky: bool = False,
 ) -> Client:
     """A client from the options; keys come from the environment, never from the command line.
 
@@ -95,7 +109,9 @@ def make_client(
     """
     from visionpipe.client import Client
 
-    client = Client(model, base_url=base_url, catalog=catalog, lang=lang, headers=headers_of(header))
+    client = Client(
+        model, base_url=base_url, catalog=catalog, lang=lang, headers=headers_of(header), sticky=sticky
+    )
     hint_at_model(client.settings)
     return client
 
@@ -123,7 +139,7 @@ def hint_at_model(settings: Settings) -> None:
 
 def planning_client(
     model: str | None,
-    base_url: str | None,
+    base_url: Sequence[str] | None,
     catalog: Path | None,
     lang: str | None,
     header: Sequence[str] | None = None,

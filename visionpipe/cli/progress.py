@@ -294,9 +294,11 @@ def failure_line(event: ItemEnded) -> str:
 
 def reach_line(event: ServiceLost | ServiceBack) -> str:
     """That the service is out of reach, or back."""
+    who = event.server or "the service"
     if isinstance(event, ServiceBack):
-        return f"the service is back after {event.seconds:.0f} s"
-    return one_line(f"the service is out of reach ({event.reason}); waiting")
+        return one_line(f"{who} is back after {event.seconds:.0f} s")
+    what = "waiting" if event.server is None else "the other servers go on"
+    return one_line(f"{who} is out of reach ({event.reason}); {what}")
 
 
 def stopping_line(event: RunStopping) -> str:

@@ -105,6 +105,7 @@ def video(
     base_url: connection.BaseUrl = None,
     catalog: connection.Catalog = None,
     header: connection.Header = None,
+    sticky: connection.Sticky = False,
     lang: connection.Lang = None,
     max_tokens: connection.MaxTokens = None,
     temperature: connection.Temperature = None,
@@ -146,7 +147,9 @@ def video(
     for error in unfound:
         typer.echo(f"failed: {error}", err=True)
     with ExitStack() as stack:
-        client = stack.enter_context(connection.make_client(model, base_url, catalog, lang, header))
+        client = stack.enter_context(
+            connection.make_client(model, base_url, catalog, lang, header, sticky=sticky)
+        )
         kept = stack.enter_context(SqliteSpanJournal(_made(kept_at))) if kept_at else None
         wanted = WatchOptions(
             longest=longest,

@@ -42,6 +42,7 @@ class AttemptMade:
         seconds: from sending to the whole answer (of a stream: to its beginning).
         error: what it ended with; None: answered.
         wait: seconds until the next try; None: there is none.
+        server: the base URL it went to, where there are several.
     """
 
     endpoint: str
@@ -51,6 +52,7 @@ class AttemptMade:
     seconds: float
     error: VisionPipeError | None = None
     wait: float | None = None
+    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Observed:
         self._clock = clock
         self._began = clock()
         self._number = 0
+        self._server: str | None = None
         self._otel = instruments() if request is not None else None
         self._span: Span | None = None
         self._try: Span | None = None
@@ -128,12 +131,14 @@ class Observed:
             self._images = _count(request, Image | LinkedImage)
             self._span = self._start(f"chat {request.model}", {**self._labels, **self._asked(request)}, None)
 
-    def begin(self, method: str) -> None:
-        """A try is sent."""
+    def begin(self, method: str, server: str | None = None) -> None:
+        """A try is sent; to ``server``, where there are several."""
         self._number += 1
+        self._server = server
         if self._span is not None:
             again = {"http.request.resend_count": self._number - 1} if self._number > 1 else {}
-            attributes = {"http.request.method": method, **_server(self._endpoint.base_url), **again}
+            at = _server(server or self._endpoint.base_url)
+            attributes = {"http.request.method": method, **at, **again}
             self._try = self._start(method, attributes, self._span)
 
     def ended(
@@ -146,6 +151,7 @@ class Observed:
             logging.DEBUG,
             "attempt",
             endpoint=self._endpoint.id,
+            server=self._server,
             model=model,
             request_id=request_id,
             number=self._number,
@@ -166,7 +172,9 @@ class Observed:
             self._try = None
         if self._on_attempt is not None:
             self._on_attempt(
-                AttemptMade(self._endpoint.id, model, request_id, self._number, seconds, error, wait)
+                AttemptMade(
+                    self._endpoint.id, model, request_id, self._number, seconds, error, wait, self._server
+                )
             )
 
     def close(self, reply: Reply | None, error: BaseException | None = None) -> None:

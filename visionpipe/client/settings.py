@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -39,7 +39,11 @@ _GATEWAY_KEY = "VISIONPIPE_API_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a client was set up with. The key does not show in the repr."""
+    """What a client was set up with. The key does not show in the repr.
+
+    ``pool`` holds every server's record, ``endpoint`` first, where there are several; ``sticky`` sends
+    requests that begin alike to one of them.
+    """
 
     endpoint: EndpointRecord
     model: ModelRecord
@@ -49,6 +53,8 @@ class Settings:
     embedded_by_default: bool = False
     dialect_by_path: bool = False
     """Whether the base URL's path alone says what is spoken there."""
+    pool: tuple[EndpointRecord, ...] = ()
+    sticky: bool = False
 
     def model_named(self, model_id: str | None) -> ModelRecord:
         """The record of a call's own model, or the client's.
@@ -69,11 +75,12 @@ class Settings:
 def resolve_settings(
     *,
     model: str | None = None,
-    base_url: str | None = None,
+    base_url: str | Sequence[str] | None = None,
     api_key: str | None = None,
     catalog: str | os.PathLike[str] | None = None,
     lang: str | None = None,
     headers: Mapping[str, str] | None = None,
+    sticky: bool = False,
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     plan_only: bool = False,
@@ -83,24 +90,31 @@ def resolve_settings(
     Args:
         model: a model id; default the endpoint's own.
         base_url: an endpoint's URL, a registered name (``"zai"``), or both, where a gateway at another
-            address speaks a registered one's dialect (``"bigmodel+https://gateway.example/v4"``).
+            address speaks a registered one's dialect (``"bigmodel+https://gateway.example/v4"``); or several
+            servers of one kind, which share the work. Environment and file separate them by spaces.
         api_key: the key; default from the environment variable of the endpoint.
         catalog: a TOML file with the caller's own models and endpoints.
         lang: "en" or "zh", the language of the library's own prompts.
         headers: of every request, beside the endpoint's own; they are the endpoint record's from then on.
+        sticky: of several servers, one answers all requests that begin alike.
         environ: environment variables; default the process's.
         plan_only: nothing will be sent, so no key is needed, and a model is enough to find its endpoint.
         folder: where ``visionpipe.toml`` or ``pyproject.toml`` is looked for; default the current one.
 
     Raises:
         ConfigurationError: an unknown name, an unreadable file, or no key for an endpoint that needs one.
-        ParameterError: an argument that is no text, or headers that cannot be sent.
+        ParameterError: an argument that is no text, headers that cannot be sent, or servers that are not of
+            one kind.
     """
-    _check_text(model=model, base_url=base_url, api_key=api_key, lang=lang)
+    given = list(base_url) if isinstance(base_url, list | tuple) else [base_url]
+    _check_text(model=model, api_key=api_key, lang=lang)
+    for each in given:
+        _check_text(base_url=each)
     _check_text(catalog=os.fspath(catalog) if isinstance(catalog, os.PathLike) else catalog)
     env = os.environ if environ is None else environ
     file = _read_file(Path.cwd() if folder is None else folder)
-    base_url = base_url or env.get("VISIONPIPE_BASE_URL") or file.get("base_url")
+    urls = [url for url in given if url]
+    urls = urls or (env.get("VISIONPIPE_BASE_URL") or file.get("base_url") or "").split()
     model = model or env.get("VISIONPIPE_MODEL") or file.get("model")
     catalog = catalog or env.get("VISIONPIPE_CATALOG") or file.get("catalog")
     api_key = api_key or file.get("api_key")
@@ -110,8 +124,10 @@ def resolve_settings(
         raise ConfigurationError(f"unknown language {language!r}", cure=f"Use {known}.", subject="lang")
     registry = Registry.load([Path(catalog)] if catalog else [])
     by_default = False
-    if base_url:
-        endpoint = registry.endpoint(base_url)
+    pool: tuple[EndpointRecord, ...] = ()
+    if urls:
+        pool = _of_one_kind(urls, [registry.endpoint(url) for url in urls])
+        endpoint = pool[0]
     elif api_key:
         endpoint = registry.endpoint(_first_with_key(registry, env) or _keyed(registry)[0].id)
     elif plan_only and model is not None and registry.model(model).endpoints:
@@ -122,7 +138,8 @@ def resolve_settings(
         endpoint = registry.endpoint(found or _EMBEDDED)
     if headers:
         endpoint = _with_headers(endpoint, headers)
-    api_key = api_key or _key_for(endpoint, env)
+        pool = tuple(_with_headers(each, headers) for each in pool)
+    api_key = api_key or _one_key(pool or (endpoint,), env)
     if endpoint.key_required and not api_key and not plan_only:
         at_home = not endpoint.hosts or belongs_to(endpoint.base_url, endpoint)
         names = " or ".join(endpoint.key_variables if at_home else ()) or _GATEWAY_KEY
@@ -146,8 +163,46 @@ def resolve_settings(
         api_key=api_key,
         lang=language,
         embedded_by_default=by_default,
-        dialect_by_path=bool(base_url) and _by_path(base_url or "", endpoint),
+        dialect_by_path=bool(urls) and _by_path(urls[0], endpoint),
+        pool=pool if len(pool) > 1 else (),
+        sticky=sticky,
     )
+
+
+def _of_one_kind(urls: Sequence[str], records: Sequence[EndpointRecord]) -> tuple[EndpointRecord, ...]:
+    """The records of servers that can stand in for each other.
+
+    Raises:
+        ParameterError: one is named twice, is the embedded engine, or speaks otherwise than the first.
+    """
+    for number, (url, record) in enumerate(zip(urls, records, strict=True)):
+        wrong = None
+        if record.base_url in [earlier.base_url for earlier in records[:number]]:
+            wrong, cure = "it is named twice", "Leave one out."
+        elif record.local and len(records) > 1:
+            wrong, cure = "it is this machine's own engine, and no server", "Leave it out, or name it alone."
+        elif (record.id, record.query) != (records[0].id, records[0].query):
+            wrong = f"it is a server of another kind ({record.title}) than {urls[0]} ({records[0].title})"
+            cure = f"Name servers of one kind, each as {records[0].id}+URL if need be; or make two jobs."
+        if wrong is not None:
+            raise ParameterError(wrong, cure=cure, subject=f"base_url {url}", scope="job")
+    return tuple(records)
+
+
+def _one_key(pool: Sequence[EndpointRecord], env: Mapping[str, str]) -> str | None:
+    """The key of all servers.
+
+    Raises:
+        ConfigurationError: the environment has different ones for them.
+    """
+    keys = {_key_for(endpoint, env) for endpoint in pool}
+    if len(keys) > 1:
+        raise ConfigurationError(
+            "these servers have different keys",
+            cure="Name servers that take one key, or pass api_key for all of them.",
+            subject="base_url " + ", ".join(endpoint.base_url for endpoint in pool),
+        )
+    return keys.pop()
 
 
 def _no_key_for(model: ModelRecord, registry: Registry) -> ConfigurationError:
@@ -344,8 +399,15 @@ _NAMES: dict[Surface, str] = {
 
 
 def require(settings: Settings, surface: Surface) -> None:
-    """Raise UnsupportedError where the client's endpoint does not have ``surface``."""
+    """Raise UnsupportedError where the client's endpoint does not have ``surface``, or is one of several
+    that know nothing of each other's files and tasks."""
     endpoint = settings.endpoint
+    if settings.pool and surface != "tokenizer":
+        raise UnsupportedError(
+            f"{_NAMES[surface]} belong to one server, and here are {len(settings.pool)}",
+            cure="Name one of them.",
+            subject="base_url",
+        )
     if getattr(endpoint, surface):
         return
     able = [other.id for other in settings.registry.endpoints() if getattr(other, surface)]

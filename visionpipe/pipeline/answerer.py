@@ -28,6 +28,8 @@ class PreparedItem:
         may_repeat: its answer may have to be asked for once more, with a request of its own.
         on_repeat: to be called by the answerer with the first reply before it asks once more; where it says
             False, there is no room for a second request and the first answer's error is the end.
+        prefix: what tells requests that begin alike, where one of several servers should have them all.
+        server: which of several is to be asked, by its place; None: any.
     """
 
     request: Any
@@ -37,6 +39,8 @@ class PreparedItem:
     adjustments: tuple[Adjustment, ...] = ()
     may_repeat: bool = False
     on_repeat: Callable[[Reply], bool] | None = None
+    prefix: bytes | None = None
+    server: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

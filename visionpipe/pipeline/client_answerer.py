@@ -8,6 +8,7 @@ from typing import Any
 from visionpipe.client import Client
 from visionpipe.client.options import CallOptions
 from visionpipe.client.preparation import Prepared as Question
+from visionpipe.client.servers import prefix_of
 from visionpipe.client.settings import exact_count
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, PreparedItem
@@ -40,6 +41,7 @@ class ClientAnswerer:
         options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES}
         prepared = self._client.prepare(prompt, source.picture, **options)
         estimate = self._estimate(prepared)
+        sticky = self._client.settings.sticky and self._client.settings.pool
         return PreparedItem(
             request=prepared,
             tokens=estimate.prompt_tokens + estimate.output_tokens if estimate.complete else None,
@@ -47,18 +49,23 @@ class ClientAnswerer:
             size=sum(-(-part.size // 3) * 4 for part in prepared.media if isinstance(part, Image)),
             adjustments=prepared.adjustments,
             may_repeat=self._schema is not None,
+            prefix=prefix_of(prepared.requests[0]) if sticky else None,
         )
 
     def answer(self, prepared: PreparedItem, seconds: float | None) -> Answer:
         """Sends; 5xx and broken connections are tried again in here, 429 is not."""
         if self._schema is None:
-            return Answer(self._client.send(prepared.request, retry_rate_limits=False, seconds=seconds))
+            reply = self._client.send(
+                prepared.request, retry_rate_limits=False, seconds=seconds, server=prepared.server
+            )
+            return Answer(reply)
         found = self._client.send_extraction(
             prepared.request,
             self._schema,
             retry_rate_limits=False,
             seconds=seconds,
             on_repeat=prepared.on_repeat,
+            server=prepared.server,
         )
         return read_answer(found.reply, found.data, self._schema)
 

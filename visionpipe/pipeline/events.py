@@ -275,16 +275,19 @@ class LevelChanged:
 @dataclass(frozen=True, slots=True)
 class ServiceLost:
     """The service is out of reach: no item fails by it, and one after the other is tried until an answer
-    comes. ``reason``: what the last one met."""
+    comes. ``reason``: what the last one met. ``server``: the base URL of the one that is, of several; the
+    others go on."""
 
     reason: str
+    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceBack:
-    """Answers come again, after ``seconds``."""
+    """Answers come again, after ``seconds``; of ``server`` where there are several."""
 
     seconds: float
+    server: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,9 +363,9 @@ def _fields(event: Event | BatchEvent) -> tuple[str, dict[str, JSON]]:
                 "pause": round(event.pause_s, 3),
             }
         case ServiceLost():
-            return "service_lost", {"reason": event.reason}
+            return "service_lost", {"reason": event.reason, "server": event.server}
         case ServiceBack():
-            return "service_back", {"seconds": round(event.seconds, 3)}
+            return "service_back", {"seconds": round(event.seconds, 3), "server": event.server}
         case RunStopping():
             return "run_stopping", {"reason": event.reason, "under_way": event.under_way}
         case BatchEvent():

@@ -32,6 +32,7 @@ class OpenItem:
         compared: its picture was compared with others.
         near: the picture it looks like, whose answer it waits for.
         number: its place in the listing, from 1, where that matters.
+        moves: servers that it found away.
         claimed: it is the first of its content, and others may wait for it.
         changed: another version of it was asked about before.
     """
@@ -52,6 +53,7 @@ class OpenItem:
     number: int = 0
     claimed: bool = False
     changed: bool = False
+    moves: int = 0
     notes: tuple[Note, ...] = field(default=())
 
     def billed(self, usage: Usage | None, cost: Money | None) -> None:

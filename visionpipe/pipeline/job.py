@@ -11,7 +11,7 @@ environment.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import sha256
@@ -20,13 +20,14 @@ from urllib.parse import urlsplit
 
 from visionpipe.client.options import CallOptions
 from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
-from visionpipe.pipeline.budget import NOTHING, Budget, Caps
-from visionpipe.pipeline.gate import GATES, Gate, GateTerms, LocalGate, open_gate
+from visionpipe.pipeline.budget import NOTHING, Amount, Budget, Caps
+from visionpipe.pipeline.gate import GATES, Gate, GateTerms
 from visionpipe.pipeline.job_setup import JobSetup, Prompt, judge_of_job, renderer, schema_asked
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.ledger import Ledger
 from visionpipe.pipeline.limiter import MOST_AT_ONCE, Limiter
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
+from visionpipe.pipeline.pool import local_gate, shared_gate
 from visionpipe.pipeline.triage import Triage
 from visionpipe.pipeline.worker import Worker, WorkerParts
 from visionpipe.prompts.presets import Language
@@ -44,7 +45,8 @@ class Job:
     Attributes:
         prompt: words, a ``Template`` with fields, or a preset.
         model: default the environment's, where the worker is opened.
-        endpoint: a base URL; default the environment's. No password in it: the key comes from there too.
+        endpoint: a base URL, or several of servers of one kind, which share the work; default the
+            environment's. No password in it: the key comes from there too.
         options: for every call, see ``CallOptions``.
         schema: of structured data to ask for; default the preset's. A class that cannot be imported elsewhere
             is pickled as its JSON Schema.
@@ -52,6 +54,7 @@ class Job:
         lang: the language of a preset's prompt and of its answers; default the environment's.
         item_seconds: the longest an item may take to answer, waiting for its place not counted.
         outage_seconds: how long to wait for a service out of reach; None: for ever.
+        sticky: of several servers, one answers all items that begin alike; see ``Client``.
 
     Raises:
         ParameterError: a password in the endpoint's address, an option that may hold a key or that no other
@@ -60,17 +63,22 @@ class Job:
 
     prompt: Prompt
     model: str | None = None
-    endpoint: str | None = None
+    endpoint: str | Sequence[str] | None = None
     options: CallOptions = field(default_factory=CallOptions)
     schema: Any = None
     quality: QualityPolicy | None = STANDARD
     lang: Language | None = None
     item_seconds: float | None = None
     outage_seconds: float | None = LONGEST_OUTAGE_S
+    sticky: bool = False
 
     def __post_init__(self) -> None:
-        if self.endpoint is not None and urlsplit(self.endpoint).password is not None:
-            _, _, rest = self.endpoint.rpartition("@")
+        if self.endpoint is not None and not isinstance(self.endpoint, str):
+            object.__setattr__(self, "endpoint", tuple(self.endpoint))
+        for url in (self.endpoint,) if isinstance(self.endpoint, str) else self.endpoint or ():
+            if urlsplit(url).password is None:
+                continue
+            _, _, rest = url.rpartition("@")
             raise ParameterError(
                 "the endpoint's address has a password in it",
                 cure="Leave it out, and set the key in the environment of whoever asks.",
@@ -166,10 +174,14 @@ class Job:
             spent = NOTHING if budget is None else budget.used(held.spent(job=setup.recipe.job))
             shared = isinstance(gate, str)
             if gate is None:
-                limiter = Limiter(concurrency, start=setup.concurrency)
-                gate = LocalGate(limiter, None if budget is None else Budget(budget, spent))
+                gate = local_gate(
+                    setup.servers,
+                    lambda: Limiter(concurrency, start=setup.concurrency),
+                    None if budget is None else Budget(budget, spent),
+                )
             elif isinstance(gate, str):
-                gate = open_gate(gate, self._terms(setup, budget, spent, concurrency))
+                terms = self._terms(setup, budget, spent, concurrency)
+                gate = shared_gate(setup.servers, gate, terms)
         except BaseException:
             if held is not None:
                 held.close()
@@ -202,24 +214,39 @@ class Job:
         )
         return Worker(parts, concurrency=concurrency, close=close)
 
-    def _terms(self, setup: JobSetup, caps: Caps | None, spent: Any, concurrency: int) -> GateTerms:
+    def _terms(
+        self, setup: JobSetup, caps: Caps | None, spent: Amount, concurrency: int
+    ) -> Callable[[str | None], GateTerms]:
         assert setup.client is not None, "a job asks through a client"
         settings = setup.client.settings
         account = sha256((settings.api_key or "").encode()).hexdigest()[:16]
-        return GateTerms(
-            name=f"{settings.endpoint.base_url} {setup.recipe.model} {account}",
-            job=setup.recipe.job,
-            ceiling=concurrency,
-            start=setup.concurrency,
-            caps=caps,
-            spent=spent,
-            outage_seconds=self.outage_seconds,
-        )
+
+        def terms(url: str | None) -> GateTerms:
+            return GateTerms(
+                name=f"{url or settings.endpoint.base_url} {setup.recipe.model} {account}",
+                job=setup.recipe.job,
+                ceiling=concurrency,
+                start=setup.concurrency,
+                caps=caps,
+                spent=spent,
+                outage_seconds=self.outage_seconds,
+            )
+
+        return terms
 
     def _setup(self, budget: Caps | None, api_key: str | None = None) -> JobSetup:
         schema = schema_asked(self.prompt, self.schema)
         return JobSetup.of_client(
-            self.prompt, None, self.model, self.options, schema, self.lang, budget, self.endpoint, api_key
+            self.prompt,
+            None,
+            self.model,
+            self.options,
+            schema,
+            self.lang,
+            budget,
+            self.endpoint,
+            api_key,
+            self.sticky,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -202,7 +202,8 @@ class BatchOptions:
 
 
 class JobSetup:
-    """Who answers, under which recipe; ``client`` is None where an answerer was given."""
+    """Who answers, under which recipe; ``client`` is None where an answerer was given, ``servers`` where
+    there is only one."""
 
     def __init__(
         self,
@@ -217,6 +218,7 @@ class JobSetup:
         self.client = client
         self.recipe = recipe
         self.lang: Language = lang
+        self.servers = None if client is None else client.servers
         self.concurrency = concurrency
         self.close = close
 
@@ -243,15 +245,16 @@ class JobSetup:
         schema: Schema[Any] | None,
         lang: Language | None,
         budget: Caps | None = None,
-        endpoint: str | None = None,
+        endpoint: str | Sequence[str] | None = None,
         api_key: str | None = None,
+        sticky: bool = False,
     ) -> JobSetup:
         """A client's, checked as far as that goes without an item.
 
         Raises:
             VisionPipeError: of scope "job", what every item would meet.
         """
-        asks = client or Client(model, base_url=endpoint, api_key=api_key, lang=lang)
+        asks = client or Client(model, base_url=endpoint, api_key=api_key, lang=lang, sticky=sticky)
         settings = asks.settings
         chosen = merged(asks.defaults, options)
         asked = settings.model_named(chosen.get("model"))

@@ -23,7 +23,6 @@ from visionpipe.pipeline.budget import Budget, Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event
-from visionpipe.pipeline.gate import LocalGate
 from visionpipe.pipeline.job_setup import BatchOptions, JobSetup, Prompt, renderer, schema_asked
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import MOST_AT_ONCE, Limiter
@@ -32,6 +31,7 @@ from visionpipe.pipeline.near_duplicates import near_rule
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S
 from visionpipe.pipeline.pace import AheadCount
 from visionpipe.pipeline.plan import ASSUMED_AT_ONCE, ASSUMED_SECONDS, Plan, PlanTotals
+from visionpipe.pipeline.pool import local_gate
 from visionpipe.pipeline.reading import JournalView
 from visionpipe.pipeline.run import CallRun, Opened, Run
 from visionpipe.pipeline.tables import JOURNAL
@@ -68,7 +68,8 @@ class Pipeline:
         concurrency: most requests at once; fewer where the service refuses more, or only lets them wait.
         rpm: most requests a minute, where the account has such a limit.
         tpm: most tokens a minute, likewise.
-        limiter: shared with other pipelines on the same endpoint and model, in place of the three above.
+        limiter: shared with other pipelines on the same endpoint and model, in place of the three above. Of
+            several servers each has one of its own, with these rates.
         budget: caps; they count the job, not one run.
         near_duplicates: which pictures share one answer. A number: those whose dHash differs in no more than
             so many of 64 bits (0 to 11), the same picture scaled or re-encoded. ``"features"``: those that
@@ -153,6 +154,13 @@ class Pipeline:
                 "an answerer takes the client's place, and needs a name",
                 cure="Give answerer with model and without client.",
                 subject="answerer",
+                scope="job",
+            )
+        if limiter is not None and client is not None and client.servers is not None:
+            raise ParameterError(
+                "each of several servers has a limiter of its own",
+                cure="Leave it out, or name one server.",
+                subject="limiter",
                 scope="job",
             )
         if via == "batch" and client is not None:
@@ -350,17 +358,20 @@ class Pipeline:
             yield setup, journal, journal.begin(setup.recipe), ends
 
     def _parts(self, setup: JobSetup, journal: Journal) -> WorkerParts:
-        limiter = self._limiter or Limiter(
-            self._concurrency, start=setup.concurrency, rpm=self._rpm, tpm=self._tpm, clock=self._clock
-        )
         budget = None
         if self._caps is not None:
             budget = Budget(self._caps, self._caps.used(journal.spent(job=setup.recipe.job)))
+
+        def limited() -> Limiter:
+            return self._limiter or Limiter(
+                self._concurrency, start=setup.concurrency, rpm=self._rpm, tpm=self._tpm, clock=self._clock
+            )
+
         return WorkerParts(
             answerer=setup.answerer,
             ledger=journal,
             triage=self._triage_of(setup, journal, journal.run),
-            gate=LocalGate(limiter, budget),
+            gate=local_gate(setup.servers, limited, budget),
             judge=self._judge_of(setup),
             item_seconds=self._item_seconds,
             outage_seconds=self._outage_seconds,

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from visionpipe.client.observing import gate_waited
+from visionpipe.client.servers import MOST_MOVES
 from visionpipe.errors import (
     AnswerError,
     ConfigurationError,
@@ -30,18 +31,19 @@ from visionpipe.errors import (
 )
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, PreparedItem
 from visionpipe.pipeline.channel import Closed
-from visionpipe.pipeline.events import Event, LevelChanged
+from visionpipe.pipeline.events import Event, LevelChanged, ServiceBack, ServiceLost
 from visionpipe.pipeline.gate import Bill, Gate, Lease, never
 from visionpipe.pipeline.items import Ended, OpenItem, done, failed, refused, skipped
 from visionpipe.pipeline.ledger import Key, Ledger, Sent
 from visionpipe.pipeline.limiter import MOST_AT_ONCE
 from visionpipe.pipeline.outage import LONGEST_OUTAGE_S, Outage, Verdict, stopping
+from visionpipe.pipeline.pool import PoolGate, PoolLease
 from visionpipe.pipeline.triage import NO_QUESTION, Kept, Refused, Skipped, Triage
 from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many, unexpected
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 from visionpipe.sources.find import Found, Item, Source
-from visionpipe.values import Money
+from visionpipe.values import Money, Note
 
 
 def bill_of_reply(reply: Reply, first: Reply | None = None) -> Bill:
@@ -133,6 +135,9 @@ class Worker:
         self.parts = parts
         self._answerer, self._ledger, self._gate = parts.answerer, parts.ledger, parts.gate
         self._judge = parts.judge
+        self._servers = parts.gate if isinstance(parts.gate, PoolGate) else None
+        if self._servers is not None:
+            self._servers.servers.watch(self._server_changed)
         self._clock = parts.clock
         self._outage = Outage(parts.outage_seconds, tell, parts.clock)
         self._tell_event = tell
@@ -343,9 +348,7 @@ class Worker:
         prepared = item.prepared
         assert prepared is not None, "prepared before it is asked about"
         waiting = self._clock()
-        lease = self._gate.acquire(
-            prepared.tokens, prepared.cost, spare=prepared.may_repeat, stopped=self._stopped
-        )
+        lease = self._lease(prepared)
         gate_waited(self._clock() - waiting)
         if lease is None:
             if self._stopped():
@@ -373,6 +376,8 @@ class Worker:
 
         try:
             to_send = replace(prepared, on_repeat=on_repeat) if prepared.may_repeat else prepared
+            if isinstance(lease, PoolLease):
+                to_send = replace(to_send, server=lease.server)
             answer = self._answerer.answer(to_send, left)
         except RateLimitError as error:
             self._tell(self._gate.release(lease, "refused", retry_after=error.retry_after), refused=True)
@@ -384,6 +389,10 @@ class Worker:
             if request.denied:
                 self._gate.release(lease, "ok")
                 return Next.OUT_OF_BUDGET
+            if isinstance(lease, PoolLease) and self._moves(item, lease, error):
+                self._gate.release(lease, "unused")
+                self._later(item, error, self._clock() - begun, request.first)
+                return Next.AGAIN
             verdict = self._verdict(item, error, begun)
             if verdict is Verdict.WAIT:
                 # Back off as after a 429, so that probes grow rare; but it is no fault of the level.
@@ -406,6 +415,24 @@ class Worker:
         self._outage.answered()
         self._tell(self._gate.release(lease, "ok", bill=bill_of_reply(answer.reply, request.first)))
         return self._answered(item, answer, self._clock() - begun, request.first)
+
+    def _lease(self, prepared: PreparedItem) -> Lease | None:
+        tokens, cost, spare = prepared.tokens, prepared.cost, prepared.may_repeat
+        if self._servers is None:
+            return self._gate.acquire(tokens, cost, spare=spare, stopped=self._stopped)
+        return self._servers.acquire(tokens, cost, spare=spare, stopped=self._stopped, prefix=prepared.prefix)
+
+    def _moves(self, item: OpenItem, lease: PoolLease, error: VisionPipeError) -> bool:
+        """Whether an item that found its server away goes to another; its result tells."""
+        if self._servers is None or item.moves >= MOST_MOVES or not self._servers.moves(lease, error):
+            return False
+        item.moves += 1
+        url = self._servers.servers.urls[lease.server]
+        item.notes = (*item.notes, Note("moved", f"{url} was out of reach: {error.reason}"))
+        return True
+
+    def _server_changed(self, url: str, reason: str | None, seconds: float) -> None:
+        self._tell_event(ServiceBack(seconds, url) if reason is None else ServiceLost(reason, url))
 
     def _failed(
         self, item: OpenItem, error: VisionPipeError, bill: Bill | None, seconds: float, first: Reply | None
@@ -469,7 +496,7 @@ class Worker:
         if judgement.action == "reask" and not item.reasked:
             item.reasked = True
             return self._again(item, sent)
-        item.notes = judgement.notes
+        item.notes = (*item.notes, *judgement.notes)
         if judgement.action == "fail":
             return self._recorded(item, failed(item, not_good_enough(judgement, answer), self._clock()), sent)
         return self._recorded(item, done(item, answer, self._clock()), sent)

@@ -154,33 +154,52 @@ class Attempts:
         began: when the first one began; all times are of one monotonic clock, in seconds.
     """
 
-    __slots__ = ("_began", "_made", "_policy")
+    __slots__ = ("_began", "_made", "_moves", "_policy")
 
     def __init__(self, policy: RetryPolicy, began: float) -> None:
         self._policy = policy
         self._began = began
         self._made: list[Attempt] = []
+        self._moves = 0
 
-    def answered(self, request_id: str, sent: float, now: float) -> Answered:
-        """The answer came at ``now``, to the try sent at ``sent`` with this id."""
-        return Answered(request_id, (*self._made, Attempt(request_id, now - sent)))
+    @property
+    def moves(self) -> int:
+        """Tries that found a server away, and went to another."""
+        return self._moves
+
+    def answered(self, request_id: str, sent: float, now: float, server: str | None = None) -> Answered:
+        """The answer came at ``now``, to the try sent at ``sent`` with this id (to ``server``)."""
+        return Answered(request_id, (*self._made, Attempt(request_id, now - sent, server=server)))
 
     def failed(
-        self, error: VisionPipeError, request_id: str, sent: float, now: float, *, billable: bool
+        self,
+        error: VisionPipeError,
+        request_id: str,
+        sent: float,
+        now: float,
+        *,
+        billable: bool,
+        server: str | None = None,
+        moves: bool = False,
     ) -> float | None:
         """The try sent at ``sent`` with this id ended with ``error``, which is told its id and number.
 
         Args:
             billable: whether the request may be billed; one that only reads may not.
+            server: where it was sent, of several.
+            moves: it goes on to another server at once, which is none of the policy's tries.
 
         Returns:
             Seconds to wait before the next try; None where there shall be none.
         """
-        self._made.append(Attempt(request_id, now - sent, failed_with=error.code))
+        self._made.append(Attempt(request_id, now - sent, failed_with=error.code, server=server))
         error.request_id = error.request_id or request_id
         error.attempts = len(self._made)
+        if moves:
+            self._moves += 1
+            return 0.0
         return self._policy.next_wait(
-            error, attempt=len(self._made), elapsed_s=now - self._began, billable=billable
+            error, attempt=len(self._made) - self._moves, elapsed_s=now - self._began, billable=billable
         )
 
 

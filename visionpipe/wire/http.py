@@ -88,13 +88,15 @@ class Timeouts:
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
     """``url`` is a path below the endpoint's base URL (``/chat/completions``), or a whole URL on the same
-    host. The key is not in here: the transport adds it."""
+    host. The key is not in here: the transport adds it. ``server`` is the place of the one to be
+    asked, of several."""
 
     method: Literal["GET", "POST", "DELETE"]
     url: str
     body: Body | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     timeouts: Timeouts = Timeouts()
+    server: int = 0
 
 
 @dataclass(frozen=True, slots=True)

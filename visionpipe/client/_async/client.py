@@ -16,6 +16,7 @@ from visionpipe.client.clips import AsyncClips
 from visionpipe.client.conversation_file import begin
 from visionpipe.client.options import CallOptions, MediaSources, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
+from visionpipe.client.servers import Servers
 from visionpipe.client.settings import Settings, announce_local, require, require_model, resolve_settings
 from visionpipe.client.threads import in_thread_async
 from visionpipe.client.tool_loop import ToolLimits, check_functions_async
@@ -50,7 +51,8 @@ class AsyncClient(AsyncClips):
     Args:
         model: a model id; default the endpoint's own.
         base_url: an endpoint's URL, a registered name such as ``"zai"`` or ``"ollama"``, or both joined by
-            a plus sign for a gateway (``"bigmodel+https://gateway.example/v4"``).
+            a plus sign for a gateway (``"bigmodel+https://gateway.example/v4"``); or a list of servers of one
+            kind, of which each question goes to the least busy, and past one that is away to another.
         api_key: default from the environment (``BIGMODEL_API_KEY``, ``ZHIPUAI_API_KEY``, ``ZAI_API_KEY``);
             with no key at all the embedded engine answers, which is said once on stderr.
         catalog: a TOML file with models and endpoints of your own.
@@ -60,6 +62,8 @@ class AsyncClient(AsyncClips):
         defaults: options for every call; see ``CallOptions``.
         headers: HTTP headers of every request, such as a gateway's own key. Their values are handled as the
             key is: no message shows them, and no journal holds them.
+        sticky: of several servers, one answers all questions that begin alike (system prompt, and the first
+            picture or text), as long as it is up: for servers that cache what they have read.
         on_attempt: told of every try at a request as it ends, in the thread or on the event loop that
             makes it.
         plan_only: prepare and estimate without a key; sending is an error.
@@ -70,14 +74,14 @@ class AsyncClient(AsyncClips):
 
     Raises:
         ConfigurationError: unknown names, or no key for an endpoint that needs one.
-        ParameterError: a name, key or header that cannot be one.
+        ParameterError: a name, key or header that cannot be one, or servers that are not of one kind.
     """
 
     def __init__(
         self,
         model: str | None = None,
         *,
-        base_url: str | None = None,
+        base_url: str | Sequence[str] | None = None,
         api_key: str | None = None,
         catalog: str | os.PathLike[str] | None = None,
         lang: str | None = None,
@@ -85,6 +89,7 @@ class AsyncClient(AsyncClips):
         timeouts: Timeouts | None = None,
         defaults: CallOptions | None = None,
         headers: Mapping[str, str] | None = None,
+        sticky: bool = False,
         on_attempt: Callable[[AttemptMade], object] | None = None,
         plan_only: bool = False,
         sender: AsyncSender | None = None,
@@ -99,12 +104,17 @@ class AsyncClient(AsyncClips):
             catalog=catalog,
             lang=lang,
             headers=headers,
+            sticky=sticky,
             plan_only=plan_only,
         )
+        pool = self.settings.pool
+        self.servers: Servers | None = None
+        if pool:
+            self.servers = Servers([each.base_url for each in pool], sticky=sticky, clock=clock)
         self.defaults: CallOptions = defaults or CallOptions()
         self._preparer = Preparer(self.settings, fetch)
         self._sender = sender or connect_async(
-            self.settings.endpoint, self.settings.api_key, plan_only=plan_only
+            self.settings.endpoint, self.settings.api_key, plan_only=plan_only, pool=pool
         )
         self._calls = AsyncCalls(
             self.settings,
@@ -114,6 +124,7 @@ class AsyncClient(AsyncClips):
             timeouts or Timeouts(),
             clock,
             on_attempt=on_attempt,
+            servers=self.servers,
         )
         announce_local(self.settings)
 
@@ -270,7 +281,12 @@ class AsyncClient(AsyncClips):
         return await in_thread_async(self._preparer.prepare, prompt, images, chosen)
 
     async def send(
-        self, prepared: Prepared, *, retry_rate_limits: bool = True, seconds: float | None = None
+        self,
+        prepared: Prepared,
+        *,
+        retry_rate_limits: bool = True,
+        seconds: float | None = None,
+        server: int | None = None,
     ) -> Reply:
         """Send what was prepared; several requests one after the other, merged into one reply.
 
@@ -279,8 +295,10 @@ class AsyncClient(AsyncClips):
             retry_rate_limits: False raises RateLimitError at once, for callers with a limiter.
             seconds: the longest to wait for an answer, and the last moment to try again; None: as the
                 client was told.
+            server: which of several answers, by its place; one that is away while another is up raises
+                ConnectionFailedError or ServerError at once. None: any, the next where one is away.
         """
-        calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
+        calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds, server=server)
         replies = [await calls.whole(request, prepared.model) for request in prepared.requests]
         return answered(prepared, merge_replies(replies))
 
@@ -292,6 +310,7 @@ class AsyncClient(AsyncClips):
         retry_rate_limits: bool = True,
         seconds: float | None = None,
         on_repeat: Callable[[Reply], bool] | None = None,
+        server: int | None = None,
     ) -> Extraction[T]:
         """As ``send``, for structured data.
 
@@ -299,7 +318,7 @@ class AsyncClient(AsyncClips):
             on_repeat: called with a first reply that does not fit; False: do not ask once more. The asyncio
                 client calls it on the event loop.
         """
-        calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds)
+        calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds, server=server)
         return await calls.extracted(prepared.single("extraction"), prepared.model, schema, on_repeat)
 
     async def count_tokens(

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from visionpipe.client._sync.stream import Stream
 from visionpipe.client.observing import AttemptMade, Observed
 from visionpipe.client.preparation import Prepared
+from visionpipe.client.servers import AWAY_STATUSES, MOST_MOVES, Servers, prefix_of
 from visionpipe.client.settings import Settings
 from visionpipe.client.threads import call_function, in_thread
 from visionpipe.client.tool_loop import ToolLimits, ToolLoop, ToolTurn
@@ -47,6 +48,9 @@ from visionpipe.wire.stream import StreamReader
 K = TypeVar("K")
 T = TypeVar("T")
 
+_LOOKING = Timeouts(connect=1.0, write=1.0, first_byte=2.0, idle=1.0, total=2.0)
+"""Seconds for a look at a server that was left; whoever asks next waits for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calls:
@@ -62,6 +66,8 @@ class Calls:
         request_id: gives a new id per attempt.
         forms: what servers have asked for in their refusals, by model.
         on_attempt: told of every try.
+        servers: where there are several; questions go to any of them, all else to the first.
+        server: the one that questions go to, where that is decided.
     """
 
     settings: Settings
@@ -73,10 +79,13 @@ class Calls:
     request_id: Callable[[], str] = new_request_id
     forms: dict[str, ChatForm] = field(default_factory=dict, repr=False, compare=False)
     on_attempt: Callable[[AttemptMade], object] | None = field(default=None, repr=False, compare=False)
+    servers: Servers | None = field(default=None, repr=False, compare=False)
+    server: int | None = None
 
-    def bounded(self, *, retry_rate_limits: bool, seconds: float | None) -> Calls:
-        """The same calls for a job that has a limiter of its own, or a deadline for each item."""
-        calls = self
+    def bounded(self, *, retry_rate_limits: bool, seconds: float | None, server: int | None = None) -> Calls:
+        """The same calls for a job that has a limiter of its own, a deadline for each item, or has chosen
+        the server."""
+        calls = self if server is None else replace(self, server=server)
         if not retry_rate_limits:
             calls = replace(calls, policy=replace(calls.policy, rate_limits=False))
         return calls if seconds is None else calls.within(seconds)
@@ -198,38 +207,74 @@ class Calls:
             VisionPipeError: the last attempt's error, with ``request_id`` and ``attempts`` set.
         """
         clock = self.clock
+        servers = self.servers if asked is not None else None
         attempts = Attempts(policy or self.policy, clock())
         goes_on = observed is not None
         observed = observed or self._observed(asked.request if asked is not None else None)
         try:
             while True:
+                server, url = 0, None
+                if servers is not None and asked is not None:
+                    server = self._chosen(servers, asked.request)
+                    url = servers.urls[server]
                 this_id, sent = self.request_id(), clock()
                 request = make(this_id)
-                observed.begin(request.method)
+                if servers is not None:
+                    request = replace(request, server=server)
+                    servers.begun(server)
+                observed.begin(request.method, url)
                 try:
                     result = carry_out(request)
                     if isinstance(result, HttpResponse) and not 200 <= result.status < 300:
                         raise self._refusal(result, this_id, asked)
                     now = clock()
-                    answer = read(result, attempts.answered(this_id, sent, now))
+                    answer = read(result, attempts.answered(this_id, sent, now, url))
                 except VisionPipeError as error:
                     billable, now = request.method == "POST", clock()
-                    wait = attempts.failed(error, this_id, sent, now, billable=billable)
+                    moves = servers is not None and servers.failed(server, error, sent)
+                    moves = moves and attempts.moves < MOST_MOVES
+                    wait = attempts.failed(
+                        error, this_id, sent, now, billable=billable, server=url, moves=moves
+                    )
+                    if moves and self.server is not None:
+                        # Whoever has chosen the server chooses the next one, too.
+                        wait = None
                     mended = wait is None and asked is not None and asked.mend(error)
                     observed.ended(this_id, now - sent, error, 0.0 if mended else wait)
-                    if mended:
+                    if mended or (moves and wait is not None):
                         continue
                     if wait is None:
                         raise
                 else:
+                    if servers is not None:
+                        servers.answered(server, sent)
                     observed.ended(this_id, now - sent, None, None)
                     if not goes_on:
                         observed.close(answer if isinstance(answer, Reply) else None)
                     return answer
+                finally:
+                    if servers is not None:
+                        servers.ended(server)
                 self.sleep(wait)
         except BaseException as error:
             observed.close(None, error)
             raise
+
+    def _chosen(self, servers: Servers, request: Request) -> int:
+        """The server that is asked next; one that was left is looked at first, when it is time."""
+        left = servers.due()
+        if left is not None:
+            there = False
+            look = HttpRequest("GET", "/models", timeouts=_LOOKING, server=left)
+            try:
+                there = (self.sender.send(look)).status not in AWAY_STATUSES
+            except VisionPipeError:
+                pass  # still away
+            finally:
+                servers.looked(left, there=there)
+        if self.server is not None:
+            return self.server
+        return servers.choose(prefix_of(request) if servers.sticky else None)
 
     def _observed(self, request: Request | None) -> Observed:
         return Observed(self.settings, request, self.on_attempt, self.clock)

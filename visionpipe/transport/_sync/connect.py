@@ -3,16 +3,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from visionpipe.errors import ConfigurationError
 from visionpipe.registry.records import EndpointRecord
 from visionpipe.wire.http import ByteStream, HttpRequest, HttpResponse, Sender
 
 
-def connect(endpoint: EndpointRecord, api_key: str | None, *, plan_only: bool = False) -> Sender:
-    """A sender for ``endpoint``: the embedded engine for a local one, HTTP for every other; with
-    ``plan_only`` one that refuses to send."""
+def connect(
+    endpoint: EndpointRecord,
+    api_key: str | None,
+    *,
+    plan_only: bool = False,
+    pool: Sequence[EndpointRecord] = (),
+) -> Sender:
+    """A sender for ``endpoint``: the embedded engine for a local one, HTTP for every other; for all servers
+    of a ``pool`` where there is one; with ``plan_only`` one that refuses to send."""
     if plan_only:
         return PlanOnlySender()
+    if pool:
+        return PoolSender([connect(each, api_key) for each in pool])
     if endpoint.local:
         from visionpipe.transport.embedded import EmbeddedSender
 
@@ -22,6 +32,30 @@ def connect(endpoint: EndpointRecord, api_key: str | None, *, plan_only: bool = 
 
     auth = ApiKey(api_key, endpoint.key_header) if api_key else None
     return HttpSender(endpoint.base_url, auth=auth, headers=endpoint.headers)
+
+
+class PoolSender:
+    """Sends each request to its ``server``.
+
+    Args:
+        senders: one for each.
+    """
+
+    def __init__(self, senders: Sequence[Sender]) -> None:
+        self._senders = senders
+
+    def send(self, request: HttpRequest) -> HttpResponse:
+        """As that server's sender."""
+        return self._senders[request.server].send(request)
+
+    def open(self, request: HttpRequest) -> ByteStream:
+        """As that server's sender."""
+        return self._senders[request.server].open(request)
+
+    def close(self) -> None:
+        """Closes all."""
+        for sender in self._senders:
+            sender.close()
 
 
 class PlanOnlySender:
