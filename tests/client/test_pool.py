@@ -118,7 +118,7 @@ def test_sticky_questions_about_one_picture_stay_on_one_server(loopback: Loopbac
 
 def test_what_belongs_to_one_server_is_refused(loopback: Loopback, other: Loopback) -> None:
     with vp.Client(**pooled(loopback.url, other.url)) as client, pytest.raises(vp.UnsupportedError) as caught:
-        client.files.upload(b"{}", purpose="batch")
+        client.files.upload("any.jsonl", purpose="batch")
     assert "belong to one server" in caught.value.reason
     assert not loopback.requests and not other.requests
 

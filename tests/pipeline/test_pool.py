@@ -140,7 +140,7 @@ def test_only_when_all_are_away_it_is_an_outage(fleet: Fleet) -> None:
                 for number in range(3):
                     fleet.down(number)
     assert lost.is_set()
-    ends = Counter(result.outcome for result in results)
+    ends = Counter(result.outcome.value for result in results)
     # As with one server, the failures that show the outage are their items' own.
     assert ends["done"] + ends["failed"] == 40 and ends["failed"] <= 4
 
@@ -213,7 +213,7 @@ def test_a_limiter_of_ones_own_is_none_of_several_servers(fleet: Fleet) -> None:
 def test_processes_share_a_gate_for_each_server_and_one_budget(fleet: Fleet, tmp_path: Path) -> None:
     job = vp.Job("What?", model="glm-4.6v", endpoint=fleet.urls)
     with serving_redis() as redis:
-        opened = {"gate": redis.url, "budget": vp.Caps(requests=20), "api_key": KEY}
+        opened: dict[str, Any] = {"gate": redis.url, "budget": vp.Caps(requests=20), "api_key": KEY}
         with (
             job.open(**opened, ledger=str(tmp_path / "a")) as one,
             job.open(**opened, ledger=str(tmp_path / "b")) as other,

@@ -106,14 +106,14 @@ def resolve_settings(
         ParameterError: an argument that is no text, headers that cannot be sent, or servers that are not of
             one kind.
     """
-    given = list(base_url) if isinstance(base_url, list | tuple) else [base_url]
+    given: list[Any] = list(base_url) if isinstance(base_url, list | tuple) else [base_url]
     _check_text(model=model, api_key=api_key, lang=lang)
     for each in given:
         _check_text(base_url=each)
     _check_text(catalog=os.fspath(catalog) if isinstance(catalog, os.PathLike) else catalog)
     env = os.environ if environ is None else environ
     file = _read_file(Path.cwd() if folder is None else folder)
-    urls = [url for url in given if url]
+    urls: list[str] = [url for url in given if url]
     urls = urls or (env.get("VISIONPIPE_BASE_URL") or file.get("base_url") or "").split()
     model = model or env.get("VISIONPIPE_MODEL") or file.get("model")
     catalog = catalog or env.get("VISIONPIPE_CATALOG") or file.get("catalog")
