@@ -18,6 +18,7 @@ from visionpipe.errors import ConnectionFailedError, ReplyTimeoutError, ServerEr
 from visionpipe.logs import logger, tell
 from visionpipe.media import FileContent, Image, LinkedFile, LinkedImage, LinkedVideo, Part, Text, Video
 from visionpipe.request import Request
+from visionpipe.wire.http import Timeouts
 
 _LOG = logger("client")
 
@@ -26,6 +27,9 @@ AWAY_STATUSES = frozenset({502, 503, 504})
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 5.0
 """Seconds until a server that was left is looked at, at first and at most."""
+
+LOOKING = Timeouts(connect=1.0, write=1.0, first_byte=2.0, idle=1.0, total=2.0)
+"""For a look at a server that was left; whoever asks next waits for it."""
 
 TIMEOUTS_IN_A_ROW = 3
 """Requests without an answer in time, and none answered between, after which a server counts as away."""

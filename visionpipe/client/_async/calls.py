@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from visionpipe.client._async.stream import AsyncStream
 from visionpipe.client.observing import AttemptMade, Observed
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.servers import AWAY_STATUSES, MOST_MOVES, Servers, prefix_of
+from visionpipe.client.servers import AWAY_STATUSES, LOOKING, MOST_MOVES, Servers, prefix_of
 from visionpipe.client.settings import Settings
 from visionpipe.client.threads import call_function_async, in_thread_async
 from visionpipe.client.tool_loop import ToolLimits, ToolLoop, ToolTurn
@@ -46,9 +46,6 @@ from visionpipe.wire.stream import StreamReader
 
 K = TypeVar("K")
 T = TypeVar("T")
-
-_LOOKING = Timeouts(connect=1.0, write=1.0, first_byte=2.0, idle=1.0, total=2.0)
-"""Seconds for a look at a server that was left; whoever asks next waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +265,7 @@ class AsyncCalls:
         left = servers.due()
         if left is not None:
             there = False
-            look = HttpRequest("GET", "/models", timeouts=_LOOKING, server=left)
+            look = HttpRequest("GET", "/models", timeouts=LOOKING, server=left)
             try:
                 there = (await self.sender.send(look)).status not in AWAY_STATUSES
             except VisionPipeError:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from visionpipe.client._sync.stream import Stream
 from visionpipe.client.observing import AttemptMade, Observed
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.servers import AWAY_STATUSES, MOST_MOVES, Servers, prefix_of
+from visionpipe.client.servers import AWAY_STATUSES, LOOKING, MOST_MOVES, Servers, prefix_of
 from visionpipe.client.settings import Settings
 from visionpipe.client.threads import call_function, in_thread
 from visionpipe.client.tool_loop import ToolLimits, ToolLoop, ToolTurn
@@ -47,9 +47,6 @@ from visionpipe.wire.stream import StreamReader
 
 K = TypeVar("K")
 T = TypeVar("T")
-
-_LOOKING = Timeouts(connect=1.0, write=1.0, first_byte=2.0, idle=1.0, total=2.0)
-"""Seconds for a look at a server that was left; whoever asks next waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +262,7 @@ class Calls:
         left = servers.due()
         if left is not None:
             there = False
-            look = HttpRequest("GET", "/models", timeouts=_LOOKING, server=left)
+            look = HttpRequest("GET", "/models", timeouts=LOOKING, server=left)
             try:
                 there = (self.sender.send(look)).status not in AWAY_STATUSES
             except VisionPipeError:
