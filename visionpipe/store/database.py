@@ -417,10 +417,12 @@ def statements_of(script: str) -> Iterator[str]:
 
 def tables_of(schema: Schema) -> frozenset[str]:
     """The names of a schema's tables."""
-    return frozenset(name for script in schema.versions for name in _TABLE.findall(script))
+    script = "".join(schema.versions)
+    return frozenset(_TABLE.findall(script)) - frozenset(_DROPPED.findall(script))
 
 
 _TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
+_DROPPED = re.compile(r"DROP TABLE (\w+)")
 
 
 def _used(path: Path, connection: sqlite3.Connection) -> FileId:

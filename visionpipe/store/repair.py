@@ -104,7 +104,7 @@ def repair(path: Path, kinds: Sequence[DatabaseKind]) -> Report:
         report = Report(kind.schema.title, version)
         with _folder_beside(path) as folder:
             copy, new = _copied(path, Path(folder), kind.schema), Path(folder) / "new"
-            with closing(Database(new, replace(kind.schema, exclusive=False))) as database:
+            with closing(Database(new, replace(_schema_of(kind, version), exclusive=False))) as database:
                 for number, (table, row) in enumerate(_rows(copy, kind, report), 1):
                     names = row.keys()
                     marks = ", ".join("?" * len(names))
@@ -253,8 +253,9 @@ def _said_by_sqlite(copy: Path) -> list[str]:
 
 def _rows(copy: Path, kind: DatabaseKind, report: Report) -> Iterator[tuple[str, sqlite3.Row]]:
     """Every row that SQLite can read and that makes sense."""
-    with closing(_connected(copy)) as connection, closing(Database(None, kind.schema)) as fresh:
-        for table in sorted(tables_of(kind.schema)):
+    schema = _schema_of(kind, report.version)
+    with closing(_connected(copy)) as connection, closing(Database(None, schema)) as fresh:
+        for table in sorted(tables_of(schema)):
             known = {row["name"] for row in fresh.all(f"PRAGMA table_info({table})")}
             try:
                 columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
@@ -263,8 +264,7 @@ def _rows(copy: Path, kind: DatabaseKind, report: Report) -> Iterator[tuple[str,
                 report.problems.append(f"{table}: {error}")
                 continue
             if not keys:
-                if report.version >= kind.schema.version:
-                    report.problems.append(f"{table}: there is no such table")
+                report.problems.append(f"{table}: there is no such table")
                 continue
             if not {column["name"] for column in columns} <= known:
                 report.problems.append(f"{table}: its columns are not as they were made")
@@ -276,6 +276,13 @@ def _rows(copy: Path, kind: DatabaseKind, report: Report) -> Iterator[tuple[str,
                     yield table, row
                 else:
                     report.unreadable[table] = report.unreadable.get(table, 0) + 1
+
+
+def _schema_of(kind: DatabaseKind, version: int) -> Schema:
+    """As it was in the file's own version, since the next one to open it brings it up to date."""
+    if not 0 < version < kind.schema.version:
+        return kind.schema
+    return replace(kind.schema, versions=kind.schema.versions[:version])
 
 
 def _read(
