@@ -281,7 +281,8 @@ def queue(
         fixed: requests at once instead of the limiter's.
     """
     rng = random.Random(seed)
-    now = 0.0
+    now = begun_at = 1e6
+    settle_s, seconds = begun_at + settle_s, begun_at + seconds
     limiter = Limiter(ceiling, clock=lambda: now)
     waiting: deque[Permit] = deque()
     served: list[tuple[float, int, Permit]] = []

@@ -37,7 +37,7 @@ local law, known = read(key, FIELDS)
 if not known then
   law = law_new(call.ceiling, call.start)
   law.born, law.busy, law.refusals, law.paused_until, law.requests_free, law.tokens_free = now, 0, 0, 0, 0, 0
-  law.sum, law.summed_at = 0, now
+  law.sum, law.summed_at, law.now, law.began = 0, now, now, now
 end
 -- How long requests have been under way until now, all together.
 law.sum = law.sum + law.busy * (now - law.summed_at)

@@ -85,9 +85,10 @@ class ConcurrencyLaw:
     Args:
         ceiling: the highest level ever allowed, at least 1.
         start: the level to begin with, 1 to ``ceiling``.
+        now: of the clock that answers are told with.
     """
 
-    def __init__(self, ceiling: int, start: int = 4) -> None:
+    def __init__(self, ceiling: int, start: int = 4, now: float = 0.0) -> None:
         if ceiling < 1:
             raise ValueError("ceiling must be at least 1")
         self.ceiling = ceiling
@@ -103,9 +104,9 @@ class ConcurrencyLaw:
         self._since_refusal = 0
         # A round is what came since a level was reached: its answers, and when and with which sum it began.
         self._came = 0
-        self._now = 0.0
+        self._now = now
         self._worked = 0.0
-        self._began = (0.0, 0.0)
+        self._began = (now, 0.0)
         # What the level is compared with: another one, and the mean time of an answer there.
         self._base = 0
         self._base_mean = 0.0
@@ -348,7 +349,7 @@ class Limiter:
         tpm: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._law = ConcurrencyLaw(ceiling, start)
+        self._law = ConcurrencyLaw(ceiling, start, clock())
         self._requests = Pace(rpm) if rpm is not None else None
         self._tokens = Pace(tpm) if tpm is not None else None
         self._clock = clock
