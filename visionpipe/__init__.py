@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from visionpipe.client._sync.tasks import Task as Task
     from visionpipe.client._sync.tasks import Tasks as Tasks
     from visionpipe.client._sync.tuning import FineTuning as FineTuning
+    from visionpipe.client.cache import AnswerCache as AnswerCache
     from visionpipe.client.observing import AttemptMade as AttemptMade
     from visionpipe.client.options import CallOptions as CallOptions
     from visionpipe.client.options import MediaSource as MediaSource
@@ -141,6 +142,7 @@ if TYPE_CHECKING:
     from visionpipe.registry.records import TokenRules as TokenRules
     from visionpipe.registry.records import VideoRules as VideoRules
     from visionpipe.reply import Attempt as Attempt
+    from visionpipe.reply import CachedAnswer as CachedAnswer
     from visionpipe.reply import Reply as Reply
     from visionpipe.reply import Source as Source
     from visionpipe.reply import ToolResult as ToolResult
@@ -228,6 +230,7 @@ _NAMES = {
     "visionpipe.client._sync.stream": "EventStream ObjectStream Stream",
     "visionpipe.client._sync.tasks": "Task Tasks",
     "visionpipe.client._sync.tuning": "FineTuning",
+    "visionpipe.client.cache": "AnswerCache",
     "visionpipe.client.observing": "AttemptMade",
     "visionpipe.client.options": "CallOptions MediaSource MediaSources",
     "visionpipe.client.preparation": "Fetch Prepared",
@@ -268,7 +271,7 @@ _NAMES = {
         "EndpointRecord FileRules ImageRules ModelRecord Price SamplingRules ThinkingRules "
         "ThinkingSwitch TokenRules VideoRules "
     ),
-    "visionpipe.reply": "Attempt Reply Source ToolResult",
+    "visionpipe.reply": "Attempt CachedAnswer Reply Source ToolResult",
     "visionpipe.request": "Message Parameters Request ToolCall",
     "visionpipe.results": "Failure ItemResult Outcome",
     "visionpipe.sinks.opening": "SinkOptions open_sink",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from visionpipe.request import ToolCall
 from visionpipe.values import JSON, Adjustment, Money, Note, Usage, notebook_html
@@ -69,6 +70,34 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """An answer that was had before, and cost nothing now.
+
+    Attributes:
+        answered_at: when it was given (UTC).
+        usage, cost: what it took then.
+    """
+
+    answered_at: datetime
+    usage: Usage | None = None
+    cost: Money | None = None
+
+    def __str__(self) -> str:
+        then = f"answered on {self.answered_at:%Y-%m-%d %H:%M} UTC"
+        took = [f"{self.usage.total_tokens} tokens"] if self.usage else []
+        if self.cost is not None:
+            took.append(str(self.cost))
+        return f"{then}, for {' and '.join(took)} then" if took else then
+
+    def to_json(self) -> dict[str, JSON]:
+        return {
+            "answered_at": self.answered_at.isoformat(timespec="seconds"),
+            "usage": self.usage.to_json() if self.usage else None,
+            "cost": self.cost.to_json() if self.cost else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A model's answer, with everything that happened on the way to it.
 
@@ -88,6 +117,8 @@ class Reply:
         attempts: every try, the last one answered.
         local: True where the embedded engine answered and nothing left the machine.
         raw: the answer's JSON as it came (of a stream: its last chunk).
+        cached: set where the answer came from the client's cache, and ``usage`` and ``cost`` are zero: what
+            they were when it was given.
     """
 
     text: str
@@ -105,6 +136,7 @@ class Reply:
     raw: Mapping[str, JSON] = field(default_factory=dict, repr=False)
     tool_results: tuple[ToolResult, ...] = ()
     sources: tuple[Source, ...] = ()
+    cached: CachedAnswer | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -134,6 +166,7 @@ class Reply:
             ],
             "tool_results": [result.to_json() for result in self.tool_results],
             "sources": [source.to_json() for source in self.sources],
+            "cached": self.cached.to_json() if self.cached else None,
         }
 
 
@@ -141,7 +174,7 @@ def merge_replies(replies: Sequence[Reply]) -> Reply:
     """Join the texts in order; usage and cost are summed, adjustments, notes and attempts kept in order.
 
     Usage (or cost) is None where any portion's is, since a part would look like the whole. ``raw`` is
-    the last portion's.
+    the last portion's, and ``cached`` is set where all of them were.
     """
     first, *others = replies
     if not others:
@@ -155,6 +188,7 @@ def merge_replies(replies: Sequence[Reply]) -> Reply:
         adjustments.extend(a for a in reply.adjustments if a not in adjustments)
     return replace(
         replies[-1],
+        cached=_all_cached([reply.cached for reply in replies]),
         text="\n\n".join(reply.text for reply in replies),
         reasoning="\n\n".join(reply.reasoning for reply in replies if reply.reasoning),
         usage=usage,
@@ -163,3 +197,18 @@ def merge_replies(replies: Sequence[Reply]) -> Reply:
         notes=tuple(note for reply in replies for note in reply.notes),
         attempts=tuple(attempt for reply in replies for attempt in reply.attempts),
     )
+
+
+def _all_cached(answers: Sequence[CachedAnswer | None]) -> CachedAnswer | None:
+    """Several answers as one, as old as the oldest; None where one of them was asked for."""
+    found = [answer for answer in answers if answer is not None]
+    if len(found) < len(answers):
+        return None
+    whole = found[0]
+    for one in found[1:]:
+        whole = CachedAnswer(
+            min(whole.answered_at, one.answered_at),
+            whole.usage + one.usage if whole.usage and one.usage else None,
+            whole.cost + one.cost if whole.cost and one.cost else None,
+        )
+    return whole

@@ -11,6 +11,7 @@ from visionpipe.values import JSON, Adjustment
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 Thinking: TypeAlias = Literal["on", "off"]
+CacheUse: TypeAlias = Literal["use", "refresh", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Parameters:
 @dataclass(frozen=True, slots=True)
 class Request:
     """Everything one call says, whatever way it is made (whole, streamed, as a task, in a batch file).
-    ``headers`` are HTTP headers of this call, beside the client's own."""
+    ``headers`` are HTTP headers of this call, beside the client's own; ``cache`` says what is done with the
+    client's cache of answers."""
 
     model: str
     messages: tuple[Message, ...]
@@ -74,3 +76,4 @@ class Request:
     response_format: Mapping[str, JSON] | None = None
     adjustments: tuple[Adjustment, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    cache: CacheUse = "use"

@@ -9,7 +9,7 @@ from visionpipe.errors import ParameterError
 from visionpipe.media import OverLimit
 from visionpipe.prompts.presets import Preset
 from visionpipe.registry.records import ModelRecord
-from visionpipe.request import Parameters, Thinking
+from visionpipe.request import CacheUse, Parameters, Thinking
 from visionpipe.stages.tools import Tool
 from visionpipe.values import JSON
 
@@ -64,6 +64,8 @@ class CallOptions(TypedDict, total=False):
             where the prompt is empty, the last one is the question.
         headers: HTTP headers of this call. The key's, and those that frame the request, cannot be set.
         detail: how closely images are looked at, "low", "high" or "auto", where the service knows the word.
+        cache: what is done with the client's cache of answers, where it has one: "use" it (default), ask anew
+            and "refresh" what it holds, or leave it "off". Jobs leave it alone and have their journal.
     """
 
     model: str
@@ -95,12 +97,14 @@ class CallOptions(TypedDict, total=False):
     messages: Sequence[Mapping[str, Any]]
     headers: Mapping[str, str]
     detail: Detail
+    cache: CacheUse
 
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "on_too_many": get_args(OnTooMany),
     "over_limit": get_args(OverLimit),
     "detail": get_args(Detail),
+    "cache": get_args(CacheUse),
 }
 _OWN_HEADERS = frozenset(
     ["authorization", "api-key", "host", "content-length", "content-type", "transfer-encoding", "connection"]

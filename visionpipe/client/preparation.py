@@ -168,6 +168,7 @@ class Preparer:
             request = replace(
                 request,
                 headers=dict(options.get("headers") or {}),
+                cache=options.get("cache", "use"),
                 tools=box.sent,
                 tool_choice=options.get("tool_choice") if box.sent else None,
                 adjustments=(*request.adjustments, *box.adjustments, *said.adjustments),

@@ -18,7 +18,8 @@ from visionpipe.sources.find import Source
 from visionpipe.stages.extraction import Schema
 from visionpipe.values import JSON
 
-# Dozens of images are under way at once, so all but small ones stay on disk until they are sent.
+# Dozens of images are under way at once, so all but small ones stay on disk until they are sent. A client's
+# cache of answers is left alone: a job has its journal, which knows what is to be asked again.
 _IN_MEMORY_BYTES = 64 * 1024
 
 
@@ -38,7 +39,7 @@ class ClientAnswerer:
 
     def prepare(self, source: Source, prompt: str) -> PreparedItem:
         """Reads, checks and repairs the item's image."""
-        options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES}
+        options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES, "cache": "off"}
         prepared = self._client.prepare(prompt, source.picture, **options)
         estimate = self._estimate(prepared)
         sticky = self._client.settings.sticky and self._client.settings.pool

@@ -342,9 +342,9 @@ def refuse_job(
         budget.check_price(estimate_cost(1, 1, model.prices))
 
 
-_UNKEYED = frozenset(["model", "max_pixels", "headers"])
+_UNKEYED = frozenset(["model", "max_pixels", "headers", "cache"])
 """The model stands beside them; a higher limit only lets more through, and changes no answer; a header may
-be a key, which no journal is told."""
+be a key, which no journal is told; a job leaves a cache alone."""
 
 
 def _parameters(options: CallOptions) -> dict[str, Any]:

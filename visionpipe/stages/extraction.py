@@ -121,6 +121,14 @@ class Schema(Generic[T]):
             return data[self._root]
         return data
 
+    def fits(self, text: str) -> bool:
+        """Whether ``read`` takes an answer's text."""
+        try:
+            self.read(text)
+        except MisfitError:
+            return False
+        return True
+
     def shown(self, data: Any) -> Any:
         """A document that is not finished yet, as ``unwrapped``; None where only the object around the
         root has come."""

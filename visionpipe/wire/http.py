@@ -13,7 +13,7 @@ HTTP status as a value, never retries, and never shows the key.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import FileIO
 from typing import Any, Literal, Protocol, TypeAlias
@@ -24,6 +24,7 @@ import pybase64
 from visionpipe.errors import ParameterError
 from visionpipe.files import BufferPool, changed, check_unchanged, is_same, reopened, unreadable
 from visionpipe.media import Content, FileContent
+from visionpipe.values import JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,18 @@ class Base64Text:
 
     content: Content
     prefix: str = ""
+
+
+def with_media_as(stand_in: Callable[[Base64Text], JSON], value: Any) -> Any:
+    """A JSON value that may hold ``Base64Text`` leaves, with something in the place of each."""
+    match value:
+        case Base64Text():
+            return stand_in(value)
+        case Mapping():
+            return {name: with_media_as(stand_in, entry) for name, entry in value.items()}
+        case list() | tuple():
+            return [with_media_as(stand_in, entry) for entry in value]
+    return value
 
 
 def encode_body(value: Any) -> Body:

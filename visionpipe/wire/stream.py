@@ -308,6 +308,27 @@ COPIES_A_LETTER = 64
 _OPENER = re.compile(r"[{\[]")
 
 
+class KeptReader(StreamReader):
+    """In the place of a stream's reader where the reply is there already: its text is the one piece."""
+
+    def __init__(self, reply: Reply, context: ReadingContext) -> None:
+        super().__init__(context, Answered(reply.request_id, ()))
+        self._kept = reply
+
+    @property
+    def complete(self) -> bool:
+        """It is, from the beginning."""
+        return True
+
+    def feed(self, chunk: bytes) -> list[str]:
+        """The whole text."""
+        return [self._kept.text]
+
+    def finish(self, broken: str = "") -> tuple[list[str], Reply]:
+        """The reply."""
+        return [], self._kept
+
+
 class PartialReader:
     """Fed with an answer's text as it grows.
 

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from visionpipe.client._async.stream import AsyncStream
+from visionpipe.client._async.stream import AsyncNoBytes, AsyncStream
 from visionpipe.client.observing import AttemptMade, Observed
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.servers import AWAY_STATUSES, LOOKING, MOST_MOVES, Servers, prefix_of
@@ -42,7 +42,10 @@ from visionpipe.wire.chat import AskedChat, ChatForm, chat_path, encode_chat
 from visionpipe.wire.errors import MAX_REFUSAL_BYTES, read_error
 from visionpipe.wire.http import AsyncByteStream, AsyncSender, HttpRequest, HttpResponse, Timeouts
 from visionpipe.wire.reply import ReadingContext, read_reply
-from visionpipe.wire.stream import StreamReader
+from visionpipe.wire.stream import KeptReader, StreamReader
+
+if TYPE_CHECKING:
+    from visionpipe.client.cache import AnswerCache, CachedQuestion
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -64,6 +67,7 @@ class AsyncCalls:
         on_attempt: told of every try.
         servers: where there are several; questions go to any of them, all else to the first.
         server: the one that questions go to, where that is decided.
+        cache: of answers to chat calls; None: every call is sent.
     """
 
     settings: Settings
@@ -77,6 +81,7 @@ class AsyncCalls:
     on_attempt: Callable[[AttemptMade], object] | None = field(default=None, repr=False, compare=False)
     servers: Servers | None = field(default=None, repr=False, compare=False)
     server: int | None = None
+    cache: AnswerCache | None = field(default=None, repr=False, compare=False)
 
     def bounded(
         self, *, retry_rate_limits: bool, seconds: float | None, server: int | None = None
@@ -98,7 +103,17 @@ class AsyncCalls:
         return replace(self, timeouts=timeouts, policy=policy)
 
     async def whole(self, request: Request, model: ModelRecord) -> Reply:
-        """Ask and read the whole answer."""
+        """Ask and read the whole answer, or take it from the cache."""
+        question = self._question(request)
+        kept = await self._recalled(question)
+        if kept is not None:
+            return kept
+        reply = await self._whole(request, model)
+        if question is not None:
+            await in_thread_async(question.keep, reply)
+        return reply
+
+    async def _whole(self, request: Request, model: ModelRecord) -> Reply:
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         def read(response: HttpResponse, answered: Answered) -> Reply:
@@ -109,16 +124,30 @@ class AsyncCalls:
         )
 
     async def streamed(
-        self, request: Request, model: ModelRecord, done: Callable[[Reply], None] | None = None
+        self,
+        request: Request,
+        model: ModelRecord,
+        done: Callable[[Reply], None] | None = None,
+        fits: Callable[[Reply], bool] = lambda reply: True,
     ) -> AsyncStream:
-        """Ask and open the answer as a stream; ``done`` is told its reply."""
+        """Ask and open the answer as a stream; ``done`` is told its reply. One from the cache comes in one
+        piece, and only what ``fits`` is kept there or taken from there."""
+        question = self._question(request)
+        kept = await self._recalled(question)
+        if kept is not None and fits(kept):
+            return AsyncStream(AsyncNoBytes(), KeptReader(kept, self._context(request, model)), done)
+
+        def keep(reply: Reply) -> None:
+            if question is not None and fits(reply):
+                question.keep(reply)
+
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         observed = self._observed(request)
 
         def read(stream: Any, answered: Answered) -> AsyncStream:
             reader = StreamReader(self._context(asked.request, model), answered, oddities=stream.oddities)
-            return AsyncStream(stream, reader, done, observed.close)
+            return AsyncStream(stream, reader, done, observed.close, None if question is None else keep)
 
         make = partial(self._http, asked, stream=True)
         return await self._tried(make, self._open, read, asked=asked, observed=observed)
@@ -142,7 +171,25 @@ class AsyncCalls:
         """
         lang = self.settings.lang
         asked = with_schema(request, schema, model, lang)
-        first = await self.whole(asked, model)
+        question = self._question(asked)
+        kept = await self._recalled(question)
+        if kept is not None and schema.fits(kept.text):
+            return Extraction(*schema.read(kept.text), kept)
+        found = await self._extracted(asked, model, schema, on_repeat)
+        if question is not None:
+            # Under the first question, also where the second one brought it.
+            await in_thread_async(question.keep, found.reply)
+        return found
+
+    async def _extracted(
+        self,
+        asked: Request,
+        model: ModelRecord,
+        schema: Schema[T],
+        on_repeat: Callable[[Reply], bool] | None,
+    ) -> Extraction[T]:
+        lang = self.settings.lang
+        first = await self._whole(asked, model)
         try:
             return Extraction(*schema.read(first.text, cut_off=was_cut_off(first)), first)
         except MisfitError as misfit:
@@ -151,7 +198,7 @@ class AsyncCalls:
             again = ask_again(asked, first.text, misfit, lang)
             note = Note("reasked", f"the first answer did not fit the schema: {misfit}")
         try:
-            second = await self.whole(again, model)
+            second = await self._whole(again, model)
         except AnswerError as error:
             raise after_the_first(error, first, note) from error.__cause__
         both = together(first, second, note)
@@ -159,6 +206,16 @@ class AsyncCalls:
             return Extraction(*schema.read(second.text, cut_off=was_cut_off(second)), both)
         except MisfitError as misfit:
             raise does_not_fit(misfit, both) from misfit
+
+    def _question(self, request: Request) -> CachedQuestion | None:
+        if self.cache is None:
+            return None
+        from visionpipe.client.cache import question_for
+
+        return question_for(self.cache, request, self.settings)
+
+    async def _recalled(self, question: CachedQuestion | None) -> Reply | None:
+        return None if question is None else await in_thread_async(question.recall)
 
     async def service(
         self,

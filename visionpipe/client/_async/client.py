@@ -17,7 +17,13 @@ from visionpipe.client.conversation_file import begin
 from visionpipe.client.options import CallOptions, MediaSources, merged, preset_options
 from visionpipe.client.preparation import Fetch, Prepared, Preparer, answered
 from visionpipe.client.servers import Servers
-from visionpipe.client.settings import Settings, announce_local, require, require_model, resolve_settings
+from visionpipe.client.settings import (
+    Settings,
+    announce_local,
+    require,
+    require_model,
+    resolve_settings,
+)
 from visionpipe.client.threads import in_thread_async
 from visionpipe.client.tool_loop import ToolLimits, check_functions_async
 from visionpipe.prompts.presets import describe as describe_preset
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from visionpipe.client._async.files import AsyncFiles
     from visionpipe.client._async.tasks import AsyncTasks
     from visionpipe.client._async.tuning import AsyncFineTuning
+    from visionpipe.client.cache import AnswerCache
     from visionpipe.client.observing import AttemptMade
     from visionpipe.wire.chat import TokenCount
 
@@ -66,6 +73,9 @@ class AsyncClient(AsyncClips):
             picture or text), as long as it is up: for servers that cache what they have read.
         on_attempt: told of every try at a request as it ends, in the thread or on the event loop that
             makes it.
+        cache: a file of answers, or an ``AnswerCache``: what was asked before, in the same words about the
+            same bytes at the same endpoint, is not sent again, and costs nothing. Asked in calls, streams,
+            extractions and conversations alike; a job has its journal instead.
         plan_only: prepare and estimate without a key; sending is an error.
         sender: what carries requests out; default by endpoint.
         fetch: downloads a URL; default with the library's own guards.
@@ -75,6 +85,7 @@ class AsyncClient(AsyncClips):
     Raises:
         ConfigurationError: unknown names, or no key for an endpoint that needs one.
         ParameterError: a name, key or header that cannot be one, or servers that are not of one kind.
+        JournalError: the cache's file cannot be used.
     """
 
     def __init__(
@@ -91,6 +102,7 @@ class AsyncClient(AsyncClips):
         headers: Mapping[str, str] | None = None,
         sticky: bool = False,
         on_attempt: Callable[[AttemptMade], object] | None = None,
+        cache: AnswerCache | str | os.PathLike[str] | None = None,
         plan_only: bool = False,
         sender: AsyncSender | None = None,
         fetch: Fetch | None = None,
@@ -113,6 +125,7 @@ class AsyncClient(AsyncClips):
             self.servers = Servers([each.base_url for each in pool], sticky=sticky, clock=clock)
         self.defaults: CallOptions = defaults or CallOptions()
         self._preparer = Preparer(self.settings, fetch)
+        self._cache, self._own_cache = _opened(cache)
         self._sender = sender or connect_async(
             self.settings.endpoint, self.settings.api_key, plan_only=plan_only, pool=pool
         )
@@ -125,6 +138,7 @@ class AsyncClient(AsyncClips):
             clock,
             on_attempt=on_attempt,
             servers=self.servers,
+            cache=self._cache,
         )
         announce_local(self.settings)
 
@@ -270,7 +284,8 @@ class AsyncClient(AsyncClips):
         wanted: Schema[Any] = Schema(schema)
         question = prompt or EXTRACTION_PROMPT[self.settings.lang]
         prepared = await self.prepare(question, *images, **options)
-        stream = await self._stream(prepared.extracting(wanted, self.settings.lang))
+        asked = prepared.extracting(wanted, self.settings.lang).single("stream")
+        stream = await self._calls.streamed(asked, prepared.model, fits=lambda reply: wanted.fits(reply.text))
         return AsyncObjectStream(stream, wanted)
 
     async def prepare(
@@ -385,8 +400,10 @@ class AsyncClient(AsyncClips):
         return AsyncFineTuning(self._calls)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back, and the cache's file where the client opened it."""
         await self._sender.close()
+        if self._cache is not None and self._own_cache:
+            await in_thread_async(self._cache.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -417,3 +434,12 @@ class AsyncClient(AsyncClips):
 
     async def _stream(self, prepared: Prepared) -> AsyncStream:
         return await self._calls.streamed(prepared.single("stream"), prepared.model)
+
+
+def _opened(cache: AnswerCache | str | os.PathLike[str] | None) -> tuple[AnswerCache | None, bool]:
+    """The cache that was given or named, and whether it was opened here."""
+    if cache is None:
+        return None, False
+    from visionpipe.client.cache import AnswerCache
+
+    return (cache, False) if isinstance(cache, AnswerCache) else (AnswerCache(cache), True)

@@ -5,10 +5,11 @@ Whoever leaves early closes the connection, and nothing is sent again once a str
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from visionpipe.client.threads import in_thread_async
 from visionpipe.errors import InterruptedAnswerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import Schema, was_cut_off
@@ -36,6 +37,7 @@ class AsyncStream:
         reader: makes text of them.
         done: told the reply when it is whole.
         closed: told at the end of it the reply, None where it is not whole, and what broke it.
+        keep: given the whole reply, to write it down.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class AsyncStream:
         reader: StreamReader,
         done: Callable[[Reply], None] | None = None,
         closed: Callable[[Reply | None, BaseException | None], None] | None = None,
+        keep: Callable[[Reply], None] | None = None,
     ) -> None:
         self._source = source
         self._reader = reader
         self._done = done
         self._told_closed = closed
+        self._keep = keep
         self._reply: Reply | None = None
         self._closed = False
 
@@ -79,7 +83,10 @@ class AsyncStream:
             except InterruptedAnswerError as error:
                 broken = self._break(error)
             if not self._closed:
-                for piece in self._end(broken):
+                pieces = self._end(broken)
+                if self._keep is not None and self._reply is not None:
+                    await in_thread_async(self._keep, self._reply)
+                for piece in pieces:
                     yield piece
         except VisionPipeError as error:
             if not self._closed:
@@ -117,6 +124,20 @@ class AsyncStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class AsyncNoBytes:
+    """The bytes of an answer that nobody was asked for: there are none."""
+
+    status = 200
+    headers: Mapping[str, str] = MappingProxyType({})
+    oddities: tuple[str, ...] = ()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    async def close(self) -> None:
+        """There is nothing to be closed."""
 
 
 class AsyncObjectStream(Generic[T]):

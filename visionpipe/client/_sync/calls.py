@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from visionpipe.client._sync.stream import Stream
+from visionpipe.client._sync.stream import NoBytes, Stream
 from visionpipe.client.observing import AttemptMade, Observed
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.servers import AWAY_STATUSES, LOOKING, MOST_MOVES, Servers, prefix_of
@@ -43,7 +43,10 @@ from visionpipe.wire.chat import AskedChat, ChatForm, chat_path, encode_chat
 from visionpipe.wire.errors import MAX_REFUSAL_BYTES, read_error
 from visionpipe.wire.http import ByteStream, HttpRequest, HttpResponse, Sender, Timeouts
 from visionpipe.wire.reply import ReadingContext, read_reply
-from visionpipe.wire.stream import StreamReader
+from visionpipe.wire.stream import KeptReader, StreamReader
+
+if TYPE_CHECKING:
+    from visionpipe.client.cache import AnswerCache, CachedQuestion
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -65,6 +68,7 @@ class Calls:
         on_attempt: told of every try.
         servers: where there are several; questions go to any of them, all else to the first.
         server: the one that questions go to, where that is decided.
+        cache: of answers to chat calls; None: every call is sent.
     """
 
     settings: Settings
@@ -78,6 +82,7 @@ class Calls:
     on_attempt: Callable[[AttemptMade], object] | None = field(default=None, repr=False, compare=False)
     servers: Servers | None = field(default=None, repr=False, compare=False)
     server: int | None = None
+    cache: AnswerCache | None = field(default=None, repr=False, compare=False)
 
     def bounded(self, *, retry_rate_limits: bool, seconds: float | None, server: int | None = None) -> Calls:
         """The same calls for a job that has a limiter of its own, a deadline for each item, or has chosen
@@ -97,7 +102,17 @@ class Calls:
         return replace(self, timeouts=timeouts, policy=policy)
 
     def whole(self, request: Request, model: ModelRecord) -> Reply:
-        """Ask and read the whole answer."""
+        """Ask and read the whole answer, or take it from the cache."""
+        question = self._question(request)
+        kept = self._recalled(question)
+        if kept is not None:
+            return kept
+        reply = self._whole(request, model)
+        if question is not None:
+            in_thread(question.keep, reply)
+        return reply
+
+    def _whole(self, request: Request, model: ModelRecord) -> Reply:
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         def read(response: HttpResponse, answered: Answered) -> Reply:
@@ -106,16 +121,30 @@ class Calls:
         return self._tried(partial(self._http, asked, stream=False), self.sender.send, read, asked=asked)
 
     def streamed(
-        self, request: Request, model: ModelRecord, done: Callable[[Reply], None] | None = None
+        self,
+        request: Request,
+        model: ModelRecord,
+        done: Callable[[Reply], None] | None = None,
+        fits: Callable[[Reply], bool] = lambda reply: True,
     ) -> Stream:
-        """Ask and open the answer as a stream; ``done`` is told its reply."""
+        """Ask and open the answer as a stream; ``done`` is told its reply. One from the cache comes in one
+        piece, and only what ``fits`` is kept there or taken from there."""
+        question = self._question(request)
+        kept = self._recalled(question)
+        if kept is not None and fits(kept):
+            return Stream(NoBytes(), KeptReader(kept, self._context(request, model)), done)
+
+        def keep(reply: Reply) -> None:
+            if question is not None and fits(reply):
+                question.keep(reply)
+
         asked = AskedChat(request, self.settings.endpoint, self.forms)
 
         observed = self._observed(request)
 
         def read(stream: Any, answered: Answered) -> Stream:
             reader = StreamReader(self._context(asked.request, model), answered, oddities=stream.oddities)
-            return Stream(stream, reader, done, observed.close)
+            return Stream(stream, reader, done, observed.close, None if question is None else keep)
 
         make = partial(self._http, asked, stream=True)
         return self._tried(make, self._open, read, asked=asked, observed=observed)
@@ -139,7 +168,25 @@ class Calls:
         """
         lang = self.settings.lang
         asked = with_schema(request, schema, model, lang)
-        first = self.whole(asked, model)
+        question = self._question(asked)
+        kept = self._recalled(question)
+        if kept is not None and schema.fits(kept.text):
+            return Extraction(*schema.read(kept.text), kept)
+        found = self._extracted(asked, model, schema, on_repeat)
+        if question is not None:
+            # Under the first question, also where the second one brought it.
+            in_thread(question.keep, found.reply)
+        return found
+
+    def _extracted(
+        self,
+        asked: Request,
+        model: ModelRecord,
+        schema: Schema[T],
+        on_repeat: Callable[[Reply], bool] | None,
+    ) -> Extraction[T]:
+        lang = self.settings.lang
+        first = self._whole(asked, model)
         try:
             return Extraction(*schema.read(first.text, cut_off=was_cut_off(first)), first)
         except MisfitError as misfit:
@@ -148,7 +195,7 @@ class Calls:
             again = ask_again(asked, first.text, misfit, lang)
             note = Note("reasked", f"the first answer did not fit the schema: {misfit}")
         try:
-            second = self.whole(again, model)
+            second = self._whole(again, model)
         except AnswerError as error:
             raise after_the_first(error, first, note) from error.__cause__
         both = together(first, second, note)
@@ -156,6 +203,16 @@ class Calls:
             return Extraction(*schema.read(second.text, cut_off=was_cut_off(second)), both)
         except MisfitError as misfit:
             raise does_not_fit(misfit, both) from misfit
+
+    def _question(self, request: Request) -> CachedQuestion | None:
+        if self.cache is None:
+            return None
+        from visionpipe.client.cache import question_for
+
+        return question_for(self.cache, request, self.settings)
+
+    def _recalled(self, question: CachedQuestion | None) -> Reply | None:
+        return None if question is None else in_thread(question.recall)
 
     def service(
         self,

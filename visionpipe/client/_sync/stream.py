@@ -6,10 +6,11 @@ Whoever leaves early closes the connection, and nothing is sent again once a str
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType, TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from visionpipe.client.threads import in_thread
 from visionpipe.errors import InterruptedAnswerError, UnreadableAnswerError, VisionPipeError
 from visionpipe.reply import Reply
 from visionpipe.stages.extraction import Schema, was_cut_off
@@ -37,6 +38,7 @@ class Stream:
         reader: makes text of them.
         done: told the reply when it is whole.
         closed: told at the end of it the reply, None where it is not whole, and what broke it.
+        keep: given the whole reply, to write it down.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class Stream:
         reader: StreamReader,
         done: Callable[[Reply], None] | None = None,
         closed: Callable[[Reply | None, BaseException | None], None] | None = None,
+        keep: Callable[[Reply], None] | None = None,
     ) -> None:
         self._source = source
         self._reader = reader
         self._done = done
         self._told_closed = closed
+        self._keep = keep
         self._reply: Reply | None = None
         self._closed = False
 
@@ -80,7 +84,10 @@ class Stream:
             except InterruptedAnswerError as error:
                 broken = self._break(error)
             if not self._closed:
-                for piece in self._end(broken):
+                pieces = self._end(broken)
+                if self._keep is not None and self._reply is not None:
+                    in_thread(self._keep, self._reply)
+                for piece in pieces:
                     yield piece
         except VisionPipeError as error:
             if not self._closed:
@@ -118,6 +125,20 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class NoBytes:
+    """The bytes of an answer that nobody was asked for: there are none."""
+
+    status = 200
+    headers: Mapping[str, str] = MappingProxyType({})
+    oddities: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b""
+
+    def close(self) -> None:
+        """There is nothing to be closed."""
 
 
 class ObjectStream(Generic[T]):
