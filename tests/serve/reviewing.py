@@ -113,8 +113,11 @@ def reviewing(
     ) as process:
         try:
             assert process.stderr is not None
-            found = re.search(r"http\S+", process.stderr.readline())
-            assert found is not None
+            found = None
+            while found is None:
+                line = process.stderr.readline()
+                assert line, "it ended"
+                found = re.search(r"http\S+", line)
             yield Browser(found.group()), process
         finally:
             process.kill()

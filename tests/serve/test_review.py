@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.pipeline.answering import Scripted
 from tests.serve.reviewing import Browser, asked, served
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.ledger import Key
@@ -204,6 +205,106 @@ def test_one_of_several_answers_is_chosen(browser: Browser, journal: Path, tmp_p
     found = browser.get("/item", source="a/cat.png")
     assert (found["edited"], found["verdict"]) == (True, "accepted")
     assert {step["kind"] for step in found["history"]} == {"choose"}
+
+
+def test_all_models_and_prompts_show_each_image_once_with_every_answer(
+    browser: Browser, journal: Path, tmp_path: Path
+) -> None:
+    asked(journal, tmp_path / "in", "And how?", force=True, answerer=Scripted(lambda name, n: f"Like {name}"))
+    found = browser.get("/items", job="all")["items"]
+    assert [item["source"] for item in found] == list(NAMES)
+    for item in found:
+        assert [answer["prompt"] for answer in item["answers"]] == ["And how?", "What?"]
+        assert [answer["shown"] for answer in item["answers"]] == [True, False]
+        assert item["caption"] == f"Like {item['source']}"
+    assert browser.get("/count", job="all") == {"count": 4}
+    facets = browser.get("/job", job="all")["facets"]
+    jobs = {one["prompt"]: one["job"] for one in browser.get("/job", job="all")["jobs"]}
+    assert sorted(facets["prompt"]) == sorted([key, 4] for key in jobs.values())
+    assert sources(browser, job="all", text="like a/") == ["a/cat.png", "a/dog.png"]
+    assert sources(browser, job="all", text="picture", sort="path", most="2") == ["a/cat.png", "a/dog.png"]
+    only = browser.get("/items", job="all", prompt=jobs["What?"], text="dog")["items"]
+    assert [item["caption"] for item in only] == ["a picture of a/dog.png"]
+    one = found[0]["answers"][1]
+    browser.do("choose", job=one["job"], source="a/cat.png", result=one["result"])
+    assert texts(journal)["a/cat.png"] == "a picture of a/cat.png"
+    assert browser.get("/items", job="all", reviewed="accepted")["items"][0]["edited"] is True
+    changed = browser.do("bulk", filter={"job": "all", "path": "a/"}, find="a/", replacement="", dry=False)
+    assert changed["changes"] == 2
+    assert (texts(journal)["a/cat.png"], texts(journal)["a/dog.png"]) == (
+        "a picture of cat.png",
+        "Like dog.png",
+    )
+
+
+def test_all_that_match_are_judged_at_once_shown_first_and_taken_back(
+    browser: Browser, journal: Path
+) -> None:
+    asking = {"filter": {"path": "a/"}, "sources": None, "verdict": "accepted"}
+    shown = browser.do("judge", **asking, dry=True)
+    assert (shown["changes"], [one["source"] for one in shown["shown"]]) == (2, list(NAMES[:2]))
+    assert sources(browser, reviewed="accepted") == []
+    browser.do("judge", filter={}, sources=["a/cat.png"], verdict="accepted")
+    assert browser.do("judge", **asking)["changes"] == 1
+    assert sources(browser, reviewed="accepted") == list(NAMES[:2])
+    assert browser.do("undo")["sources"] == ["a/dog.png"]
+    refused = browser.send("POST", "/do/judge", {**asking, "sources": ["nowhere.png"]})
+    assert refused[0] == 400
+    assert browser.send("POST", "/do/judge", {**asking, "verdict": "perhaps"})[0] == 400
+
+
+def test_plain_lists_of_tags_are_tags(journal: Path, tmp_path: Path) -> None:
+    lists = {
+        "a/cat.png": "cat, red， sofa",
+        "a/dog.png": "dog, red, lawn, ball",
+        "b/sea.png": "sea, sky, sail",
+    }
+    answerer = Scripted(lambda name, number: lists.get(name, "sky, blue, 100%"))
+    made = asked(tmp_path / "tags", tmp_path / "in", "Tags?", answerer=answerer)
+    with served(made) as browser:
+        browser.open()
+        found = browser.get("/job")
+        assert found["kinds"][found["job"]]["listed"] is True
+        assert dict(found["facets"]["tag"]) == {
+            **{"red": 2, "sky": 2, "cat": 1, "sofa": 1, "dog": 1, "lawn": 1, "ball": 1, "sea": 1},
+            **{"sail": 1, "blue": 1, "100%": 1},
+        }
+        assert sources(browser, tag="red") == ["a/cat.png", "a/dog.png"]
+        assert sources(browser, tag="re") == []
+        asking = {"filter": {"tag": "red"}, "find": "red", "replacement": "crimson", "prefix": "photo"}
+        assert browser.do("bulk", **asking)["shown"][0]["after"] == "photo, cat, crimson, sofa"
+        browser.do("bulk", **asking, dry=False)
+        assert sources(browser, tag="crimson") == ["a/cat.png", "a/dog.png"]
+        assert texts(made)["a/dog.png"] == "photo, dog, crimson, lawn, ball"
+        browser.do("undo")
+        assert sources(browser, tag="red") == ["a/cat.png", "a/dog.png"]
+    with served(journal) as browser:
+        browser.open()
+        found = browser.get("/job")
+        assert found["kinds"][found["job"]]["listed"] is False
+        assert found["facets"]["tag"] == []
+
+
+def test_words_for_an_earlier_picture_are_told_of_and_taken_over_when_asked(
+    browser: Browser, journal: Path, tmp_path: Path
+) -> None:
+    browser.do("edit", job=job(browser), source="a/cat.png", value="My cat.")
+    Image.new("RGB", (60, 40), "blue").save(tmp_path / "in" / "a" / "cat.png")
+    assert browser.get("/item", source="a/cat.png")["changed"] is True
+    assert browser.get("/item", source="a/dog.png")["changed"] is False
+    asked(journal, tmp_path / "in")
+    item = browser.get("/item", source="a/cat.png")
+    assert (item["caption"], item["edited"], item["changed"]) == ("a picture of a/cat.png", False, False)
+    assert (item["earlier"]["caption"], item["earlier"]["who"]) == ("My cat.", "Ana")
+    assert [step["earlier"] for step in item["history"]] == [True]
+    assert sources(browser, reviewed="earlier") == ["a/cat.png"]
+    assert "a/cat.png" in sources(browser, reviewed="no")
+    browser.do("edit", job=job(browser), source="a/cat.png", value=item["earlier"]["caption"])
+    item = browser.get("/item", source="a/cat.png")
+    assert (item["caption"], item["edited"], item["earlier"]) == ("My cat.", True, None)
+    assert sources(browser, reviewed="earlier") == []
+    browser.do("undo")
+    assert texts(journal)["a/cat.png"] == "a picture of a/cat.png"
 
 
 def test_while_a_run_has_the_journal_the_page_only_reads(browser: Browser, journal: Path) -> None:

@@ -91,6 +91,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "models": ("visionpipe models", "visionpipe models glm-4.6v", "visionpipe models --endpoints --json"),
     "review": (
         "visionpipe review captions.jsonl.journal",
+        "visionpipe review s3://bucket/out/ --images photos",
         "visionpipe review captions.jsonl.journal --images /mnt/photos --who Ana --no-browser",
     ),
     "sandbox": (

@@ -78,6 +78,13 @@ class PartMirror:
                 self._take(database, lambda read, total: None)
         return self.edits.refresh() or taken
 
+    @property
+    def begun(self) -> float:
+        """When the first result was stored, in seconds since 1970."""
+        with closing(Database(self.path, JOURNAL, read_only=True)) as database:
+            row = database.one("SELECT min(recorded) AS at FROM results")
+        return 0.0 if row is None or row["at"] is None else float(row["at"])
+
     def _take(self, database: Database, tell: Callable[[int, int], object]) -> None:
         fresh = [name for name in self._parts.names if name not in self._seen]
         for number, name in enumerate(fresh, 1):

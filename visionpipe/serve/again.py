@@ -2,30 +2,42 @@
 
 The answers are gathered in a journal of their own beside the job's (NAME.asked), so that none that was paid
 for is lost whatever happens, and the job's own stays free to be edited. When all are there they become
-further answers in the job's journal, to be chosen from; what outputs show does not change by them.
+further answers in the job's journal, to be chosen from; what outputs show does not change by them. Over a
+directory of parts each answer is stored there as it comes, by a writer of its own.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from visionpipe.client import Client
-from visionpipe.errors import ParameterError, VisionPipeError
-from visionpipe.pipeline.budget import Caps
+from visionpipe.client.options import CallOptions
+from visionpipe.errors import ConfigurationError, ParameterError, VisionPipeError
+from visionpipe.pipeline.budget import Budget, Caps
+from visionpipe.pipeline.gate import LocalGate
+from visionpipe.pipeline.job_setup import JobSetup, judge_of_job, renderer, schema_asked
+from visionpipe.pipeline.ledger import Ledger
+from visionpipe.pipeline.limiter import Limiter
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import COLUMNS, INSERT
 from visionpipe.pipeline.tables import JOURNAL
+from visionpipe.pipeline.triage import Triage
+from visionpipe.pipeline.worker import Worker, WorkerParts
 from visionpipe.prompts.presets import Preset, named, preset_recorded
 from visionpipe.prompts.template import Template
-from visionpipe.results import Outcome
+from visionpipe.results import ItemResult, Outcome
 from visionpipe.serve.review import Reviewer
 from visionpipe.sources.walking import Source
+from visionpipe.stages.quality_policy import STANDARD
 from visionpipe.store.database import Database, Statement
 from visionpipe.values import JSON
+
+AT_ONCE = 8
+"""Requests at once over a directory of parts, as a job's."""
 
 _ATTEMPT = (
     "run, job, source, question, at, seconds, request_id, failed_with, billable, refused, tokens, cost, "
@@ -44,6 +56,8 @@ class AskingAgain:
         make_client: from a model's name, None for the default, to a client.
         make_caps: from money, tokens and requests, each None where it was not given, to a budget.
         presets: of the user's own, by name.
+        parts: opens a writer of the directory of parts that is reviewed; None: a journal is.
+        after: called when all answers are stored.
     """
 
     def __init__(
@@ -52,17 +66,21 @@ class AskingAgain:
         make_client: Callable[[str | None], Client],
         make_caps: Callable[[str | None, int | None, int | None], Caps | None],
         presets: Mapping[str, Preset],
+        parts: Callable[[], Ledger] | None = None,
+        after: Callable[[], object] = lambda: None,
     ) -> None:
         self._reviewer = reviewer
         self._make_client = make_client
         self._make_caps = make_caps
         self._presets = presets
+        self._parts = parts
+        self._after = after
         self._asked = reviewer.journal.with_name(f"{reviewer.journal.name}.asked")
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._state: dict[str, JSON] = {"done": 0, "total": 0, "ended": True, "error": None}
-        if self._asked.exists() and not reviewer.edits.is_held:
+        if parts is None and self._asked.exists() and not reviewer.edits.is_held:
             # Left by a review that was killed.
             _take(self._asked, reviewer.journal)
 
@@ -94,10 +112,14 @@ class AskingAgain:
                 raise ParameterError("something is asked already", cure="Wait for it to end.")
             client = self._make_client(asked.get("model") or None)
             self._state = {"done": 0, "total": len(sources), "ended": False, "error": None}
-            pipeline = Pipeline(prompt, client=client, schema=schema, journal=self._asked, budget=caps)
+            if self._parts is None:
+                pipeline = Pipeline(prompt, client=client, schema=schema, journal=self._asked, budget=caps)
+                answers = self._into_journal(pipeline, sources)
+            else:
+                answers = self._into_parts(self._parts, client, prompt, schema, caps, sources)
             self._stopped.clear()
             self._thread = threading.Thread(
-                target=self._run, args=(pipeline, client, sources), name="visionpipe-asking"
+                target=self._run, args=(answers, client), name="visionpipe-asking"
             )
             self._thread.start()
             return dict(self._state)
@@ -117,30 +139,71 @@ class AskingAgain:
         preset = preset_recorded(template, schema, self._presets)
         return (Template(template), schema) if preset is None else (preset, None)
 
-    def _run(self, pipeline: Pipeline, client: Client, sources: Sequence[Source]) -> None:
+    def _run(self, answers: Iterator[ItemResult], client: Client) -> None:
         error: str | None = None
+        done = 0
         try:
             with closing(client):
-                run = pipeline.run(sources)
-                done = 0
-                for result in run:
+                for result in answers:
                     done += result.outcome is Outcome.DONE
                     with self._lock:
                         self._state["done"] = done
                     if result.failure is not None:
                         error = f"{result.source}: {result.failure.reason}. {result.failure.cure}"
-                    if self._stopped.is_set():
-                        run.stop()
-                if run.summary is not None and run.summary.stopped is not None:
-                    error = f"it ended early: {run.summary.stopped}"
         except VisionPipeError as found:
             error = str(found)
         try:
-            _take(self._asked, self._reviewer.journal)
+            if self._parts is None:
+                _take(self._asked, self._reviewer.journal)
+            self._after()
         except VisionPipeError as found:
-            error = error or f"the answers are in {self._asked} for the next review: {found}"
+            kept = f"the answers are in {self._asked} for the next review: " if self._parts is None else ""
+            error = error or f"{kept}{found}"
         with self._lock:
             self._state |= {"ended": True, "error": error}
+
+    def _into_journal(self, pipeline: Pipeline, sources: Sequence[Source]) -> Iterator[ItemResult]:
+        run = pipeline.run(sources)
+        for result in run:
+            yield result
+            if self._stopped.is_set():
+                run.stop()
+        if run.summary is not None and run.summary.stopped is not None and not self._stopped.is_set():
+            raise ConfigurationError(f"it ended early: {run.summary.stopped}", cure="Raise the budget.")
+
+    def _into_parts(
+        self,
+        parts: Callable[[], Ledger],
+        client: Client,
+        prompt: Any,
+        schema: Any,
+        caps: Caps | None,
+        sources: Sequence[Source],
+    ) -> Iterator[ItemResult]:
+        asked = schema_asked(prompt, schema)
+        with ExitStack() as ends:
+            setup = JobSetup.of_client(prompt, client, None, CallOptions(), asked, None, caps)
+            ends.callback(setup.close)
+            ledger = parts()
+            ends.callback(ledger.close)
+            ledger.begin(setup.recipe)
+            render = renderer(prompt, setup.lang)
+            limiter = Limiter(AT_ONCE, start=setup.concurrency)
+            worker = Worker(
+                WorkerParts(
+                    answerer=setup.answerer,
+                    ledger=ledger,
+                    triage=Triage(ledger, setup.recipe, render, retry_failed=True),
+                    gate=LocalGate(limiter, None if caps is None else Budget(caps)),
+                    judge=judge_of_job(STANDARD, prompt, setup.lang, None),
+                ),
+                concurrency=AT_ONCE,
+            )
+            ends.enter_context(worker)
+            for result in worker.map(sources):
+                yield result
+                if self._stopped.is_set():
+                    return
 
 
 def _count(text: object) -> int | None:

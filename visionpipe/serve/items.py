@@ -167,7 +167,7 @@ class Items:
 
     Args:
         view: the journal.
-        kinds: of the jobs that are looked at.
+        kinds: of the jobs that are looked at, the one whose rows come first in front.
     """
 
     def __init__(self, view: JournalView, kinds: Sequence[Kind]) -> None:
@@ -275,6 +275,10 @@ class Items:
     def _of_jobs(self, r: str) -> str:
         return f"{r}.job IN ({', '.join(_quoted(kind.job) for kind in self._kinds)})"
 
+    def _rank(self, r: str) -> str:
+        cases = " ".join(f"WHEN {_quoted(kind.job)} THEN {rank}" for rank, kind in enumerate(self._kinds))
+        return f"CASE {r}.job {cases} END"
+
     def _shape(self, r: str) -> str:
         """The kind of a row's answer."""
         shapes = {kind.shape for kind in self._kinds}
@@ -316,13 +320,14 @@ class Items:
         return expression.format(r=r, v=v, reviews=reviews, shape=self._shape(r))
 
     def _matching(self, wanted: Filter) -> tuple[list[str], list[Any]]:
-        """Of several rows about one image the first alone, where there are several jobs."""
+        """Of several rows about one image the first job's alone, where there are several jobs."""
         conditions, values = self._conditions(wanted)
         if self._is_every:
             others, again = self._conditions(wanted, "x", "y")
             conditions.append(
                 f"NOT EXISTS (SELECT 1 FROM {self._from('x', 'y')} WHERE x.source = r.source "
-                f"AND x.result < r.result AND {' AND '.join(others)})"
+                f"AND ({self._rank('x')}, x.result) < ({self._rank('r')}, r.result) "
+                f"AND {' AND '.join(others)})"
             )
             values += again
         return conditions, values

@@ -169,10 +169,13 @@ class Reviewer:
         return self._view.schema(job)
 
     def kinds(self, job: str) -> list[Kind]:
-        """Of what kind a job's answers are, or those of every job."""
+        """Of what kind a job's answers are, or those of every job, the last one first."""
         if job != EVERY_JOB:
             return [self._kind(job)]
-        return [self._kind(row["job"]) for row in self._view.database.all("SELECT job FROM jobs")]
+        return [
+            self._kind(row["job"])
+            for row in self._view.database.all("SELECT job FROM jobs ORDER BY last_run DESC, job")
+        ]
 
     def _kind(self, job: str) -> Kind:
         found = self._kinds.get(job)
@@ -234,7 +237,9 @@ class Reviewer:
         return row
 
     def _answers(self, source: str) -> list[dict[str, JSON]]:
-        """Every answer that an item ever got, the newest first, each text of a model and prompt once."""
+        """Every answer that an item ever got, the newest first, each text of a model and prompt once;
+        ``shown``: it is of the job that outputs show."""
+        last = self.last_job
         found = self._view.database.all(
             "SELECT results.*, jobs.template FROM results JOIN jobs USING (job) "
             "WHERE source = ? AND outcome = 'done' ORDER BY recorded DESC, result DESC",
@@ -244,6 +249,7 @@ class Reviewer:
             (row["model"], row["template"], row["caption"], row["data"]): {
                 "result": row["result"],
                 "job": row["job"],
+                "shown": row["job"] == last,
                 "model": row["model"],
                 "prompt": row["template"],
                 "caption": row["caption"],

@@ -143,7 +143,7 @@
     if (item.edited) row.append(make("span", "edited", say("edited_by", { who: item.who })));
     if (item.earlier) row.append(make("span", "", say("note_earlier_picture")));
     if (item.local) row.append(make("span", "plain", say("local")));
-    else if (item.model) row.append(make("span", "plain", item.model));
+    else if (item.model && !(side() && item.answers)) row.append(make("span", "plain", item.model));
     if (item.duplicate_of) row.append(make("span", "plain", say("same_as", { source: item.duplicate_of })));
     for (const [kind, detail] of item.notes || []) {
       if (["edited", "accepted", "rejected", "earlier_picture"].includes(kind) || (item.local && kind === "local")) continue;
@@ -185,7 +185,8 @@
     article.addEventListener("focusin", () => point(item.source));
     return article;
   }
-  const isChosen = (item, answer) => (item.edited || item.verdict === "accepted") && item.caption === answer.caption;
+  // What stands: the text that a person took or wrote, else, where it was accepted, the last job's.
+  const isChosen = (item, answer) => item.caption === answer.caption && (item.edited || (item.verdict === "accepted" && answer.shown));
   // Every answer about one image side by side, each with its number as the key that chooses it.
   function columns(item, answers) {
     const row = make("div", "answers");
@@ -602,18 +603,22 @@
     for (const one of document.querySelectorAll("#editor input, #editor textarea, #editor select, #editor button, #accept, #reject, #restore, #use-earlier, #undo, #accept-selected, #reject-selected, #open-ask, .edits")) one.disabled = held;
   }
   function hold(on) { if (held !== on) { held = on; lock(); if (!on) quietly(renew()); } }
-  let asking = false;
+  let asking = false, fresh = null;
   async function watch() {
     const state = await get("/state", {});
     const now = Boolean(state.asking && !state.asking.ended);
     hold(state.held);
     const banner = find("banner");
-    banner.hidden = !held && !now;
-    banner.textContent = now ? say("asking", { done: number(state.asking.done), total: number(state.asking.total) }) : say("held");
+    banner.hidden = !held && !now && !state.trouble;
+    banner.textContent = now ? say("asking", { done: number(state.asking.done), total: number(state.asking.total) }) : held ? say("held") : state.trouble;
     find("open-ask").hidden = state.asking === undefined;
     find("open-export").hidden = !state.exports;
     if (asking && !now) { toast(state.asking.error || say("asked", { done: number(state.asking.done) })); if (current && find("single").open) await show(current, false); await learn(); }
     asking = now;
+    if (state.fresh !== fresh) {
+      if (fresh !== null) { quietly(learn()); quietly(count()); }
+      fresh = state.fresh;
+    }
     const presets = find("ask-form").elements.preset;
     if (!presets.options.length && state.presets) options(presets, [["", say("same_prompt")], ...state.presets.map((name) => [name, name])], "");
   }
