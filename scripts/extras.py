@@ -19,6 +19,7 @@ MODULES = {
     "cloud": ("fsspec", "s3fs", "gcsfs"),
     "hf": ("fsspec", "huggingface_hub"),
     "heif": ("pillow_heif",),
+    "lance": ("lance", "pyarrow"),
     "mcp": ("mcp", "visionpipe.serve.mcp"),
     "ocr": ("rapidocr", "onnxruntime", "cv2"),
     "otel": ("opentelemetry.trace",),

@@ -7,13 +7,15 @@ import json
 import tarfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import lance
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.s3_store import S3Store
-from visionpipe.errors import ParameterError, UnreadableSourceError
+from visionpipe.errors import ConfigurationError, ParameterError, UnreadableSourceError
 from visionpipe.files.stores import open_store
 from visionpipe.sources.find import (
     FailedSource,
@@ -136,6 +138,38 @@ def test_tables_hold_bytes_or_the_struct_of_hugging_face(tmp_path: Path, kind: s
             assert isinstance(second, Source)
             assert second.image.read() == PHOTO
             assert first.fields["path"] == "a.jpg"
+
+
+def test_a_lance_table_is_read_as_the_others(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        lance.write_dataset(rows(PHOTO, None, *[PHOTO] * 30), f"{tmp_path}/{name}.lance")
+    (tmp_path / "p.jpg").write_bytes(PHOTO)
+    lance.write_dataset(pa.table({"path": [f"{tmp_path}/p.jpg"]}), f"{tmp_path}/paths.lance")
+    for spec in (f"{tmp_path}/a.lance", f"{tmp_path}/a.lance/"):
+        first, second, *others = find_sources(spec)
+        assert isinstance(first, Source)
+        assert (first.name, first.image) == (f"{tmp_path}/a.lance/00000000", PHOTO)
+        assert first.fields["label"] == "x"
+        assert isinstance(second, SkippedSource)
+        assert [one.fields["id"] for one in sources(others)] == [str(n) for n in range(2, 32)]
+    assert len(list(find_sources(f"{tmp_path}/*.lance"))) == 65
+    (one,) = find_sources(f"{tmp_path}/paths.lance")
+    assert isinstance(one, Source)
+    assert one.location == f"{tmp_path}/p.jpg"
+    with pytest.raises(UnreadableSourceError, match="no such table"):
+        find_sources(f"{tmp_path}/c.lance")
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "extra"), [("a.lance", "lance", "lance"), ("a.parquet", "pyarrow", "parquet")]
+)
+def test_what_reads_a_table_is_looked_for_at_once(name: str, package: str, extra: str) -> None:
+    def found(asked: str) -> object:
+        return None if asked == package else object()
+
+    with patch("visionpipe.sources.shards.find_spec", found), pytest.raises(ConfigurationError) as met:
+        find_sources(name)
+    assert f"[{extra}]" in str(met.value.cure)
 
 
 def test_a_table_without_pictures_names_its_columns(tmp_path: Path) -> None:

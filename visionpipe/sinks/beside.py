@@ -20,7 +20,6 @@ from visionpipe.errors import (
     OutputError,
     ParameterError,
     VisionPipeError,
-    missing_extra,
 )
 from visionpipe.files.stores import Store
 from visionpipe.results import ItemResult, Outcome
@@ -71,7 +70,6 @@ def write_beside(
         OutputError: a file cannot be written, would take its source's place, or a shard has such a file
             beside a picture.
         UnreadableSourceError: a source breaks off.
-        ConfigurationError: an extra is not installed.
     """
     targets = _targets(units)
     for unit, target in zip(units, targets, strict=True):
@@ -167,10 +165,8 @@ def _text(result: ItemResult | None, form: TextForm, *, whole: bool) -> bytes | 
 
 
 def _table(unit: Unit, out: IO[bytes], answer: Callable[[str], ItemResult | None], name: str) -> Counter[str]:
-    try:
-        import pyarrow as pa
-    except ImportError as missing:
-        raise missing_extra("tables need pyarrow", "parquet", subject=unit.address) from missing
+    import pyarrow as pa
+
     ends = Counter[str]()
     number = 0
     with table_batches(unit) as (batches, schema), ExitStack() as closing:

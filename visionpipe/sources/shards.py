@@ -1,5 +1,5 @@
-"""Files that hold many images, and folders of object stores: tar shards as WebDataset writes them, Parquet
-and Arrow tables, ``s3://``, ``gs://``, ``hf://``.
+"""Files that hold many images, and folders of object stores: tar shards as WebDataset writes them, Parquet,
+Arrow and Lance tables, ``s3://``, ``gs://``, ``hf://``.
 
 An item is called by its file's address and its own name in it, so that it has one name whatever else is read.
 Memory holds one sample, or a few rows, whatever the count. What holds no image is skipped with its reason,
@@ -13,8 +13,9 @@ import hashlib
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Self
 
@@ -27,6 +28,8 @@ from visionpipe.sources.walking import FailedSource, Found, SkippedSource, Sourc
 
 TARS = (".tar", ".tar.gz", ".tgz")
 TABLES = (".parquet", ".arrow", ".feather")
+LANCE = ".lance"
+_MANY = (*TARS, *TABLES, LANCE)
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _TEXTS = (".txt", ".caption", ".cls")
 _LARGEST = 1 << 30
@@ -46,7 +49,7 @@ class Unit:
 
 def holds_many(spec: str) -> bool:
     """Whether ``spec`` names a file that holds many images, several of them, or a place in a store."""
-    return bool(scheme_of(spec)) or spec.lower().endswith(TARS + TABLES)
+    return bool(scheme_of(spec)) or spec.lower().rstrip("/").endswith(_MANY)
 
 
 def units_of(spec: str) -> list[Unit]:
@@ -60,10 +63,11 @@ def units_of(spec: str) -> list[Unit]:
     """
     found: list[Unit] = []
     known: dict[str, set[str]] = {}
-    for address in expanded(spec):
+    for address in expanded(spec.rstrip("/") if spec.lower().rstrip("/").endswith(LANCE) else spec):
+        _refuse_missing(address)
         folder, slash, name = address.rpartition("/")
         folder = folder + slash or "."
-        if not address.lower().endswith(TARS + TABLES) and not _is_wild(address):
+        if not address.lower().endswith(_MANY) and not _is_wild(address):
             if address.lower().endswith(tuple(IMAGE_SUFFIXES)):
                 store = open_store(folder)
                 store.open(name).close()
@@ -81,13 +85,21 @@ def units_of(spec: str) -> list[Unit]:
             folder, name = above + "/", f"{last}/{name}"
         store = open_store(folder)
         if _is_wild(name):
-            matching = [each.name for each in store.find() if _matches(each.name, name)]
+            there = (_lance_table(each.name) or each.name for each in store.find())
+            matching = [each for each in dict.fromkeys(there) if _matches(each, name)]
             if not matching:
                 raise UnreadableSourceError(
                     "the pattern matches no file", cure="Check it.", subject=address, code="missing"
                 )
             base = "" if folder == "." else folder
             found += [Unit(base + each, store, each) for each in matching]
+            continue
+        if address.lower().endswith(LANCE):
+            if next(store.find(name), None) is None:
+                raise UnreadableSourceError(
+                    "there is no such table", cure="Check the address.", subject=address, code="missing"
+                )
+            found.append(Unit(address, store, name))
             continue
         if folder not in known:
             known[folder] = {each.name for each in store.find()} if scheme_of(folder) else set()
@@ -129,7 +141,7 @@ def items_of(units: Sequence[Unit], column: str | None = None) -> Iterator[Found
         try:
             if name.endswith(TARS):
                 yield from _of_tar(unit)
-            elif name.endswith(TABLES):
+            elif name.endswith((*TABLES, LANCE)):
                 yield from _of_table(unit, column)
             elif name:
                 yield Source(unit.address, "", image=_Stored(unit.store, unit.name))
@@ -154,6 +166,22 @@ def in_shard(name: str, number: int, count: int) -> bool:
     """Whether an item belongs to shard ``number`` (from 0) of ``count``, by a hash of its name."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") % count == number
+
+
+def _refuse_missing(address: str) -> None:
+    """Raises ConfigurationError where what reads a table is not installed."""
+    kind = PurePosixPath(address.lower()).suffix
+    if kind == LANCE and find_spec("lance") is None:
+        raise missing_extra("reading Lance tables needs pylance", "lance", subject=address)
+    if kind in TABLES and find_spec("pyarrow") is None:
+        raise missing_extra("reading tables needs pyarrow", "parquet", subject=address)
+
+
+def _lance_table(name: str) -> str | None:
+    """The Lance table that a file belongs to."""
+    parts = name.split("/")
+    ends = [at for at, part in enumerate(parts[:-1], 1) if part.lower().endswith(LANCE)]
+    return "/".join(parts[: ends[0]]) if ends else None
 
 
 def _is_wild(text: str) -> bool:
@@ -330,12 +358,9 @@ def table_batches(unit: Unit) -> Iterator[tuple[Iterator[Any], Any]]:
 
     Raises:
         UnreadableSourceError: it breaks off.
-        ConfigurationError: an extra is not installed.
     """
-    try:
-        import pyarrow as pa
-    except ImportError as missing:
-        raise missing_extra("reading tables needs pyarrow", "parquet", subject=unit.address) from missing
+    import pyarrow as pa
+
     number = 0
 
     def counted(batches: Iterator[Any]) -> Iterator[Any]:
@@ -344,11 +369,18 @@ def table_batches(unit: Unit) -> Iterator[tuple[Iterator[Any], Any]]:
             number += batch.num_rows
             yield batch
 
-    with unit.store.open(unit.name) as file:
+    with ExitStack() as closing:
         try:
-            batches, schema = _batches(unit, file)
+            if unit.name.lower().endswith(LANCE):
+                import lance
+
+                table = lance.dataset(unit.address)
+                scanner = table.scanner(batch_size=_ROWS, batch_readahead=2, fragment_readahead=1)
+                batches, schema = scanner.to_batches(), table.schema
+            else:
+                batches, schema = _batches(unit, closing.enter_context(unit.store.open(unit.name)))
             yield counted(batches), schema
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError) as error:  # Lance's are OSErrors, too
             raise UnreadableSourceError(
                 f"the table cannot be read after {number} rows ({error})",
                 cure="Write or copy it again; what comes after is not known.",
