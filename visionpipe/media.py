@@ -55,7 +55,8 @@ class Image:
     applied. ``format`` is the content's own, told from its bytes: jpeg, png, webp, gif, bmp, tiff, avif,
     heic. ``colour`` is rgb, grey, palette, cmyk or other; ``bits`` are per channel. ``alpha`` says that
     the format carries transparency, not that any pixel is transparent. ``wide_gamut`` says that its header
-    names colours beyond Display P3's, which look pale where they are taken for sRGB.
+    names colours beyond Display P3's, which look pale where they are taken for sRGB. ``fetched_sha256`` is
+    that of the bytes that a link led to, in hexadecimal.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Image:
     frames: int = 1
     adjustments: tuple[Adjustment, ...] = ()
     wide_gamut: bool = False
+    fetched_sha256: str | None = None
 
     @property
     def size(self) -> int:

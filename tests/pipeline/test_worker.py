@@ -14,11 +14,14 @@ import pytest
 from PIL import Image as Pillow
 
 import visionpipe as vp
+from tests.loopback import Answer, Loopback
 from tests.pipeline.kill_drill import make_images
 from visionpipe.pipeline.gate import LocalGate
 from visionpipe.pipeline.reading import recorded_results
 from visionpipe.prompts.presets import PRESETS
 from visionpipe.testing.sandbox import SandboxHandle
+
+KEY = "0123456789abcdef.secretsecret"
 
 
 @pytest.fixture
@@ -40,12 +43,17 @@ def alike(result: vp.ItemResult) -> vp.ItemResult:
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_a_job_of_any_preset_pickles_small_and_needs_no_key_for_its_name(name: str) -> None:
+def test_a_job_of_any_preset_pickles_small_and_holds_and_needs_no_key(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIGMODEL_API_KEY", KEY)
     job = vp.Job(PRESETS[name], model="glm-4.6v", endpoint="bigmodel")
     fingerprint = job.fingerprint
     data = pickle.dumps(job)
     again = pickle.loads(data)
     assert len(data) < 4096
+    assert KEY.encode() not in data and KEY not in repr(job)
+    monkeypatch.delenv("BIGMODEL_API_KEY")
     assert again == job and again.fingerprint == fingerprint
 
 
@@ -74,7 +82,7 @@ def test_a_job_refuses_what_it_cannot_carry(arguments: dict[str, Any]) -> None:
 
 
 def test_the_ways_of_asking_give_equal_results(tmp_path: Path, job: vp.Job, service: SandboxHandle) -> None:
-    make_images(tmp_path / "in", 12)
+    make_images(tmp_path / "in", 100)
     items = [vp.Item(path.name, path) for path in sorted((tmp_path / "in").iterdir())]
 
     async def awaited() -> list[vp.ItemResult]:
@@ -91,30 +99,33 @@ def test_the_ways_of_asking_give_equal_results(tmp_path: Path, job: vp.Job, serv
         piped = sorted(pipeline.run(items), key=lambda result: result.source)
         assert pipeline.job == job.fingerprint
     expected = [alike(result) for result in one_by_one]
-    assert [result.outcome for result in expected] == [vp.Outcome.DONE] * 12
+    assert [result.outcome for result in expected] == [vp.Outcome.DONE] * 100
     for found in (asyncio.run(awaited()), mapped, piped):
         assert [alike(result) for result in found] == expected
     assert [alike(result) for result in recorded_results(tmp_path / "p")] == expected
 
 
 def test_a_picture_in_any_form_is_asked_about_under_its_key(
-    tmp_path: Path, job: vp.Job, service: SandboxHandle
+    tmp_path: Path, job: vp.Job, service: SandboxHandle, loopback: Loopback
 ) -> None:
     make_images(tmp_path / "in", 1)
     (path,) = (tmp_path / "in").iterdir()
     with Pillow.open(path) as picture:
         picture.load()
+    loopback.script(Answer(body=path.read_bytes(), headers={"content-type": "image/jpeg"}))
     items = [
         vp.Item("path", path),
         vp.Item("bytes", path.read_bytes()),
+        vp.Item("url", f"{loopback.url}/a.jpg"),
         vp.Item("pillow", picture),
         vp.Item("array", np.asarray(picture)),
     ]
-    with job.open(ledger=str(tmp_path / "j"), api_key=service.key) as worker:
+    fetching = replace(job, options={**job.options, "fetch": True, "allow_private": True})
+    with fetching.open(ledger=str(tmp_path / "j"), api_key=service.key) as worker:
         results = list(worker.map(items))
-        assert [result.source for result in results] == ["path", "bytes", "pillow", "array"]
+        assert [result.source for result in results] == ["path", "bytes", "url", "pillow", "array"]
         assert {result.outcome for result in results} == {vp.Outcome.DONE}
-        assert results[0].sha256 == results[1].sha256
+        assert results[0].sha256 == results[1].sha256 == results[2].sha256
         assert all(result.sha256 for result in results)
         broken = worker.process(vp.Item("broken", b"\xff\xd8no"))
     assert broken.failure is not None and broken.failure.code == "not_an_image"

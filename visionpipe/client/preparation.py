@@ -6,6 +6,7 @@ that was changed says so in the request's adjustments.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -311,7 +312,9 @@ class Preparer:
             max_side=options.get("max_side"),
             background=options.get("background", _WHITE),
         )
-        return apply_repair(part, repair) if repair is not None else part
+        if repair is None:
+            return part
+        return replace(apply_repair(part, repair), fetched_sha256=part.fetched_sha256)
 
     def _fetched(self, link: LinkedImage, model: ModelRecord, options: CallOptions) -> Image:
         if self._settings.endpoint.local and not options.get("fetch", False):
@@ -334,7 +337,11 @@ class Preparer:
         if not isinstance(loaded, Image):
             raise TypeError("bytes load as an image")
         note = Adjustment("fetched", link.url, f"{len(fetched.data):,} bytes sent instead of the link")
-        return replace(loaded, adjustments=(*loaded.adjustments, note))
+        return replace(
+            loaded,
+            adjustments=(*loaded.adjustments, note),
+            fetched_sha256=hashlib.sha256(fetched.data).hexdigest(),
+        )
 
     def _groups(
         self, parts: Sequence[Media], model: ModelRecord, options: CallOptions

@@ -25,6 +25,7 @@ class PreparedItem:
         cost: estimated.
         size: bytes to send.
         adjustments: what was changed, ahead of the answer.
+        sha256: of the bytes that a link led to, where they were fetched.
         may_repeat: its answer may have to be asked for once more, with a request of its own.
         on_repeat: to be called by the answerer with the first reply before it asks once more; where it says
             False, there is no room for a second request and the first answer's error is the end.
@@ -37,6 +38,7 @@ class PreparedItem:
     cost: Money | None = None
     size: int = 0
     adjustments: tuple[Adjustment, ...] = ()
+    sha256: str | None = None
     may_repeat: bool = False
     on_repeat: Callable[[Reply], bool] | None = None
     prefix: bytes | None = None

@@ -49,6 +49,7 @@ class ClientAnswerer:
             cost=estimate.cost,
             size=sum(-(-part.size // 3) * 4 for part in prepared.media if isinstance(part, Image)),
             adjustments=prepared.adjustments,
+            sha256=next((part.fetched_sha256 for part in prepared.media if isinstance(part, Image)), None),
             may_repeat=self._schema is not None,
             prefix=prefix_of(prepared.requests[0]) if sticky else None,
         )

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from visionpipe.errors import VisionPipeError
+from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.pipeline.duplicates import Near
 from visionpipe.pipeline.ledger import Key
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sources.find import Source
-from visionpipe.stages.keys import sha256_of
+from visionpipe.stages.keys import sha256_of, sha256_of_image
 from visionpipe.values import ABSTAINED, Money, Note, Usage
 
 _CHANGED = Note("changed", "asked again: its picture is another than when it was last asked about")
@@ -64,6 +65,15 @@ class OpenItem:
             self.cost = cost if self.cost is None else self.cost + cost
 
     @property
+    def sha256(self) -> str | None:
+        """Of the source's bytes; None where they were never read."""
+        if not self.content.startswith("url:"):
+            return self.content
+        if isinstance(self.source.image, Image):
+            return sha256_of_image(self.source.image)
+        return None if self.prepared is None else self.prepared.sha256
+
+    @property
     def all_notes(self) -> tuple[Note, ...]:
         """What is worth knowing about the item and its answer."""
         return (*self.notes, _CHANGED) if self.changed else self.notes
@@ -98,7 +108,7 @@ def done(item: OpenItem, answer: Answer, now: float) -> ItemResult:
         notes=(*reply.notes, *item.all_notes),
         request_id=reply.request_id or None,
         attempts=item.sends,
-        sha256=sha256_of(item.content),
+        sha256=item.sha256,
         seconds=now - item.begun,
     )
 
@@ -115,7 +125,7 @@ def failed(item: OpenItem, error: VisionPipeError, now: float) -> ItemResult:
         request_id=error.request_id,
         attempts=item.sends,
         failure=Failure.of(error),
-        sha256=sha256_of(item.content),
+        sha256=item.sha256,
         seconds=now - item.begun,
     )
 
@@ -150,7 +160,7 @@ def shared(item: OpenItem, original: ItemResult, now: float) -> ItemResult:
         cost=None,
         notes=notes,
         attempts=0,
-        sha256=sha256_of(item.content),
+        sha256=item.sha256,
         duplicate_of=original.duplicate_of or original.source,
         seconds=now - item.begun,
     )
