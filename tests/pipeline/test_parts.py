@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,44 @@ def test_of_two_merges_at_once_one_is_refused_and_nothing_is_lost(
     assert [r.source for r in Parts(open_store(*place)).results()] == ["a"]
 
 
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_a_merge_that_is_killed_changes_nothing_that_is_read(
+    place: tuple[str, dict[str, Any] | None], at: int
+) -> None:
+    """Between two merged parts, before the manifest, and right after it."""
+    address, options = place
+    ledger = opened(address, options)
+    record(ledger, *[done(f"{number}") for number in range(8)])
+    ledger.close()
+    before = {r.source: r.caption for r in Parts(open_store(address, options)).results()}
+    script = """
+import os, sys
+from visionpipe.files.stores import open_store
+from visionpipe.pipeline import parts
+parts.ROWS_A_MERGED_PART = 5
+store, left = open_store(sys.argv[1], eval(sys.argv[2])), int(sys.argv[3])
+stored = store.put
+def put(*given, **more):
+    global left
+    done = stored(*given, **more)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), 9)
+    return done
+store.put = put
+parts.Parts(store).merge()
+"""
+    command = [sys.executable, "-c", script, address, repr(options), str(at)]
+    assert subprocess.run(command, check=False).returncode == -9
+    store = open_store(address, options)
+    assert {r.source: r.caption for r in Parts(store).results()} == before
+    merged = Parts(store).merge(prune=True, now=lambda: time.time() + 90_000)
+    assert merged.rows == 8
+    # What the killed one left is gone a day later, and what its manifest replaced.
+    assert len({found.name.split("/")[1] for found in store.find("merged")}) == 1
+    assert {r.source: r.caption for r in Parts(store).results()} == before
+
+
 def test_replaced_parts_are_removed_a_day_later(tmp_path: Path) -> None:
     address = f"{tmp_path}/out/"
     ledger = opened(address)
@@ -187,9 +226,21 @@ def test_replaced_parts_are_removed_a_day_later(tmp_path: Path) -> None:
     ledger.close()
     Parts(open_store(address)).merge(now=lambda: 1_000.0)
     assert Parts(open_store(address)).merge(prune=True, now=lambda: 80_000.0).removed == 0
-    later = Parts(open_store(address)).merge(prune=True, now=lambda: 200_000.0)
-    assert later.removed > 0
-    assert [r.source for r in Parts(open_store(address)).results()] == ["a"]
+    for name, at in (("b", 90_000.0), ("c", 100_000.0)):
+        more = opened(address)
+        record(more, done(name))
+        more.close()
+        Parts(open_store(address)).merge(now=lambda at=at: at)  # type: ignore[misc]  # bound to its round
+    kept = {found.name for found in open_store(address).find("parts")}
+    assert len(kept) == 3
+    # What the first replaced is a day old, and what the second did is, too; the third's is not.
+    assert Parts(open_store(address)).merge(prune=True, now=lambda: 180_000.0).removed == 3
+    assert len(list(open_store(address).find("parts"))) == 1
+    assert {r.source for r in Parts(open_store(address)).results()} == {"a", "b", "c"}
+    last = Parts(open_store(address)).merge(prune=True, now=lambda: 200_000.0)
+    assert (last.rows, last.removed) == (3, 2)
+    assert len(list(open_store(address).find("merged"))) == 1
+    assert {r.source for r in Parts(open_store(address)).results()} == {"a", "b", "c"}
 
 
 def test_a_place_that_cannot_be_written_is_an_error_at_once(s3_store: S3Store, tmp_path: Path) -> None:
