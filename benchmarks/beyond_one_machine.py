@@ -1,11 +1,14 @@
-"""Several processes on one job: refusals, places used, a kill, one cap, the ledger at a million rows; and
-one process on several servers.
+"""Several processes on one job: limits, kills, the store, and the ledger at a million rows; and one
+process on several servers.
 
 python -m benchmarks.beyond_one_machine gate     # 4 processes, limit 6, 200 images; needs redis-server
 python -m benchmarks.beyond_one_machine kill     # the same, and one of the four is killed
 python -m benchmarks.beyond_one_machine cap      # one cap of tokens for all
 python -m benchmarks.beyond_one_machine pool     # 3 servers, one killed at a third and back at two thirds
-python -m benchmarks.beyond_one_machine ledger [ROWS]  # a million rows, or so many: start, look-up, merge
+python -m benchmarks.beyond_one_machine stops    # 4 writers on S3, killed 20 times, and told to stop 20 times
+python -m benchmarks.beyond_one_machine away     # their store is away for 30 s
+python -m benchmarks.beyond_one_machine shards   # 100,000 samples of a tar and of Parquet: memory
+python -m benchmarks.beyond_one_machine ledger   # a million rows, or so many: start, look-up, merge
 """
 
 from __future__ import annotations
@@ -13,16 +16,23 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.pipeline.limit_drill import read_spans
+from tests.pipeline.parts_drill import make_shards, stop_and_go_on
 from tests.redis_server import serving_redis
+from tests.s3_store import new_store, serving_s3
+from visionpipe.files.stores import open_store
+from visionpipe.pipeline.parts import Parts
 from visionpipe.pipeline.redis_gate import gate_states
 from visionpipe.testing.images import jpeg_bytes
 from visionpipe.testing.sandbox import running_sandbox
@@ -88,6 +98,113 @@ def drill(what: str) -> None:
         if what == "cap":
             print(f"  the cap of 12,000 tokens was used to {100 * state.spent.tokens / 12_000:.1f} %")
         assert stats["requests"] == len(spans)
+
+
+@contextmanager
+def s3() -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of an empty bucket on loopback, and the environment in which it is enough."""
+    with serving_s3() as endpoint, new_store(endpoint) as store:
+        environment = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL": endpoint}
+        os.environ.update(environment)
+        yield f"s3://{store.bucket}/out/", environment
+
+
+def stops() -> None:
+    for how in (signal.SIGKILL, signal.SIGTERM):
+        with s3() as (address, environment), tempfile.TemporaryDirectory() as name:
+            found = stop_and_go_on(
+                Path(name),
+                address,
+                environment,
+                items=1_200,
+                writers=PROCESSES,
+                stops=20,
+                with_signal=how,
+                concurrency=8,
+                latency_s=0.5,
+            )
+        once = sum(count == 1 for count in found.done.values())
+        print(
+            f"{how.name} {found.stops} times: {once} of {found.items} items once in the merge, "
+            f"{found.asked} requests, {found.asked_twice} asked twice (at most {found.stops * 8} for kills); "
+            f"ended with {dict(found.statuses)}"
+        )
+
+
+def away() -> None:
+    """The store's server is gone for 30 s; what was answered meanwhile is kept."""
+    from moto.server import ThreadedMotoServer
+
+    with s3() as (address, environment), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        first = ThreadedMotoServer(ip_address="127.0.0.1", port=0)  # buckets are those of this process
+        first.start()
+        host, port = first.get_host_and_port()
+        environment["AWS_ENDPOINT_URL"] = f"http://{host}:{port}"
+        sources, log = make_shards(folder, 400, 1), folder / "requests.jsonl"
+        with running_sandbox(answers="saw", log=log) as sandbox:
+            sandbox.set_scenario({"rule": [{"fault": {"kind": "latency", "seconds": LATENCY}}]})
+            words = {"VISIONPIPE_API_KEY": sandbox.key, "VISIONPIPE_BASE_URL": sandbox.base_url}
+            command = [sys.executable, "-m", "visionpipe", "caption", sources, "-o", address, "-q"]
+            command += ["--model", "glm-4.6v", "--concurrency", "8"]
+            process = subprocess.Popen(command, env={**os.environ, **environment, **words})
+            while sandbox.stats()["requests"] < 100:
+                time.sleep(0.05)
+            first.stop()
+            before = sandbox.stats()["requests"]
+            time.sleep(30)
+            meanwhile = sandbox.stats()["requests"] - before
+            again = ThreadedMotoServer(ip_address="127.0.0.1", port=port)
+            again.start()
+            status = process.wait()
+            again.stop()
+            requests = sandbox.stats()["requests"]
+        stored = sum(1 for _ in Parts(open_store(address)).results())
+        print(
+            f"store away for 30 s: {stored} of 400 stored, {requests} requests ({meanwhile} while it was away), "
+            f"ended with {status}"
+        )
+
+
+def samples(count: int = 100_000) -> None:
+    """Memory over the reading of ``count`` samples, from a fifth on."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    photo = jpeg_bytes(640, 480)
+    with tempfile.TemporaryDirectory() as name:
+        made = pa.table({"image": [{"bytes": photo, "path": "a.jpg"}] * 1_000, "id": list(range(1_000))})
+        with pq.ParquetWriter(
+            f"{name}/0.parquet", made.schema, compression="none", use_dictionary=False
+        ) as writer:
+            for _ in range(count // 1_000):
+                writer.write_table(made)
+        with tarfile.open(f"{name}/0.tar", "w") as archive:
+            for number in range(count):
+                info = tarfile.TarInfo(f"{number:06}.jpg")
+                info.size = len(photo)
+                archive.addfile(info, io.BytesIO(photo))
+                archive.members = []  # type: ignore[attr-defined]  # else the list grows with the tar
+        for file in ("0.tar", "0.parquet"):
+            subprocess.run([sys.executable, "-c", _READ, f"{name}/{file}", str(count)], check=True)
+
+
+_READ = """
+import os, sys, time
+from visionpipe.sources.find import find_sources
+def memory():
+    return int(open("/proc/self/status").read().split("VmRSS:")[1].split()[0]) / 1024
+seen, begun, count = [], time.process_time(), int(sys.argv[2])
+for number, found in enumerate(find_sources(sys.argv[1]), 1):
+    assert len(found.image) > 1_000
+    if number % (count // 100) == 0:
+        seen.append(memory())
+size = os.path.getsize(sys.argv[1]) >> 20
+each = (time.process_time() - begun) * 1e3 / number
+grown = max(seen[20:]) - max(seen[:20])
+print(f"{sys.argv[1].rpartition('/')[2]}: {number:,} samples of {size} MB, {seen[0]:.0f} MB at first, "
+      f"{max(seen):.0f} MB at most, {grown:.0f} MB more after the first fifth, {each:.2f} ms of CPU a sample")
+"""
 
 
 def ledger(rows: int) -> None:
@@ -231,8 +348,9 @@ def pool() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "pool":
-        pool()
+    alone = {"pool": pool, "stops": stops, "away": away, "shards": samples}
+    if sys.argv[1] in alone:
+        alone[sys.argv[1]]()
     elif sys.argv[1] == "ledger":
         ledger(int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000)
     else:
