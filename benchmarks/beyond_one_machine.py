@@ -161,8 +161,8 @@ def away() -> None:
             requests = sandbox.stats()["requests"]
         stored = sum(1 for _ in Parts(open_store(address)).results())
         print(
-            f"store away for 30 s: {stored} of 400 stored, {requests} requests ({meanwhile} while it was away), "
-            f"ended with {status}"
+            f"store away for 30 s: {stored} of 400 stored, {requests} requests, {meanwhile} of them "
+            f"meanwhile, ended with {status}"
         )
 
 
@@ -174,9 +174,8 @@ def samples(count: int = 100_000) -> None:
     photo = jpeg_bytes(640, 480)
     with tempfile.TemporaryDirectory() as name:
         made = pa.table({"image": [{"bytes": photo, "path": "a.jpg"}] * 1_000, "id": list(range(1_000))})
-        with pq.ParquetWriter(
-            f"{name}/0.parquet", made.schema, compression="none", use_dictionary=False
-        ) as writer:
+        plain = {"compression": "none", "use_dictionary": False}
+        with pq.ParquetWriter(f"{name}/0.parquet", made.schema, **plain) as writer:
             for _ in range(count // 1_000):
                 writer.write_table(made)
         with tarfile.open(f"{name}/0.tar", "w") as archive:

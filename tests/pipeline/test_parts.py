@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.s3_store import S3Store
-from visionpipe.errors import OutputError, VisionPipeError
-from visionpipe.files.stores import open_store
+from visionpipe.errors import ConnectionFailedError, OutputError, VisionPipeError
+from visionpipe.files.stores import LocalFolder, open_store
 from visionpipe.pipeline.ledger import Key, Sent
 from visionpipe.pipeline.part_writer import PartsLedger
 from visionpipe.pipeline.parts import Parts
@@ -249,6 +249,56 @@ def test_a_place_that_cannot_be_written_is_an_error_at_once(s3_store: S3Store, t
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError):
         PartsLedger(f"{tmp_path}/file/out/")
+
+
+def test_answers_wait_for_a_store_that_is_away_and_nothing_new_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    ledger = opened(f"{tmp_path}/out/", outage_seconds=60.0, clock=lambda: time.monotonic() + now[0])
+    put, away = LocalFolder.put, threading.Event()
+    away.set()
+    met = threading.Event()
+
+    def stored(store: LocalFolder, *given: Any, **more: Any) -> bool:
+        if away.is_set():
+            met.set()
+            raise ConnectionFailedError("the store is out of reach", cure="", subject="x")
+        return put(store, *given, **more)
+
+    monkeypatch.setattr(LocalFolder, "put", stored)
+    waiting = threading.Thread(target=record, args=(ledger, done("a"), done("b")), daemon=True)
+    waiting.start()
+    assert met.wait(10)
+    sending = threading.Thread(target=ledger.sending, args=(Key("c", QUESTION, "c"), None, None), daemon=True)
+    sending.start()
+    sending.join(0.1)
+    assert sending.is_alive() and waiting.is_alive()
+    away.clear()
+    sending.join(10)
+    waiting.join(10)
+    assert {r.source for r in Parts(open_store(f"{tmp_path}/out/")).results()} == {"a", "b"}
+    away.set()
+    met.clear()
+    failure: list[VisionPipeError] = []
+
+    def record_d() -> None:
+        try:
+            ledger.record(Key("d", QUESTION, "c"), done("d"))
+        except ConnectionFailedError as error:
+            failure.append(error)
+
+    lost = threading.Thread(target=record_d, daemon=True)
+    lost.start()
+    assert met.wait(10)
+    now[0] = 61.0
+    with pytest.raises(ConnectionFailedError, match="nothing can be stored since 6") as caught:
+        ledger.sending(Key("e", QUESTION, "c"), None, None)
+    assert caught.value.scope == "job"
+    lost.join(10)
+    assert [error.scope for error in failure] == ["job"]
+    with pytest.raises(ConnectionFailedError, match="1 results could not be stored"):
+        ledger.close()
 
 
 def test_many_rows_are_found_again_after_they_were_folded(tmp_path: Path) -> None:
