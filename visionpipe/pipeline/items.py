@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from visionpipe.errors import VisionPipeError
+from visionpipe.files import sha256_of_content
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Answer, PreparedItem
 from visionpipe.pipeline.duplicates import Near
 from visionpipe.pipeline.ledger import Key
 from visionpipe.results import Failure, ItemResult, Outcome
 from visionpipe.sources.find import Source
-from visionpipe.stages.keys import sha256_of, sha256_of_image
+from visionpipe.stages.keys import sha256_of
 from visionpipe.values import ABSTAINED, Money, Note, Usage
 
 _CHANGED = Note("changed", "asked again: its picture is another than when it was last asked about")
@@ -70,7 +71,7 @@ class OpenItem:
         if not self.content.startswith("url:"):
             return self.content
         if isinstance(self.source.image, Image):
-            return sha256_of_image(self.source.image)
+            return sha256_of_content(self.source.image.content)
         return None if self.prepared is None else self.prepared.sha256
 
     @property

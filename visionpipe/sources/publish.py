@@ -7,7 +7,6 @@ never held whole; what was put there can be taken away again.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import time
@@ -24,7 +23,7 @@ from visionpipe.errors import (
     ParameterError,
     VisionPipeError,
 )
-from visionpipe.files import opened, whole_file
+from visionpipe.files import opened, sha256_of_content, whole_file
 from visionpipe.files.stores import files_of
 from visionpipe.media import Content, FileContent, Image, LinkedImage, LinkedVideo, Video
 
@@ -106,7 +105,7 @@ class StorePublisher:
             ConnectionFailedError: the store is out of reach; may succeed later.
             UnreadableSourceError: the file is gone or has changed since it was loaded.
         """
-        name = f"{content_sha256(content)}.{suffix}"
+        name = f"{sha256_of_content(content)}.{suffix}"
         key = f"{self._prefix.rstrip('/')}/{name}"
         with self._translated():
             uploaded = self._size(key) != content.size
@@ -187,7 +186,7 @@ class FolderPublisher:
             if path.is_relative_to(self._folder):
                 relative = path.relative_to(self._folder).as_posix()
                 return Published(f"{self._base_url}/{quote(relative)}", "", content.size, uploaded=False)
-        name = f"{content_sha256(content)}.{suffix}"
+        name = f"{sha256_of_content(content)}.{suffix}"
         target = self._folder / name
         missing = not target.exists() or target.stat().st_size != content.size
         if missing:
@@ -215,9 +214,3 @@ class FunctionPublisher:
 
     def remove(self, published: Published) -> None:
         """What the function made is the caller's to remove."""
-
-
-def content_sha256(content: Content) -> str:
-    """The SHA-256 of the encoded bytes, in hex, read in pieces."""
-    with opened(content) as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
