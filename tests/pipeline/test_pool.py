@@ -210,6 +210,7 @@ def test_a_limiter_of_ones_own_is_none_of_several_servers(fleet: Fleet) -> None:
         vp.Pipeline("What?", client=client, limiter=vp.Limiter(4))
 
 
+@pytest.mark.system
 def test_processes_share_a_gate_for_each_server_and_one_budget(fleet: Fleet, tmp_path: Path) -> None:
     job = vp.Job("What?", model="glm-4.6v", endpoint=fleet.urls)
     with serving_redis() as redis:
