@@ -299,6 +299,4 @@ def caption(
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=actors),
         num_cpus=num_cpus,
-        max_restarts=3,
-        max_task_retries=3,
     )
