@@ -1,22 +1,32 @@
 """A job of 100,000 small images with scripted answers: peak memory, its course, and images a second.
 
     python -m benchmarks.pipeline_memory [--items 100000] [--csv rss.csv] [--plot rss.svg]
+    python -m benchmarks.pipeline_memory --commands [--items 100000]
 
 The whole way is gone but for the network: files, screening, hashing, preparation, requests, replies, journal
 and JSONL. Ends with status 1 where the peak is 200 MB or more, memory still grows after the first fifth, or
 journal and JSONL do not hold every image once.
+
+``--commands`` runs ``visionpipe caption`` as whole processes instead, against a server on loopback, and
+compares their peaks: 2,000 small images and all of ``--items``; then 2,000 of 0.84 MB, 64 at once answered
+after 50 ms, and 256 at once after 2 s. Ends with status 1 where one of the second is more than 10 MB above its
+first.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
+from benchmarks.floor import make_images as make_large_images
 from visionpipe.client import Client
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.pipeline.reading import recorded_results
@@ -26,6 +36,7 @@ from visionpipe.wire.http import ByteStream, HttpRequest, HttpResponse
 
 PEAK_MB = 200.0
 GROWTH_MB = 15.0
+NEAR_MB = 10.0
 ANSWER = (
     b'{"id":"1","model":"glm-4.6v","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant",'
     b'"content":"A small plain picture in four colours."}}],"usage":{"prompt_tokens":100,'
@@ -96,12 +107,63 @@ def plot(samples: list[tuple[float, int, float]], path: Path) -> None:
     )
 
 
+def peak_of(folder: Path, at_once: int, reply_s: float) -> float:
+    """MB at most of a command that captions ``folder``."""
+    serving = [sys.executable, "-m", "benchmarks.drain_server", str(reply_s)]
+    with (
+        tempfile.TemporaryDirectory() as name,
+        subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as server,
+    ):
+        assert server.stdout is not None
+        url = f"bigmodel+http://127.0.0.1:{int(server.stdout.readline())}/api/paas/v4"
+        out = Path(name) / "out.jsonl"
+        command = [sys.executable, "-m", "visionpipe", "caption", str(folder), "-o", str(out), "-q"]
+        command += [
+            "-p",
+            "What is it?",
+            "--base-url",
+            url,
+            "--model",
+            "glm-4.6v",
+            "--concurrency",
+            str(at_once),
+        ]
+        worker = subprocess.Popen(command, env={**os.environ, "VISIONPIPE_API_KEY": "id.secret"})
+        _, status, used = os.wait4(worker.pid, 0)
+        worker.returncode = os.waitstatus_to_exitcode(status)
+        server.kill()
+        images = sum(1 for _ in out.open("rb"))
+    peak = used.ru_maxrss / 1024
+    print(f"{images:,} images, {at_once} at once, {reply_s:g} s a reply: {peak:.0f} MB at most", flush=True)
+    return peak
+
+
+def compare_commands(items: int) -> int:
+    """The peaks of long runs beside short ones. Returns 0 where all are near."""
+    with tempfile.TemporaryDirectory() as name:
+        few, many, large = (Path(name) / kind for kind in ("few", "many", "large"))
+        large.mkdir()
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as maker:
+            # In a process of its own, since the commands begin as copies of this one.
+            maker.submit(make_images, few, 2000).result()
+            maker.submit(make_images, many, items).result()
+            maker.submit(make_large_images, large, 2000).result()
+        peaks = [
+            (peak_of(few, 64, 0.05), peak_of(many, 64, 0.05)),
+            (peak_of(large, 64, 0.05), peak_of(large, 256, 2.0)),
+        ]
+    return int(any(long > short + NEAR_MB for short, long in peaks))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Memory of a long job.")
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--commands", action="store_true", help="compare the peaks of whole commands")
     given = parser.parse_args()
+    if given.commands:
+        return compare_commands(given.items)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_images(folder / "images", given.items)

@@ -7,6 +7,7 @@ service's own codes stand before words that many use, and those before bare HTTP
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -32,6 +33,7 @@ Ending: TypeAlias = Literal["complete", "cut", "filtered", "broken"]
 """What a finish_reason means. cut: the output's limit was reached. filtered: because of this item's content.
 broken: the service gave up, and another try may pass."""
 
+_READING = threading.Lock()
 _TABLE = Path(__file__).with_name("dialects.toml")
 _SOURCE = re.compile(r"\{([a-z0-9-]+)\}")
 _KINDS: dict[str, type[ServiceError]] = {
@@ -139,9 +141,14 @@ class Dialects:
         ]
 
 
-@cache
 def dialects() -> Dialects:
-    """The built-in table, read once."""
+    """The built-in table, read once, also where many threads have their first answers at the same moment."""
+    with _READING:
+        return _read_table()
+
+
+@cache
+def _read_table() -> Dialects:
     import tomllib
 
     data = tomllib.loads(_TABLE.read_text("utf-8"))
