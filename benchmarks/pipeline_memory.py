@@ -9,8 +9,8 @@ journal and JSONL do not hold every image once.
 
 ``--commands`` runs ``visionpipe caption`` as whole processes instead, against a server on loopback, and
 compares their peaks: 2,000 small images and all of ``--items``; then 2,000 of 0.84 MB, 64 at once answered
-after 50 ms, and 256 at once after 2 s. Ends with status 1 where one of the second is more than 10 MB above its
-first.
+after 50 ms, and 256 at once after 2 s. Ends with status 1 where one of the second is more than 10 MB above
+its first.
 """
 
 from __future__ import annotations
