@@ -110,25 +110,26 @@ def s3() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def stops() -> None:
-    for how in (signal.SIGKILL, signal.SIGTERM):
-        with s3() as (address, environment), tempfile.TemporaryDirectory() as name:
-            found = stop_and_go_on(
-                Path(name),
-                address,
-                environment,
-                items=1_200,
-                writers=PROCESSES,
-                stops=20,
-                with_signal=how,
-                concurrency=8,
-                latency_s=0.5,
+    with s3() as (address, environment):
+        for how in (signal.SIGKILL, signal.SIGTERM):
+            with tempfile.TemporaryDirectory() as name:
+                found = stop_and_go_on(
+                    Path(name),
+                    f"{address}{how.name}/",
+                    environment,
+                    items=1_200,
+                    writers=PROCESSES,
+                    stops=20,
+                    with_signal=how,
+                    concurrency=8,
+                    latency_s=0.5,
+                )
+            once = sum(count == 1 for count in found.done.values())
+            print(
+                f"{how.name} {found.stops} times: {once} of {found.items} items once in the merge, "
+                f"{found.asked} requests, {found.asked_twice} asked twice (at most {found.stops * 8} for "
+                f"kills); ended with {dict(found.statuses)}"
             )
-        once = sum(count == 1 for count in found.done.values())
-        print(
-            f"{how.name} {found.stops} times: {once} of {found.items} items once in the merge, "
-            f"{found.asked} requests, {found.asked_twice} asked twice (at most {found.stops * 8} for kills); "
-            f"ended with {dict(found.statuses)}"
-        )
 
 
 def away() -> None:
