@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Here, here
+from tests.pipeline.test_part_edits import mirror
 from tests.pipeline.test_parts import opened
 from tests.sinks.test_beside import members
 from tests.sources.test_shards import PHOTO, tar
 from visionpipe.cli.parts import every_s, is_parts, shard_of
 from visionpipe.errors import ParameterError
+from visionpipe.files.stores import open_store
 from visionpipe.pipeline.edits import Edits, Step
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.ledger import Key, Ledger
@@ -90,7 +92,10 @@ def test_answers_are_put_beside_a_jobs_source(run: Here, tmp_path: Path) -> None
     recorded(opened(f"{tmp_path}/out/"))
     recorded(Journal(tmp_path / "job.journal"))
     Edits(tmp_path / "job.journal", "Ana").apply("", [Step("0.tar/1.jpg", "caption", "Mine.")])
-    for job, words in (("out/", "A photo of 1."), ("job.journal", "Mine.")):
+    (tmp_path / "mirror").mkdir()
+    reviewed = mirror(open_store(f"{tmp_path}/out/"), tmp_path / "mirror")
+    reviewed.edits.apply("", [Step("0.tar/1.jpg", "caption", "Ours.")])
+    for job, words in (("out/", "Ours."), ("job.journal", "Mine.")):
         done = run("export", job, "--beside", "0.tar", "-o", f"{job[:3]}-beside/", folder=tmp_path)
         assert (done.returncode, done.stdout) == (0, "")
         assert "1 files written: 2 done, 1 not asked" in done.stderr

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -19,7 +20,10 @@ from visionpipe.errors import ParameterError, VisionPipeError
 if TYPE_CHECKING:
     from visionpipe.pipeline.budget import Caps
     from visionpipe.pipeline.job import Job
+    from visionpipe.pipeline.parts import Parts
     from visionpipe.sources.find import SourceListing
+    from visionpipe.stages.keys import Recipe
+    from visionpipe.stages.plain_text import TextForm
 
 GATE = "VISIONPIPE_GATE"
 STOPPED = 75
@@ -190,6 +194,10 @@ def export_parts(address: str, outputs: Sequence[str], options: Any) -> int:
 
     refused = 0
     parts = Parts(open_store(address))
+    recipe = _last_recipe(parts)
+    if recipe is not None:
+        form = _form(recipe.template, recipe.schema, options.text.prefix, options.text.suffix)
+        options = replace(options, text=form, schema=recipe.schema)
     for spec in outputs:
         written, errors = export(parts.results(), open_sink(spec, options))
         typer.echo(f"{spec}: {written} items", err=True)
@@ -197,6 +205,22 @@ def export_parts(address: str, outputs: Sequence[str], options: Any) -> int:
             typer.echo(f"not written: {error}", err=True)
         refused += len(errors)
     return refused
+
+
+def _last_recipe(parts: Parts) -> Recipe | None:
+    """Of the job that stored the newest row; None where a version wrote the parts that noted none."""
+    from visionpipe.pipeline.part_edits import recipes
+
+    return recipes(parts.store).get(parts.last_job() or "")
+
+
+def _form(template: str, schema: Any, prefix: str, suffix: str) -> TextForm:
+    """How the answers of a job become text."""
+    from visionpipe.client.settings import own_presets
+    from visionpipe.prompts.presets import preset_recorded
+    from visionpipe.stages.plain_text import form_of
+
+    return form_of(preset_recorded(template, schema, own_presets()), prefix, suffix)
 
 
 def export_beside(
@@ -207,14 +231,11 @@ def export_beside(
     Raises:
         VisionPipeError: what every file would meet.
     """
-    from visionpipe.client.settings import own_presets
     from visionpipe.files.stores import open_store
     from visionpipe.pipeline.parts import Parts
     from visionpipe.pipeline.reading import JournalView
-    from visionpipe.prompts.presets import preset_recorded
     from visionpipe.sinks.beside import write_beside
     from visionpipe.sources.shards import units_of
-    from visionpipe.stages.plain_text import TextForm, form_of
 
     if existing not in ("keep", "overwrite"):
         raise ParameterError(
@@ -234,17 +255,18 @@ def export_beside(
         )
     units = units_of(source)
     with ExitStack() as closing:
-        form = TextForm(prefix, suffix)
         if is_parts(job):
             parts = Parts(open_store(job))
             held, answers = parts.holds_any, parts.answers
+            recipe = _last_recipe(parts)
+            asked = ("", None) if recipe is None else (recipe.template, recipe.schema)
         else:
             view = JournalView.open(job)
             closing.callback(view.close)
             held, answers = view.holds_any, view.answers_of
             last = view.last_job()
-            asked = preset_recorded(view.template(last) or "", view.schema(last), own_presets())
-            form = form_of(asked, prefix, suffix)
+            asked = (view.template(last) or "", view.schema(last))
+        form = _form(*asked, prefix, suffix)
         if not held([f"{unit.address}/" for unit in units]):
             raise ParameterError(
                 "the job knows nothing of what is in it",
