@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
 from collections import Counter
@@ -206,8 +207,28 @@ def test_a_password_in_any_address_is_refused() -> None:
 
 
 def test_a_limiter_of_ones_own_is_none_of_several_servers(fleet: Fleet) -> None:
-    with vp.Client("glm-4.6v", base_url=fleet.urls, **quick()) as client, pytest.raises(vp.ParameterError):
-        vp.Pipeline("What?", client=client, limiter=vp.Limiter(4))
+    with vp.Client("glm-4.6v", base_url=fleet.urls, **quick()) as client:
+        pipeline = vp.Pipeline("What?", client=client, limiter=vp.Limiter(4))
+        with pytest.raises(vp.ParameterError):
+            pipeline.check([])
+
+
+def test_a_client_forgets_the_jobs_that_watched_its_servers(fleet: Fleet) -> None:
+    with vp.Client("glm-4.6v", base_url=fleet.urls, **quick()) as client:
+        for _ in range(5):
+            list(vp.Pipeline("What?", client=client).run([item(0)]))
+            gc.collect()
+        assert client.servers is not None and len(client.servers._watch) <= 4
+
+
+def test_a_worker_tells_that_a_server_is_lost(fleet: Fleet) -> None:
+    fleet.down(2)
+    events: list[vp.Event] = []
+    job = vp.Job("What?", model="glm-4.6v", endpoint=fleet.urls)
+    with job.open(api_key=KEY, on_event=events.append) as worker:
+        assert {result.outcome for result in worker.map(item(n) for n in range(6))} == {"done"}
+    (lost,) = (event for event in events if isinstance(event, vp.ServiceLost))
+    assert lost.server == fleet.servers[2].url
 
 
 @pytest.mark.system

@@ -134,6 +134,8 @@ def caption_parts(
     """Works the listing off into ``output``."""
     import orjson
 
+    from visionpipe.cli.progress import reach_line
+    from visionpipe.pipeline.events import Event, ServiceBack, ServiceLost
     from visionpipe.pipeline.part_writer import PartsLedger
 
     gate = gate or os.environ.get(GATE) or None
@@ -145,8 +147,19 @@ def caption_parts(
     problem: VisionPipeError | None = None
     stopped = False
     begun = time.monotonic()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, ServiceLost | ServiceBack) and not quiet:
+            typer.echo(reach_line(event), err=True)
+
     worker = job.open(
-        gate=gate, budget=caps, ledger=ledger, concurrency=concurrency, retry_failed=retry_failed, force=force
+        gate=gate,
+        budget=caps,
+        ledger=ledger,
+        concurrency=concurrency,
+        retry_failed=retry_failed,
+        force=force,
+        on_event=hear,
     )
     with worker, _stoppable():
         try:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from inspect import ismethod
+from weakref import WeakMethod
 
 from visionpipe.errors import ConnectionFailedError, ReplyTimeoutError, ServerError, VisionPipeError
 from visionpipe.logs import logger, tell
@@ -71,11 +73,14 @@ class Servers:
         self._lock = threading.Lock()
         self._servers = [_Server(url) for url in urls]
         self._turn = 0
-        self._watch: list[Watch] = []
+        self._watch: list[Callable[[], Watch | None]] = []
 
     def watch(self, told: Watch) -> None:
-        """Has ``told`` called whenever a server is left or back; it must not block."""
-        self._watch.append(told)
+        """Has ``told`` called whenever a server is left or back, as long as the object lives whose method it
+        is: a client outlives its jobs. It must not block."""
+        with self._lock:
+            self._watch = [watch for watch in self._watch if watch() is not None]
+            self._watch.append(WeakMethod(told) if ismethod(told) else lambda: told)
 
     def is_up(self, server: int) -> bool:
         """Whether requests should go there."""
@@ -193,8 +198,10 @@ class Servers:
             tell(_LOG, logging.INFO, "server_back", server=url, seconds=round(seconds, 3))
         else:
             tell(_LOG, logging.WARNING, "server_lost", server=url, reason=reason)
-        for told in self._watch:
-            told(url, reason, seconds)
+        for watch in self._watch:
+            told = watch()
+            if told is not None:
+                told(url, reason, seconds)
 
 
 def is_away(error: VisionPipeError) -> bool:

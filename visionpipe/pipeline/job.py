@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from visionpipe.client.options import CallOptions
 from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.pipeline.budget import NOTHING, Amount, Budget, Caps
+from visionpipe.pipeline.events import Event, report
 from visionpipe.pipeline.gate import GATES, Gate, GateTerms
 from visionpipe.pipeline.job_setup import JobSetup, Prompt, judge_of_job, renderer, schema_asked
 from visionpipe.pipeline.journal import Journal
@@ -143,6 +144,7 @@ class Job:
         api_key: str | None = None,
         retry_failed: bool = False,
         force: bool = False,
+        on_event: Callable[[Event], object] | None = None,
     ) -> Worker:
         """A worker of this process, with the key of its environment.
 
@@ -158,6 +160,8 @@ class Job:
             api_key: default the environment's.
             retry_failed: ask again about recorded failures that may pass.
             force: ask again about everything.
+            on_event: told of changes of the level, and of a service or server that is out of reach or back,
+                in the thread that meets it; must not block.
 
         Raises:
             VisionPipeError: of scope "job", what every item would meet; a gate or a ledger out of reach.
@@ -212,7 +216,7 @@ class Job:
             item_seconds=self.item_seconds,
             outage_seconds=self.outage_seconds,
         )
-        return Worker(parts, concurrency=concurrency, close=close)
+        return Worker(parts, concurrency=concurrency, close=close, tell=lambda event: report(event, on_event))
 
     def _terms(
         self, setup: JobSetup, caps: Caps | None, spent: Amount, concurrency: int

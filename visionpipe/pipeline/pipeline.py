@@ -156,13 +156,6 @@ class Pipeline:
                 subject="answerer",
                 scope="job",
             )
-        if limiter is not None and client is not None and client.servers is not None:
-            raise ParameterError(
-                "each of several servers has a limiter of its own",
-                cure="Leave it out, or name one server.",
-                subject="limiter",
-                scope="job",
-            )
         if via == "batch" and client is not None:
             from visionpipe.pipeline.batch.job import check_batches
 
@@ -401,9 +394,18 @@ class Pipeline:
     def _setup(self) -> JobSetup:
         if self._answerer is not None:
             return JobSetup.given(self._answerer, self._prompt, self._model, self._options, self._lang)
-        return JobSetup.of_client(
+        setup = JobSetup.of_client(
             self._prompt, self._client, self._model, self._options, self._schema, self._lang, self._caps
         )
+        if self._limiter is not None and setup.servers is not None:
+            setup.close()
+            raise ParameterError(
+                "each of several servers has a limiter of its own",
+                cure="Leave it out, or name one server.",
+                subject="limiter",
+                scope="job",
+            )
+        return setup
 
 
 def _check_way(
