@@ -58,16 +58,17 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def json_to_stderr(level: int = logging.INFO) -> logging.Handler:
-    """Writes the library's log to stderr, one JSON object a line, until ``stop``."""
+def to_stderr(level: int = logging.INFO, *, as_json: bool = False) -> logging.Handler:
+    """Writes the library's log to stderr until ``stop``, in words or as one JSON object a line."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines())
+    words = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler.setFormatter(JsonLines() if as_json else words)
     _ROOT.addHandler(handler)
     _ROOT.setLevel(level)
     return handler
 
 
 def stop(handler: logging.Handler) -> None:
-    """Takes a handler of ``json_to_stderr`` away."""
+    """Takes a handler of ``to_stderr`` away."""
     _ROOT.removeHandler(handler)
     _ROOT.setLevel(logging.NOTSET)

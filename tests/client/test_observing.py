@@ -197,6 +197,41 @@ def test_log_json_has_a_line_an_event(sandbox: SandboxHandle, tmp_path: Path) ->
     assert (lines[2]["done"], lines[2]["logger"]) == (1, "visionpipe.pipeline")
 
 
+def test_verbose_tells_each_try_and_no_key_prompt_or_image(sandbox: SandboxHandle, tmp_path: Path) -> None:
+    (tmp_path / "coffee.png").write_bytes(COFFEE.read_bytes())
+    environment = {
+        **os.environ,
+        "VISIONPIPE_BASE_URL": f"bigmodel+{sandbox.base_url}",
+        "VISIONPIPE_API_KEY": sandbox.key,
+    }
+
+    def told(*options: str) -> list[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "visionpipe",
+            *options,
+            "describe",
+            "coffee.png",
+            "-p",
+            "What is it?",
+        ]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, encoding="utf-8", check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stderr.splitlines() if "attempt" in line]
+
+    (line,) = told("-v", "--log-json")
+    found = json.loads(line)
+    assert (found["level"], found["event"], found["number"]) == ("DEBUG", "attempt", 1)
+    (words,) = told("--verbose")
+    assert "DEBUG visionpipe.client attempt" in words
+    for one in (line, words):
+        assert sandbox.key not in one and "What is it?" not in one and len(one) < 600
+    assert told("--log-json") == []
+
+
 def test_the_log_hides_what_a_link_may_hold_and_ends_with_its_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

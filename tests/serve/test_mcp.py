@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import http.server
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -185,6 +188,34 @@ def test_errors_over_http_and_a_private_address(root: Path, sandbox: SandboxHand
 
     with served(root, environment(sandbox)) as url:
         asyncio.run(use(url))
+
+
+def test_a_linked_clip_is_watched_where_its_address_is_allowed(
+    root: Path, sandbox: SandboxHandle, tmp_path: Path
+) -> None:
+    write_clip(tmp_path / "clip.mp4", [texture(number // 25) for number in range(75)])
+    (tmp_path / "no.mp4").write_text("no clip")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+
+    async def use(url: str, *options: str) -> list[CallToolResult]:
+        async with Client(over_stdio(root, environment(sandbox), *options)) as client:
+            names = ("clip.mp4", "no.mp4", "missing.mp4")
+            return [
+                await client.call_tool("watch", {"clip": f"{url}/{name}", "longest": 1.0}) for name in names
+            ]
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        watched, broken, missing = asyncio.run(use(url, "--allow-private"))
+        refused = asyncio.run(use(url))
+        server.shutdown()
+    assert len(structured(watched)["spans"]) > 1
+    assert broken.is_error and missing.is_error
+    assert "404" in text_of(missing)
+    for one in refused:
+        assert one.is_error
+        assert "not public" in text_of(one) or "private" in text_of(one)
 
 
 def test_a_budget_holds_over_all_calls(root: Path, sandbox: SandboxHandle) -> None:

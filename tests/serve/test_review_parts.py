@@ -133,3 +133,24 @@ def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
     done = visionpipe("review", "none/", "--no-browser", folder=tmp_path)
     assert done.returncode == 1
     assert "no results are stored there" in done.stderr
+
+
+def test_status_tells_how_a_directory_of_parts_stands(
+    sandbox: SandboxHandle, parts: Path, tmp_path: Path
+) -> None:
+    sandbox.set_scenario({"answer": [{"status": 503}]})
+    Image.new("RGB", (80, 60), "gold").save(tmp_path / "in" / "3.png")
+    key = {"VISIONPIPE_API_KEY": sandbox.key}
+    visionpipe(
+        "caption", "in", "-o", "out/", "--budget-requests", "9", *at(sandbox), folder=tmp_path, env=key
+    )
+    found = json.loads(visionpipe("status", "out/", "--json", folder=tmp_path).stdout)
+    (job,) = found["jobs"]
+    assert (job["model"], job["done"], job["failed"]) == ("glm-4.6v", 3, 1)
+    assert job["prompt"].startswith("Write one caption")
+    assert (job["requests"], found["writers"], found["edit_parts"]) == (3, 2, 0)
+    assert found["rate"] > 0 and found["last_result_seconds_ago"] < 300
+    words = visionpipe("status", "out", folder=tmp_path).stdout
+    assert "glm-4.6v: 3 done, 1 failed" in words and "2 writers in the last 5 minutes" in words
+    missing = visionpipe("status", "none/", folder=tmp_path)
+    assert (missing.returncode, "no results are stored there" in missing.stderr) == (1, True)

@@ -98,7 +98,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "visionpipe sandbox --port 8011",
         "visionpipe sandbox --answers saw --log requests.jsonl",
     ),
-    "status": ("visionpipe status captions.jsonl.journal",),
+    "status": ("visionpipe status captions.jsonl.journal", "visionpipe status s3://bucket/out/ --json"),
     "video": (
         "visionpipe video clip.mp4 -o clip.srt -o clip.html",
         "visionpipe video clips/ -o srt:subtitles/ --model glm-4.6v",
@@ -174,11 +174,19 @@ def options(
     log_json: bool = typer.Option(
         False, "--log-json", help="Log to stderr, one JSON object a line; stands before the command."
     ),
+    verbose: bool = typer.Option(
+        False,
+        "--verbose",
+        "-v",
+        help="Log to stderr, each try at a request as well; stands before the command.",
+    ),
 ) -> None:
-    if log_json:
-        from visionpipe.logs import json_to_stderr, stop
+    if log_json or verbose:
+        import logging
 
-        handler = json_to_stderr()
+        from visionpipe.logs import stop, to_stderr
+
+        handler = to_stderr(logging.DEBUG if verbose else logging.INFO, as_json=log_json)
         context.call_on_close(lambda: stop(handler))
     if version:
         from visionpipe import __version__

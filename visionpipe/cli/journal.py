@@ -16,6 +16,8 @@ from visionpipe.cli.options import one_line
 from visionpipe.cli.parts import export_beside, export_parts, is_parts
 
 if TYPE_CHECKING:
+    from visionpipe.pipeline.part_status import PartsStatus
+    from visionpipe.pipeline.status import JournalStatus
     from visionpipe.store.repair import DatabaseKind, Report
 
 journal = typer.Typer(
@@ -29,7 +31,13 @@ File = Annotated[Path, typer.Argument(help="The journal of a job, or of a clip's
 
 @journal.command()
 def status(
-    file: File,
+    job: Annotated[
+        str,
+        typer.Argument(
+            metavar="JOURNAL",
+            help="The job's journal, such as captions.jsonl.journal, or directory of parts.",
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")] = False,
 ) -> None:
     """Show how far a job is, what it has cost, and whether a run is at it now."""
@@ -37,9 +45,19 @@ def status(
 
     import orjson
 
+    from visionpipe.errors import missing_extra
     from visionpipe.pipeline.status import read_status
 
-    found = read_status(file, time.time())
+    if is_parts(job) or Path(job).is_dir():
+        from visionpipe.files.stores import open_store
+
+        try:
+            from visionpipe.pipeline.part_status import read_parts_status
+        except ImportError as error:
+            raise missing_extra("a directory of parts needs pyarrow", "parquet", subject=job) from error
+        found: JournalStatus | PartsStatus = read_parts_status(open_store(job), time.time())
+    else:
+        found = read_status(job, time.time())
     if as_json:
         typer.echo(orjson.dumps(found.to_json(), option=orjson.OPT_INDENT_2))
         return

@@ -43,6 +43,9 @@ def mcp(
             "the list of processes.",
         ),
     ] = None,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Let links reach private and loopback addresses.")
+    ] = False,
     budget: Annotated[
         str | None, typer.Option(help="Most money until the server ends, such as '5 CNY'.")
     ] = None,
@@ -73,7 +76,9 @@ def mcp(
         secret, cure = token is not None, "Give a token in VISIONPIPE_MCP_TOKEN, or with --token."
         listener = listen(host, port, secret=secret, open_to="without a token", cure=cure)
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(arguments, roots, Budget(limits) if limits else None, listener, token))
+        asyncio.run(
+            _serve(arguments, roots, Budget(limits) if limits else None, listener, token, allow_private)
+        )
 
 
 async def _serve(
@@ -82,6 +87,7 @@ async def _serve(
     budget: Budget | None,
     listener: socket.socket | None,
     token: str | None,
+    allow_private: bool,
 ) -> None:
     from ipaddress import ip_address
 
@@ -91,7 +97,7 @@ async def _serve(
     try:
         async with BudgetedClient(**arguments, budget=budget) as client:
             connection.hint_at_model(client.settings)
-            server = build_server(client, roots)
+            server = build_server(client, roots, allow_private=allow_private)
             if listener is None:
                 await server.run_stdio_async()
                 return

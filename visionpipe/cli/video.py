@@ -68,9 +68,6 @@ AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Let links reach private and loopback addresses.")
 ]
 
-_LARGEST_LINKED = 2 * 1024**3
-_LONGEST_FETCH_S = 1800.0
-
 Existing_ = Annotated[
     Literal["keep", "overwrite"],
     typer.Option(
@@ -363,15 +360,9 @@ def _local(given: str, downloads: Path, track: int | None, allow_private: bool) 
     if _is_remote(given):
         path = downloads / f"{len(list(downloads.iterdir()))}-{_name(given)}"
     if _is_link(given):
-        from visionpipe.transport.fetch import fetch_file
+        from visionpipe.client.clips import fetch_clip
 
-        fetch_file(
-            given,
-            path,
-            max_bytes=_LARGEST_LINKED,
-            timeout_s=_LONGEST_FETCH_S,
-            allow_private=allow_private,
-        )
+        fetch_clip(given, path, allow_private=allow_private)
     elif _is_remote(given):
         from visionpipe.files.stores import open_place
 

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from visionpipe.client.options import CallOptions, merged
@@ -24,6 +25,28 @@ if TYPE_CHECKING:
     from visionpipe.video.timeline import Span, Timeline
 
 T = TypeVar("T")
+
+
+LARGEST_LINKED = 2 << 30
+"""Bytes of a clip that is downloaded to be looked at."""
+
+_LONGEST_FETCH_S = 1800.0
+
+
+def fetch_clip(url: str, path: Path, *, allow_private: bool = False) -> None:
+    """Downloads a linked clip, to be looked at from disk.
+
+    Args:
+        url: of the clip.
+        path: where it is put.
+        allow_private: reach private and loopback addresses, too.
+
+    Raises:
+        FetchError: it cannot be had, is larger than ``LARGEST_LINKED``, or its address is not public.
+    """
+    from visionpipe.transport.fetch import fetch_file
+
+    fetch_file(url, path, max_bytes=LARGEST_LINKED, timeout_s=_LONGEST_FETCH_S, allow_private=allow_private)
 
 
 class Clips:

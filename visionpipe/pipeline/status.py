@@ -6,6 +6,7 @@ The journal is read as any reader reads it, and its lock is looked at, never tak
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class JobState:
 
     model: str
     prompt: str
-    ends: dict[str, int]
+    ends: Mapping[str, int]
     spent: Spent
 
     def to_json(self) -> dict[str, JSON]:
@@ -41,6 +42,16 @@ class JobState:
             "tokens": self.spent.tokens,
             "cost": [money.to_json() for money in self.spent.money],
         }
+
+    def lines(self) -> list[str]:
+        """The same in words."""
+        ends = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.ends.items()))
+        money = ", ".join(map(str, self.spent.money)) or "cost not known"
+        return [
+            f"{self.model}: {ends or 'nothing yet'}",
+            f"  prompt: {self.prompt[:_SHOWN]}",
+            f"  requests: {self.spent.requests}, tokens: {self.spent.tokens}, {money}",
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +100,7 @@ class JournalStatus:
 
     def lines(self) -> list[str]:
         """The same in words."""
-        lines = []
-        for job in self.jobs:
-            ends = ", ".join(f"{count} {outcome}" for outcome, count in sorted(job.ends.items()))
-            money = ", ".join(map(str, job.spent.money)) or "cost not known"
-            lines += [
-                f"{job.model}: {ends or 'nothing yet'}",
-                f"  prompt: {job.prompt[:_SHOWN]}",
-                f"  requests: {job.spent.requests}, tokens: {job.spent.tokens}, {money}",
-            ]
+        lines = [line for job in self.jobs for line in job.lines()]
         if self.state == "running":
             lines.append(f"run {self.run} is under way ({self.held_by}), {self.under_way} being answered")
         elif self.state == "killed":
@@ -108,7 +111,7 @@ class JournalStatus:
             lines.append("no run yet")
         if self.last_result_s is not None:
             rate = "" if self.rate is None else f", {self.rate:.3g} a second lately"
-            lines.append(f"last result {_ago(self.last_result_s)} ago{rate}")
+            lines.append(f"last result {ago(self.last_result_s)} ago{rate}")
         return lines
 
 
@@ -163,7 +166,8 @@ def _single(view: JournalView, query: str, *values: object) -> float | None:
     return found if isinstance(found, int | float) else None
 
 
-def _ago(seconds: float) -> str:
+def ago(seconds: float) -> str:
+    """A time that has passed, in words."""
     for size, word in ((86400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {word}"

@@ -12,11 +12,12 @@ import hmac
 import inspect
 import os
 import socket
+import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -31,6 +32,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from visionpipe.client import AsyncClient
+from visionpipe.client.clips import fetch_clip
 from visionpipe.client.options import CallOptions, preset_options
 from visionpipe.client.preparation import Prepared
 from visionpipe.errors import AnswerError, ConfigurationError, UnreadableSourceError, VisionPipeError
@@ -239,11 +241,13 @@ class Tools:
     Args:
         client: asked by every tool, and closed by whoever made it.
         roots: where files may be read.
+        allow_private: reach private and loopback addresses, too.
     """
 
-    def __init__(self, client: AsyncClient, roots: Roots) -> None:
+    def __init__(self, client: AsyncClient, roots: Roots, *, allow_private: bool = False) -> None:
         self._client = client
         self._roots = roots
+        self._allow_private = allow_private
 
     @_told
     async def describe(
@@ -317,7 +321,7 @@ class Tools:
     @_told
     async def watch(
         self,
-        clip: Annotated[str, Field(description="A path; a linked clip is asked about with ask.")],
+        clip: Annotated[str, Field(description="Path or http(s) URL of a clip.")],
         context: Context[Any, Any],
         longest: Annotated[float | None, Field(gt=0, description="Seconds of the longest span.")] = None,
         frames_per_span: Annotated[int, Field(ge=1)] = 4,
@@ -334,8 +338,15 @@ class Tools:
             told.append(asyncio.run_coroutine_threadsafe(report, loop))
 
         how = WatchOptions(longest=longest, frames_per_span=frames_per_span, summary=summary)
-        source = self._roots.source(clip)
-        timeline = await self._client.watch(source, how, on_span=on_span, **self._options(model, None))
+        source, options = self._roots.source(clip), self._options(model, None)
+        with tempfile.TemporaryDirectory(prefix="visionpipe-") as folder:
+            if isinstance(source, str) and source[:5].lower() != "data:":
+                # Its frames are looked at here, wherever they go then.
+                name = PurePosixPath(urlsplit(source).path).name[-100:].replace("\0", "") or "clip"
+                link, source = source, Path(folder) / name
+                allowed = options.get("allow_private", False)
+                await asyncio.to_thread(fetch_clip, link, source, allow_private=allowed)
+            timeline = await self._client.watch(source, how, on_span=on_span, **options)
         for report in told:
             with suppress(Exception):
                 await asyncio.wrap_future(report)
@@ -392,7 +403,7 @@ class Tools:
         return [self._roots.source(image) for image in images]
 
     def _options(self, model: str | None, max_tokens: int | None) -> CallOptions:
-        options = CallOptions(fetch=True)
+        options = CallOptions(fetch=True, allow_private=self._allow_private)
         if model is not None:
             options["model"] = model
         if max_tokens is not None:
@@ -448,11 +459,12 @@ def _result(text: str, structured: dict[str, JSON], *, is_error: bool = False) -
     return CallToolResult(content=list(content), structured_content=structured, is_error=is_error)
 
 
-def build_server(client: AsyncClient, roots: Roots) -> MCPServer[Any]:
-    """The server with its tools, to be run over stdio or to be served with ``serve_http``."""
+def build_server(client: AsyncClient, roots: Roots, *, allow_private: bool = False) -> MCPServer[Any]:
+    """The server with its tools, to be run over stdio or to be served with ``serve_http``; arguments as for
+    ``Tools``."""
     from visionpipe import __version__
 
-    tools = Tools(client, roots)
+    tools = Tools(client, roots, allow_private=allow_private)
     # At "INFO" the protocol's library logs a line a request.
     server: MCPServer[Any] = MCPServer(
         "visionpipe", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING"
