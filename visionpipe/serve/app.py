@@ -13,8 +13,10 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from html import escape
 from importlib.resources import files
 from typing import Any, TypeAlias
+from urllib.parse import urlencode
 
 import uvicorn
 from starlette.concurrency import run_in_threadpool
@@ -39,6 +41,8 @@ PAGE_FILES = {
     "review.js": ("visionpipe.serve", "text/javascript"),
     "words.json": ("visionpipe.serve", "application/json"),
 }
+ASKED_BY = ("text", "path", "outcome", "reviewed", "note", "job", "prompt", "model", "tag", "sort")
+"""The filters in a page's address, in the order in which its script asks by them."""
 _HEADERS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -133,7 +137,11 @@ class ReviewApp:
                 "Start it again for a new one.\n"
             )
             return Response(words, 403, _HEADERS, "text/plain")
-        return Response(_page_file("visionpipe.serve", "review.html"), 200, _HEADERS, "text/html")
+        page = _page_file("visionpipe.serve", "review.html")
+        # The first items are on their way while the page's own files are.
+        asked = {name: request.query_params[name] for name in ASKED_BY if request.query_params.get(name)}
+        first = escape(f"/items?{urlencode({**asked, 'most': '60'})}")
+        return Response(page.replace(b"{{ first }}", first.encode()), 200, _HEADERS, "text/html")
 
     async def _file(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -118,6 +118,8 @@
       if (drawn.length > KEPT) {
         const gone = first ? drawn.shift() : drawn.pop();
         heights[gone.index] = gone.element.getBoundingClientRect().height + 18;
+        // A picture that still waits to be loaded would keep the whole page in memory.
+        for (const image of gone.element.querySelectorAll("img")) image.removeAttribute("src");
         gone.element.remove();
       }
       find("above").style.height = `${spacer(0, drawn[0].index)}px`;
