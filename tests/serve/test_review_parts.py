@@ -116,7 +116,11 @@ def test_further_answers_are_stored_and_change_no_output_until_one_is_chosen(
         browser.do("choose", job=job, source="0.png", result=answers[1]["result"])
         browser.do("export", output=f"pairs:{tmp_path / 'pairs.jsonl'}")
     assert texts(parts) == {**before, "0.png": "A square of one colour."}
+    written = visionpipe("export", "out/", "-o", "pairs:again.jsonl", folder=tmp_path)
+    assert written.returncode == 0, written.stderr
     pair = json.loads((tmp_path / "pairs.jsonl").read_text("utf-8"))
+    again = json.loads((tmp_path / "again.jsonl").read_text("utf-8"))
+    assert (again["chosen"], again["rejected"]) == (pair["chosen"], pair["rejected"])
     assert (pair["chosen"], pair["rejected"]) == ("A square of one colour.", "A plain square.")
 
 

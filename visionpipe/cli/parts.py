@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -200,9 +201,11 @@ def _stoppable() -> Iterator[None]:
 
 def export_parts(address: str, outputs: Sequence[str], options: Any) -> int:
     """Writes outputs from a directory of parts; returns how many items could not be written."""
+    from visionpipe.cli.outputs import Locator
     from visionpipe.files.stores import open_store
+    from visionpipe.pipeline.part_mirror import PartMirror
     from visionpipe.pipeline.parts import Parts
-    from visionpipe.sinks.opening import open_sink
+    from visionpipe.sinks.opening import open_sink, sink_kind
     from visionpipe.sinks.sink import export
 
     refused = 0
@@ -211,12 +214,20 @@ def export_parts(address: str, outputs: Sequence[str], options: Any) -> int:
     if recipe is not None:
         form = _form(recipe.template, recipe.schema, options.text.prefix, options.text.suffix)
         options = replace(options, text=form, schema=recipe.schema)
-    for spec in outputs:
-        written, errors = export(parts.results(), open_sink(spec, options))
-        typer.echo(f"{spec}: {written} items", err=True)
-        for error in errors:
-            typer.echo(f"not written: {error}", err=True)
-        refused += len(errors)
+    with ExitStack() as ends:
+        if any(sink_kind(spec)[0] == "pairs" for spec in outputs):
+            # Every answer of an item is looked for, by its name.
+            folder = ends.enter_context(tempfile.TemporaryDirectory(prefix="visionpipe-"))
+            mirror = PartMirror(parts.store, Path(folder) / "parts.journal", "export")
+            known = Locator(mirror.path)
+            ends.callback(known.close)
+            options = replace(options, answers=known.answers, prompt=known.prompt)
+        for spec in outputs:
+            written, errors = export(parts.results(), open_sink(spec, options))
+            typer.echo(f"{spec}: {written} items", err=True)
+            for error in errors:
+                typer.echo(f"not written: {error}", err=True)
+            refused += len(errors)
     return refused
 
 
