@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -9,11 +10,14 @@ from unittest.mock import patch
 import pytest
 
 from tests.cli.commands import Here, here
+from tests.loopback import Answer, Loopback, Seen
 from tests.s3_store import S3Store
 from visionpipe.errors import ConfigurationError, UnreadableSourceError, VisionPipeError
 from visionpipe.files.stores import Store, open_store
 from visionpipe.images.load import load_image
 from visionpipe.media import Image
+from visionpipe.sources.find import Source
+from visionpipe.sources.shards import Unit, items_of
 from visionpipe.testing.images import jpeg_bytes
 
 PHOTO = jpeg_bytes(40, 30)
@@ -104,3 +108,22 @@ def test_a_store_of_this_process_is_read_and_written() -> None:
         file.write(b"4")
         raise ZeroDivisionError
     assert {found.name: store.read(found.name) for found in store.find()} == {"a.txt": b"1", "b.txt": b"3"}
+
+
+def test_a_data_set_of_hugging_face_is_read_as_a_folder_is(loopback: Loopback) -> None:
+    file = {"type": "file", "path": "data/a.jpg", "size": len(PHOTO), "oid": "0a1b"}
+    headers = {"content-type": "application/json"}
+
+    def hub(seen: Seen) -> Answer:
+        if "/resolve/" in seen.path:
+            return Answer(body=PHOTO, headers={"etag": '"0a1b"', "x-repo-commit": "f" * 40})
+        if "/tree/" in seen.path:
+            return Answer(body=json.dumps([file]).encode(), headers=headers)
+        return Answer(body=json.dumps({"id": "o/d", "sha": "f" * 40}).encode(), headers=headers)
+
+    loopback.script(answer=hub)
+    address = "hf://datasets/o/d/data"
+    store = open_store(address, {"endpoint": loopback.url, "token": False})
+    (one,) = items_of([Unit(address, store, "")])
+    assert isinstance(one, Source)
+    assert (one.name, one.version, one.image.read()) == (f"{address}/a.jpg", "0a1b", PHOTO)
