@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from tests.loopback import Loopback, serving
 from tests.s3_store import S3Store, new_store, serving_s3
 
-pytest_plugins = ["visionpipe.testing.pytest_plugin"]
+pytest_plugins = ["visionpipe.testing.pytest_plugin", "pytester"]
 
 
 # How fast a machine makes examples says nothing about the code, so no test fails by the clock.

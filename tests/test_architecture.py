@@ -15,6 +15,7 @@ from scripts.house import (
 LAYERS = {
     "errors": 0,
     "values": 0,
+    "plugins": 0,
     "logs": 0,
     "media": 1,
     "request": 1,

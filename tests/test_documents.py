@@ -60,6 +60,9 @@ from visionpipe.testing.sandbox import running_sandbox
 with running_sandbox() as handle:
     test_an_empty_account_is_told(handle)
 """,
+    "test_a_cup_is_described": """
+test_a_cup_is_described(ScriptedClient)
+""",
     "ask_about": """
 replies = ask_about(vp.Client(), "samples/bigbuckbunny.mp4")
 assert [bool(reply.text) for reply in replies] == [True] * 3

@@ -183,6 +183,10 @@ def caption(
     budget_requests: Annotated[int | None, typer.Option(help="Most requests in all.")] = None,
     near_duplicates: Near = None,
     quality: Quality = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A judge of answers that an installed package names, in the place of --quality."),
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again about failures that may pass.")
     ] = False,
@@ -289,6 +293,7 @@ def caption(
             {
                 "journal": journal,
                 "near_duplicates": near_duplicates,
+                "judge": judge,
                 "naming": naming,
                 "prune": prune,
                 "job_seconds": job_seconds,
@@ -389,6 +394,7 @@ def caption(
             tpm=tpm,
             budget=caps(budget, budget_tokens, budget_requests),
             quality=policy,
+            judge=judge,
             near_duplicates=near_duplicates,
             skip=outputs.skip,
             retry_failed=retry_failed,

@@ -31,6 +31,7 @@ from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, Ren
 from visionpipe.pipeline.budget import Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.events import BatchEvent
+from visionpipe.plugins import JUDGES, broken_plugin, has_plugin, load_plugin, plugin_names
 from visionpipe.prompts.presets import Language, Preset
 from visionpipe.prompts.template import Template, item_fields
 from visionpipe.registry.estimates import estimate_cost
@@ -171,6 +172,32 @@ def judge_of_job(
         return None
     preset = prompt if isinstance(prompt, Preset) else None
     return judge_by(policy, preset, preset_lang if preset is not None else lang)
+
+
+def named_judge(name: str) -> Judge:
+    """The judge that an installed package has under ``name``.
+
+    Raises:
+        ParameterError: there is none.
+        ConfigurationError: it cannot be loaded.
+    """
+    if not has_plugin(JUDGES, name):
+        known = ", ".join(plugin_names(JUDGES)) or "none is installed"
+        raise ParameterError(
+            f"no installed package has a judge {name!r}",
+            cure=f"Install its package, or name another: {known}.",
+            subject="judge",
+            scope="job",
+        )
+    found = load_plugin(JUDGES, name)
+
+    def judge(answer: Answer, is_second: bool) -> Judgement:
+        judgement = found(answer, is_second)
+        if not isinstance(judgement, Judgement):
+            raise broken_plugin(JUDGES, name, f"gave a {type(judgement).__name__}, and no Judgement")
+        return judgement
+
+    return judge
 
 
 @dataclass(frozen=True, slots=True)

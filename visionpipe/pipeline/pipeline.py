@@ -23,7 +23,14 @@ from visionpipe.pipeline.budget import Budget, Caps
 from visionpipe.pipeline.client_answerer import ClientAnswerer
 from visionpipe.pipeline.engine import Engine
 from visionpipe.pipeline.events import Event
-from visionpipe.pipeline.job_setup import BatchOptions, JobSetup, Prompt, renderer, schema_asked
+from visionpipe.pipeline.job_setup import (
+    BatchOptions,
+    JobSetup,
+    Prompt,
+    named_judge,
+    renderer,
+    schema_asked,
+)
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.limiter import MOST_AT_ONCE, Limiter
 from visionpipe.pipeline.listing import Listing, Sources
@@ -77,7 +84,7 @@ class Pipeline:
             later, with a cosine of 0.9, or another as in ``"features:0.95"`` (0.5 to 1). None: only
             identical files. Forms filled in differently look alike to both.
         quality: what to do about poor answers; None takes them as they come, refusals included.
-        judge: judges answers in place of ``quality``.
+        judge: judges answers in place of ``quality``; or the name of one that an installed package has.
         skip: says why not to ask about an item (``"sidecar present"``).
         sidecar: from a source's name to its sidecar's; names that collide are found before anything runs.
         retry_failed: ask again about recorded failures that may pass.
@@ -118,7 +125,7 @@ class Pipeline:
         budget: Caps | None = None,
         near_duplicates: int | str | None = None,
         quality: QualityPolicy | None = STANDARD,
-        judge: Judge | None = None,
+        judge: Judge | str | None = None,
         skip: Skip | None = None,
         sidecar: Callable[[str], str] | None = None,
         retry_failed: bool = False,
@@ -174,7 +181,7 @@ class Pipeline:
         self._caps = budget
         self._near = near_rule(near_duplicates)
         self._quality = quality
-        self._judge = judge
+        self._judge = named_judge(judge) if isinstance(judge, str) else judge
         self._skip = skip
         self._sidecar = sidecar
         self._retry_failed = retry_failed

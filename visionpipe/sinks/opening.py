@@ -13,15 +13,15 @@ killed run may have left beside them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from visionpipe.errors import ParameterError
+from visionpipe.errors import ParameterError, VisionPipeError
 from visionpipe.files import partial_path, prove_folder
+from visionpipe.plugins import SINKS, broken_plugin, has_plugin, load_plugin, plugin_names
 from visionpipe.sinks.csv import CsvSink, FailuresSink
 from visionpipe.sinks.fields import fields_of
 from visionpipe.sinks.html import HtmlSink
@@ -120,20 +120,25 @@ KINDS: dict[str, Callable[[str, SinkOptions], Sink]] = {
         tags=any(field.path == ("tags",) for field in fields_of(options.schema)), **_beside(place, options)
     ),
 }
-ENTRY_POINTS = "visionpipe.sinks"
-"""The group in which other packages name sinks: a kind, and what takes a path and gives the sink."""
-
-
-@cache
-def _installed() -> Mapping[str, EntryPoint]:
-    return {one.name: one for one in entry_points(group=ENTRY_POINTS)}
 
 
 def _made(kind: str, place: str, options: SinkOptions) -> Sink:
     if kind in KINDS:
         return KINDS[kind](place, options)
-    sink: Sink = _installed()[kind].load()(Path(place))
+    make = load_plugin(SINKS, kind)
+    try:
+        sink: Sink = make(Path(place))
+    except VisionPipeError:
+        raise
+    except Exception as error:
+        raise broken_plugin(SINKS, kind, f"cannot be opened ({type(error).__name__}: {error})") from error
+    lacking = [name for name in _METHODS if not hasattr(sink, name)]
+    if lacking:
+        raise broken_plugin(SINKS, kind, f"is no output: it has no {lacking[0]}")
     return sink
+
+
+_METHODS = ("write", "flush", "close", "abort", "keeps_previous")
 
 
 FAILURES = "failures.csv"
@@ -162,7 +167,7 @@ def sink_kind(spec: str | Path) -> tuple[str, str]:
     """
     text = str(spec)
     kind, colon, place = text.partition(":")
-    if colon and (kind in KINDS or kind in _installed()):
+    if colon and (has_plugin(SINKS, kind, KINDS) or kind in KINDS):
         if not place and kind not in SIDECARS:
             raise ParameterError("no file is named", cure=f"Such as {kind}:out.{kind}.", subject=text)
         _refuse_address(place)
@@ -176,7 +181,7 @@ def sink_kind(spec: str | Path) -> tuple[str, str]:
     raise ParameterError(
         "the output's kind cannot be told",
         cure=f"Use one of the suffixes {', '.join(SUFFIXES)}, or KIND: before it, where KIND is one of "
-        f"{', '.join([*KINDS, *_installed()])}.",
+        f"{', '.join([*KINDS, *plugin_names(SINKS)])}.",
         subject=text or "output",
     )
 

@@ -8,6 +8,7 @@ folder's listing.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import chain, count
@@ -17,6 +18,7 @@ from typing import TypeAlias
 from visionpipe.errors import ParameterError, UnreadableSourceError, VisionPipeError
 from visionpipe.files import unreadable
 from visionpipe.files.stores import scheme_of
+from visionpipe.plugins import SOURCES, broken_plugin, has_plugin, load_plugin
 from visionpipe.sources.lists import LIST_SUFFIXES, PathList, is_link, local_path, piped_paths
 from visionpipe.sources.own_files import OwnFiles, is_image_name
 from visionpipe.sources.shards import holds_many, in_shard, items_of, stored, units_of
@@ -110,6 +112,7 @@ def find_sources(
         spec: a folder; a glob (``*``, ``?``, ``[]``, ``**`` for any folders between); a file; an http(s) URL;
             a list of paths or URLs as .csv, .tsv, .jsonl or .txt (relative paths are relative to it); tar
             shards, Parquet or Arrow tables, also as ``{000..127}``; a place in an object store; or
+            ``NAME:REST``, where an installed package names a source so; or
             an iterable of any of these, of Items, or of items found already. An iterator is read as the
             run goes on; a path that it gives and that is not there fails alone.
         recursive: whether folders within folders are entered.
@@ -168,6 +171,8 @@ def list_columns(spec: SourceSpec, column: str | None = None) -> frozenset[str] 
         if not isinstance(one, str | os.PathLike):
             return None
         path = os.fspath(one)
+        if _named_source(path) is not None:
+            return None
         if PurePath(path).suffix.lower() in LIST_SUFFIXES and not is_link(path):
             columns = PathList(path, column).columns
             if columns is None:
@@ -399,6 +404,9 @@ def _opened(
         return iter([names.link(spec)])
     if holds_many(spec):
         return items_of(units_of(spec), column)
+    named = _named_source(spec)
+    if named is not None:
+        return _of_plugin(*named, recursive, column, own)
     spec = local_path(spec)
     try:
         if not spec:
@@ -420,6 +428,31 @@ def _opened(
         return PathList(spec, column).sources(names.unique)
     _refuse_archive(spec)
     return iter([names.file(spec)])
+
+
+_WORD = re.compile(r"([A-Za-z][\w-]+):(?!//)(.*)", re.DOTALL)
+_OWN_WORDS = frozenset({"http", "https", "file", "data", "s3", "gs", "gcs", "az", "abfs", "hf"})
+
+
+def _named_source(spec: str) -> tuple[str, str] | None:
+    """The name of another package's source, and the rest; None where ``spec`` is a path."""
+    found = _WORD.fullmatch(spec)
+    if found is None or os.path.lexists(spec) or not has_plugin(SOURCES, found[1], _OWN_WORDS):
+        return None
+    return found[1], found[2]
+
+
+def _of_plugin(
+    name: str, rest: str, recursive: bool, column: str | None, own: OwnFiles | None
+) -> Iterator[Found]:
+    """What another package's source gives, as it gives it."""
+    make = load_plugin(SOURCES, name)
+    try:
+        yield from _as_they_come(iter(make(rest)), recursive, column, own)
+    except VisionPipeError:
+        raise
+    except Exception as error:
+        raise broken_plugin(SOURCES, name, f"failed ({type(error).__name__}: {error})") from error
 
 
 def _matched(pattern: Pattern, prefix: str, own: OwnFiles | None) -> Iterator[Found]:

@@ -191,7 +191,7 @@ def _part(part: Part, endpoint: EndpointRecord, detail: str | None) -> dict[str,
 
 def _inline(part: Image | Video, media_type: str, endpoint: EndpointRecord) -> Base64Text:
     prefix = "" if endpoint.base64_form == "bare" else f"data:{media_type};base64,"
-    return Base64Text(part.content, prefix)
+    return Base64Text(part.content, prefix, part.name)
 
 
 TOKENIZER_PATH = "/tokenizer"

@@ -117,10 +117,12 @@ _MARK = b"\0"
 
 @dataclass(frozen=True, slots=True)
 class Base64Text:
-    """A JSON string that is ``prefix`` (plain ASCII without quotes) followed by ``content`` in base64."""
+    """A JSON string that is ``prefix`` (plain ASCII without quotes) followed by ``content`` in base64;
+    ``name`` is what the caller knows it by, and is not sent."""
 
     content: Content
     prefix: str = ""
+    name: str = field(default="", compare=False)
 
 
 def with_media_as(stand_in: Callable[[Base64Text], JSON], value: Any) -> Any:

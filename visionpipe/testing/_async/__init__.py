@@ -1,0 +1,1 @@
+"""The clients for tests: the asyncio ones are written, the blocking ones generated from them."""
