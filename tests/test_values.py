@@ -16,6 +16,7 @@ from tests.pipeline.answering import Scripted, folder_of
 from visionpipe.pipeline.pipeline import Pipeline
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult, Outcome
+from visionpipe.testing.images import png_bytes
 from visionpipe.values import Adjustment, Money, Note, Timecode, Usage
 from visionpipe.video.timeline import Timeline
 
@@ -107,6 +108,7 @@ def test_a_record_of_another_shape_is_refused() -> None:
         Timecode.from_json({"pts": 1, "time_base": "often"})
 
 
+SAMPLES = Path(__file__).parent.parent / "samples"
 SAID = "<b>A cat</b>"
 NOTES = (Note("refusal", "<script>"),)
 
@@ -144,3 +146,17 @@ def test_a_notebook_shows_a_plan_by_its_fates(tmp_path: Path) -> None:
     html = plan._repr_html_()
     assert "2 items" in html
     assert "0.5 CNY · 220 tokens" in html
+
+
+def test_a_notebook_shows_small_copies_of_files_and_follows_no_address(tmp_path: Path) -> None:
+    odd = tmp_path / '"><b>.png'
+    odd.write_bytes(png_bytes(4000, 30))
+    clip = SAMPLES / "bigbuckbunny.mp4"
+    names = (str(odd), str(clip), "https://127.0.0.1:9/a.png", str(tmp_path / "gone.png"), "\0")
+    html = Reply("Text", "m", images=names)._repr_html_()
+    assert html.count("<img ") == 2
+    assert 'alt="&quot;&gt;&lt;b&gt;.png"' in html and "<b>" not in html
+    assert 'alt="bigbuckbunny.mp4"' in html and "data:image/jpeg;base64," in html
+    assert len(html) < 2 * 45_000
+    result = ItemResult(odd.name, Outcome.DONE, "Text", folder=str(tmp_path))
+    assert "<img " in result._repr_html_() and "folder" not in result.to_json()

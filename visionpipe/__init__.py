@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from visionpipe.clips.frames import KeyFrames as KeyFrames
     from visionpipe.clips.frames import PerScene as PerScene
     from visionpipe.clips.load import load_video as load_video
+    from visionpipe.clips.still import thumbnail as thumbnail
     from visionpipe.errors import AccessError as AccessError
     from visionpipe.errors import AccountError as AccountError
     from visionpipe.errors import AnswerError as AnswerError
@@ -246,6 +247,7 @@ _NAMES = {
         "ReplyTimeoutError ServerError ServiceError TooManyImagesError UnexpectedError "
         "UnknownModelError UnreadableAnswerError UnreadableSourceError UnsupportedError VisionPipeError "
     ),
+    "visionpipe.clips.still": "thumbnail",
     "visionpipe.images.load": "ImageSource load_image",
     "visionpipe.media": "Frame Image LinkedFile LinkedImage LinkedVideo Video",
     "visionpipe.pipeline.answerer": "Answer Answerer Judgement PreparedItem",

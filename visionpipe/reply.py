@@ -119,6 +119,7 @@ class Reply:
         raw: the answer's JSON as it came (of a stream: its last chunk).
         cached: set where the answer came from the client's cache, and ``usage`` and ``cost`` are zero: what
             they were when it was given.
+        images: names of the images that the question was about; those given by path are their paths.
     """
 
     text: str
@@ -137,6 +138,7 @@ class Reply:
     tool_results: tuple[ToolResult, ...] = ()
     sources: tuple[Source, ...] = ()
     cached: CachedAnswer | None = None
+    images: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -145,7 +147,7 @@ class Reply:
         by = "local analysis, nothing left the machine" if self.local else self.model
         tokens = f"{self.usage.total_tokens} tokens" if self.usage else None
         facts = (by, self.cost, tokens, f"{len(self.attempts)} tries" if len(self.attempts) > 1 else None)
-        return notebook_html(self.text, facts, (*self.notes, *self.adjustments))
+        return notebook_html(self.text, facts, (*self.notes, *self.adjustments), pictures=self.images)
 
     def to_json(self) -> dict[str, JSON]:
         """The reply as one JSON object, without ``raw``."""

@@ -4,7 +4,7 @@ write. Its ``to_json`` is the JSONL schema."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -76,6 +76,8 @@ class ItemResult:
         sha256: of the source's bytes, hex; None where they were never read.
         duplicate_of: the source whose answer was shared.
         seconds: from preparation to answer.
+        folder: where ``source`` lies, for a notebook that shows it; None: it is a path itself. It is recorded
+            nowhere.
     """
 
     source: str
@@ -96,6 +98,7 @@ class ItemResult:
     sha256: str | None = None
     duplicate_of: str | None = None
     seconds: float = 0.0
+    folder: str | None = field(default=None, repr=False, compare=False)
 
     def _repr_html_(self) -> str:
         by = "local analysis, nothing left the machine" if self.local else self.model
@@ -103,7 +106,11 @@ class ItemResult:
         why = f"{self.failure.reason}. {self.failure.cure}" if self.failure else self.reason
         text = self.caption if self.caption is not None else why or ""
         return notebook_html(
-            text, facts, (*self.notes, *self.adjustments), failed=self.outcome is Outcome.FAILED
+            text,
+            facts,
+            (*self.notes, *self.adjustments),
+            failed=self.outcome is Outcome.FAILED,
+            pictures=(self.source if self.folder is None else f"{self.folder}/{self.source}",),
         )
 
     def to_json(self) -> dict[str, JSON]:

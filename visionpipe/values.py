@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from html import escape
+from itertools import islice
+from pathlib import Path
 from typing import Any, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
@@ -166,6 +169,7 @@ def notebook_html(
     *,
     failed: bool = False,
     rows: Iterable[Sequence[object]] = (),
+    pictures: Iterable[str] = (),
 ) -> str:
     """A value as a notebook shows it; everything in it is text and never becomes markup.
 
@@ -175,6 +179,8 @@ def notebook_html(
         notes: what is worth knowing, and what was changed.
         failed: whether ``text`` says why there is no answer.
         rows: of a table below.
+        pictures: paths of images and clips that it is about; of the first few that lie on this machine,
+            small copies stand before it.
     """
     dim = "opacity:.7;font-size:90%"
     told = " · ".join(escape(str(fact)) for fact in facts if fact is not None and fact != "")
@@ -187,9 +193,28 @@ def notebook_html(
     )
     colour = "color:#a8412f;" if failed else ""
     return (
-        f'<div style="max-width:46rem"><p style="{colour}white-space:pre-line">{escape(text)}</p>'
+        f'<div style="max-width:46rem">{_thumbnails(pictures)}'
+        f'<p style="{colour}white-space:pre-line">{escape(text)}</p>'
         f'<p style="{dim}">{told}</p>'
         + (f'<ul style="{dim}">{listed}</ul>' if listed else "")
         + (f"<table>{cells}</table>" if cells else "")
         + "</div>"
     )
+
+
+_MOST_PICTURES, _PICTURE_PIXELS, _PICTURE_BYTES = 8, 160, 32 * 1024
+
+
+def _thumbnails(paths: Iterable[str]) -> str:
+    """What a notebook shows of images that are files here; links are not followed."""
+    from visionpipe import thumbnail
+
+    shown = []
+    for path in islice(paths, _MOST_PICTURES):
+        small = None if "://" in path else thumbnail(Path(path), _PICTURE_PIXELS)
+        if small is not None and len(small) <= _PICTURE_BYTES:
+            kind = "webp" if small[:4] == b"RIFF" else "jpeg"
+            data = b64encode(small).decode("ascii")
+            alt = escape(Path(path).name)
+            shown.append(f'<img alt="{alt}" title="{alt}" src="data:image/{kind};base64,{data}">')
+    return "".join(shown)

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from visionpipe.cli.progress import JsonLines, PlainLines, Quiet, bar_line, progress_line, reporter
+from visionpipe.cli.progress import JsonLines, PlainLines, Quiet, reporter
 from visionpipe.pipeline.events import (
     Event,
     ItemEnded,
@@ -25,6 +25,7 @@ from visionpipe.pipeline.events import (
     ServiceBack,
     ServiceLost,
 )
+from visionpipe.pipeline.progress import bar_line, progress_line
 from visionpipe.results import Failure, ItemResult, Outcome
 
 DONE = ItemResult("a.jpg", Outcome.DONE, caption="A cat.")

@@ -30,6 +30,7 @@ from visionpipe.pipeline.events import (
     ServiceBack,
     ServiceLost,
 )
+from visionpipe.pipeline.progress import bar_line, progress_line
 from visionpipe.results import Outcome
 from visionpipe.values import JSON
 
@@ -305,36 +306,3 @@ def stopping_line(event: RunStopping) -> str:
     """Why nothing new is begun, and what is still waited for."""
     awaited = f"; {event.under_way} under way" if event.under_way else ""
     return f"stopping: {STOP_WORDS.get(event.reason, event.reason)}{awaited}"
-
-
-def bar_line(now: Progress) -> str:
-    """What stands behind the bar."""
-    failed = f"  {now.failed} failed" if now.failed else ""
-    left = "" if now.left is None else f", {duration(now.left)} left"
-    return f"{_of_total(now)}  {_rate(now)}{duration(now.seconds)}{left}{failed}  {now.busy} under way"
-
-
-def progress_line(now: Progress) -> str:
-    """The state of a run in one plain line."""
-    left = "" if now.left is None else f"{duration(now.left)} left"
-    rate = "" if now.rate is None else f"{now.rate:.1f}/s"
-    ends = (f"{now.done} done", f"{now.failed} failed", f"{now.skipped} skipped", rate, left)
-    return f"{_of_total(now)}: {', '.join(filter(None, ends))}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as ``7 s``, ``3:05 min`` or ``2:05 h``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}:{whole % 60:02} min"
-    return f"{whole // 3600}:{whole % 3600 // 60:02} h"
-
-
-def _of_total(now: Progress) -> str:
-    return f"{now.ended} of {now.total}" if now.total is not None else f"{now.ended} of {now.seen}+"
-
-
-def _rate(now: Progress) -> str:
-    return "" if now.rate is None else f"{now.rate:.1f}/s  "

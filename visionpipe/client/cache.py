@@ -36,6 +36,7 @@ from visionpipe.store.database import Database, Schema, is_text
 from visionpipe.values import ABSTAINED, Money, Note, Usage
 from visionpipe.wire.chat import chat_fields
 from visionpipe.wire.http import with_media_as
+from visionpipe.wire.reply import image_names
 from visionpipe.wire.secrets import masked
 
 _LOG = logger("cache")
@@ -338,6 +339,7 @@ def _reply_of(record: Mapping[str, Any], request: Request) -> Reply:
         local=bool(record["local"]),
         raw=dict(record["raw"]),
         cached=cached,
+        images=image_names(request),
     )
 
 

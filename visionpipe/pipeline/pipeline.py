@@ -215,7 +215,7 @@ class Pipeline:
         self._sources(sources).checked(self._prompt)
         self._setup().close()
 
-    def run(self, sources: Listing, *, hand_out_kept: bool = True) -> Run:
+    def run(self, sources: Listing, *, hand_out_kept: bool = True, progress: bool = False) -> Run:
         """A pass over ``sources``: iterate it with ``for`` or ``async for``.
 
         Every item comes out once, and its result is in the journal by then. Nothing is opened before the
@@ -225,23 +225,41 @@ class Pipeline:
             sources: a folder, glob, file, URL, list of these, or items found already. The journal and what
                 belongs to it are passed over in folders.
             hand_out_kept: False only counts the items that an earlier run has recorded.
+            progress: show how far it is: a bar in a notebook, a line on a terminal, else a line every ten
+                seconds on stderr.
 
         Raises (when iterated):
             VisionPipeError: of scope "job", what stopped the run; items' own errors are in their results.
         """
         given = self._sources(sources)
         if self._batch is not None:
-            return self._batch_run(given, self._batch, hand_out_kept)
+            return self._batch_run(given, self._batch, hand_out_kept, progress)
         return CallRun(
             lambda: self._open(given),
-            self._on_event,
+            self._told(progress),
             self._clock,
             hand_out_kept=hand_out_kept,
+            folder=_folder(sources),
         )
 
-    def arun(self, sources: Listing) -> AsyncGenerator[ItemResult, None]:
+    def arun(self, sources: Listing, *, progress: bool = False) -> AsyncGenerator[ItemResult, None]:
         """As ``run``, for ``async for``."""
-        return self.run(sources).__aiter__()
+        return self.run(sources, progress=progress).__aiter__()
+
+    def _told(self, progress: bool) -> Callable[[Event], object] | None:
+        """What is told of a run's events: the caller's own, and a display where one is wanted."""
+        if not progress:
+            return self._on_event
+        from visionpipe.pipeline.progress import progress_display
+
+        shown, own = progress_display(), self._on_event
+
+        def both(event: Event) -> None:
+            shown(event)
+            if own is not None:
+                own(event)
+
+        return both
 
     def plan(self, sources: Listing, *, count: bool = False) -> Plan:
         """What ``run`` would do; asks nothing, and writes nothing.
@@ -314,7 +332,7 @@ class Pipeline:
             )
             return Opened(engine, journal, ahead, killed, ends.pop_all().close)
 
-    def _batch_run(self, sources: Sources, batch: BatchOptions, hand_out_kept: bool) -> Run:
+    def _batch_run(self, sources: Sources, batch: BatchOptions, hand_out_kept: bool, progress: bool) -> Run:
         from visionpipe.pipeline.batch.job import BatchRun, batch_job
 
         def open_job(sleep: Callable[[float], object]) -> BatchJob:
@@ -337,7 +355,9 @@ class Pipeline:
                 ends.pop_all()
                 return job
 
-        return BatchRun(open_job, self._on_event, batch.on_step, batch.clock, hand_out_kept=hand_out_kept)
+        return BatchRun(
+            open_job, self._told(progress), batch.on_step, batch.clock, hand_out_kept=hand_out_kept
+        )
 
     def _checked(self, sources: Sources) -> Iterator[Found]:
         """What is not there is found before a journal is made for it."""
@@ -442,3 +462,11 @@ def _check_positive(**values: float | None) -> None:
     for name, value in values.items():
         if value is not None and value <= 0:
             raise ParameterError(f"{value} is not more than 0", cure="Give more.", subject=name, scope="job")
+
+
+def _folder(sources: Listing) -> str | None:
+    """The one folder whose files' names are told from it on; None where names are paths."""
+    if not isinstance(sources, str | os.PathLike):
+        return None
+    path = os.fspath(sources)
+    return path if isinstance(path, str) and os.path.isdir(path) else None  # noqa: PTH112 (may be no path)

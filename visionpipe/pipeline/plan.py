@@ -23,6 +23,9 @@ from visionpipe.values import JSON, Adjustment, Money, notebook_html
 
 Fate: TypeAlias = Literal["send", "keep", "duplicate", "skip", "refuse"]
 
+_PICTURES = 8
+"""Of so many of the items to send a notebook shows small copies."""
+
 ASSUMED_SECONDS = 3.0
 """Seconds an answer is taken to need where the journal has none to go by."""
 
@@ -159,13 +162,14 @@ class Plan:
         self._close = close
         # 16 bytes a content, so that a hundred thousand files cost a few megabytes.
         self._planned: dict[bytes, str] = {}
+        self._pictures: list[str] = []
 
     def _repr_html_(self) -> str:
         totals = self.totals
         rows = [(fate, count) for fate, count in sorted(totals.fates.items())]
         facts = (*totals.cost.values(), f"{totals.tokens} tokens", f"about {totals.seconds:.0f} s")
         words = f"{totals.items} items" if totals.items else "Not gone through yet: iterate it."
-        return notebook_html(words, facts if totals.items else (), rows=rows)
+        return notebook_html(words, facts if totals.items else (), rows=rows, pictures=self._pictures)
 
     def __iter__(self) -> Iterator[PlanItem]:
         try:
@@ -210,6 +214,8 @@ class Plan:
                 raise
             return PlanItem(source.name, "refuse", failure=Failure.of(error))
         self._planned[mark] = source.name
+        if len(self._pictures) < _PICTURES:
+            self._pictures.append(source.location)
         return PlanItem(
             source.name, "send", prepared.adjustments, prepared.size, prepared.tokens, prepared.cost
         )

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from visionpipe.errors import JournalError, VisionPipeError
@@ -96,8 +96,10 @@ class CallRun(Run):
         clock: Callable[[], float] = time.monotonic,
         *,
         hand_out_kept: bool = True,
+        folder: str | None = None,
     ) -> None:
         self._hand_out_kept = hand_out_kept
+        self._folder = folder
         self._open_run = open_run
         self._on_event = on_event
         self._clock = clock
@@ -225,7 +227,9 @@ class CallRun(Run):
         self._count(value)
         if self._on_event is not None or is_logged():
             self._tell(ItemEnded(value.result, value.kept, self._progress(opened)))
-        return value.result if self._hand_out_kept or not value.kept else None
+        if value.kept and not self._hand_out_kept:
+            return None
+        return value.result if self._folder is None else replace(value.result, folder=self._folder)
 
     def _count(self, ended: Ended) -> None:
         self._tally.count(ended.result, kept=ended.kept)

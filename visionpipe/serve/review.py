@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from visionpipe.errors import ParameterError, VisionPipeError
+from visionpipe.images.thumbnail import thumbnail
 from visionpipe.pipeline.contents import fingerprint, stat_of
 from visionpipe.pipeline.edits import Edits, Review, Step, StepKind, history
 from visionpipe.pipeline.reading import JournalView, recorded_schema, result_of, storable
 from visionpipe.pipeline.reading import UnreadableRowError as Unreadable
 from visionpipe.results import ItemResult
 from visionpipe.serve.items import EVERY_JOB, Filter, Items, Kind, tags_in
-from visionpipe.sinks.html import thumbnail
 from visionpipe.sinks.sink import Locate
 from visionpipe.sources.walking import Source
 from visionpipe.stages.keys import sha256_of

@@ -10,9 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import io
 import os
-import warnings
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from visionpipe.files import ReplacingFile
+from visionpipe.images.thumbnail import thumbnail
 from visionpipe.results import ItemResult
 from visionpipe.sinks.sink import Locate, dump, encodable
 from visionpipe.stages.plain_text import TextForm, part_texts
@@ -28,8 +27,6 @@ from visionpipe.values import JSON
 
 Thumbnailer: TypeAlias = Callable[[Path, int], bytes | None]
 """From an image file and a side in pixels to a WebP no larger than that; None where there is no picture."""
-
-_LARGEST_DECODED = 60_000_000  # pixels; above, a thumbnail would take more memory than it is worth
 
 
 class HtmlSink:
@@ -96,29 +93,6 @@ class HtmlSink:
     def abort(self) -> None:
         if not self._file.closed:
             self._file.discard()
-
-
-def thumbnail(path: Path, pixels: int) -> bytes | None:
-    """A WebP of the image, upright, its longest side ``pixels``; None where it cannot be read."""
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are held below
-            image = Image.open(path)
-        with image:
-            image.draft("RGB", (pixels, pixels))  # JPEG alone: decodes at a fraction of its size
-            if image.width * image.height > _LARGEST_DECODED:
-                return None
-            upright = ImageOps.exif_transpose(image)
-            upright.thumbnail((pixels, pixels), Image.Resampling.LANCZOS, reducing_gap=2.0)
-            if upright.mode not in ("RGB", "RGBA"):
-                upright = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-            encoded = io.BytesIO()
-            upright.save(encoded, "WEBP", quality=68, method=2)
-            return encoded.getvalue()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None  # shown as "no preview"; why the item failed stands in its result
 
 
 def _item(result: ItemResult, form: TextForm) -> dict[str, JSON]:

@@ -116,7 +116,9 @@ class Timeline:
             for span in self.spans
         ]
         facts = (self.clip, self.duration, by, self.cost)
-        return notebook_html(self.summary, facts, (*self.notes, *self.adjustments), rows=rows)
+        return notebook_html(
+            self.summary, facts, (*self.notes, *self.adjustments), rows=rows, pictures=(self.clip,)
+        )
 
     def to_json(self) -> dict[str, JSON]:
         return {

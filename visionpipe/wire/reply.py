@@ -16,6 +16,7 @@ from visionpipe.errors import (
     InterruptedAnswerError,
     UnreadableAnswerError,
 )
+from visionpipe.media import Image
 from visionpipe.registry.dialects import Ending, dialects
 from visionpipe.registry.estimates import estimate_cost
 from visionpipe.registry.records import EndpointRecord, ModelRecord
@@ -200,11 +201,18 @@ def finish_reply(
         local=local,
         raw=answer,
         sources=read_sources(answer.get("web_search")),
+        images=image_names(context.request),
     )
     problem = _problem(reply, ending, refusal)
     if problem is not None:
         raise problem
     return reply
+
+
+def image_names(request: Request) -> tuple[str, ...]:
+    """What the caller knows the images of the question by, each once."""
+    parts = request.messages[-1].parts if request.messages else ()
+    return tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Image)))
 
 
 def _problem(reply: Reply, ending: Ending, refusal: str) -> AnswerError | None:
