@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from tests.sinks.sample_results import BROKEN, CAT, RESULTS
+from visionpipe.images.thumbnail import thumbnail
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.sinks.html import HtmlSink, thumbnail
+from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.sink import export
 from visionpipe.values import Note
 

@@ -18,8 +18,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.sinks.sample_results import BROKEN, CAT, COPY, DONE_BEFORE, SEA
 from tests.system.chromium import chromium
+from visionpipe.images.thumbnail import thumbnail
 from visionpipe.results import ItemResult, Outcome
-from visionpipe.sinks.html import HtmlSink, thumbnail
+from visionpipe.sinks.html import HtmlSink
 from visionpipe.sinks.sink import export
 from visionpipe.values import Note
 
