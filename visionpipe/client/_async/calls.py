@@ -104,6 +104,8 @@ class AsyncCalls:
 
     async def whole(self, request: Request, model: ModelRecord) -> Reply:
         """Ask and read the whole answer, or take it from the cache."""
+        if self.cache is None:
+            return await self._whole(request, model)
         question = self._question(request)
         kept = await self._recalled(question)
         if kept is not None:

@@ -103,6 +103,8 @@ class Calls:
 
     def whole(self, request: Request, model: ModelRecord) -> Reply:
         """Ask and read the whole answer, or take it from the cache."""
+        if self.cache is None:
+            return self._whole(request, model)
         question = self._question(request)
         kept = self._recalled(question)
         if kept is not None:
