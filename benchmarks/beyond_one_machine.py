@@ -1,9 +1,6 @@
 """Several processes on one job: limits, kills, the store, and the ledger at a million rows; and one
 process on several servers.
 
-python -m benchmarks.beyond_one_machine gate     # 4 processes, limit 6, 200 images; needs redis-server
-python -m benchmarks.beyond_one_machine kill     # the same, and one of the four is killed
-python -m benchmarks.beyond_one_machine cap      # one cap of tokens for all
 python -m benchmarks.beyond_one_machine pool     # 3 servers, one killed at a third and back at two thirds
 python -m benchmarks.beyond_one_machine stops    # 4 writers on S3, killed 20 times, and told to stop 20 times
 python -m benchmarks.beyond_one_machine away     # their store is away for 30 s
@@ -29,75 +26,13 @@ from pathlib import Path
 
 from tests.pipeline.limit_drill import read_spans
 from tests.pipeline.parts_drill import make_shards, stop_and_go_on
-from tests.redis_server import serving_redis
 from tests.s3_store import new_store, serving_s3
 from visionpipe.files.stores import open_store
 from visionpipe.pipeline.parts import Parts
-from visionpipe.pipeline.redis_gate import gate_states
 from visionpipe.testing.images import jpeg_bytes
 from visionpipe.testing.sandbox import running_sandbox
 
-IMAGES, PROCESSES, LIMIT, LATENCY = 200, 4, 6, 0.4
-
-
-def shards(folder: Path) -> str:
-    for shard in range(PROCESSES):
-        with tarfile.open(folder / f"{shard}.tar", "w") as archive:
-            for number in range(IMAGES // PROCESSES):
-                data = jpeg_bytes(16 + shard, 16 + number)
-                info = tarfile.TarInfo(f"{number}.jpg")
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
-    return f"{folder}/{{0..{PROCESSES - 1}}}.tar"
-
-
-def drill(what: str) -> None:
-    with tempfile.TemporaryDirectory() as name, serving_redis() as redis:
-        folder, log = Path(name), Path(name, "requests.jsonl")
-        sources, out = shards(folder), f"{name}/out/"
-        with running_sandbox(answers="saw", log=log) as sandbox:
-            sandbox.set_scenario({"rule": [{"fault": {"kind": "latency", "seconds": LATENCY}}]})
-            sandbox.set_limits(per_model=LIMIT)
-            environment = {
-                **os.environ,
-                "VISIONPIPE_API_KEY": sandbox.key,
-                "VISIONPIPE_BASE_URL": sandbox.base_url,
-            }
-            command = [sys.executable, "-m", "visionpipe", "caption", sources, "-o", out, "-q"]
-            command += ["--model", "glm-4.6v", "--gate", redis.url, "--concurrency", "16"]
-            if what == "cap":
-                command += ["--budget-tokens", "12000"]
-            running = [
-                subprocess.Popen([*command, "--shard", f"{number}/{PROCESSES}"], env=environment)
-                for number in range(PROCESSES)
-            ]
-            if what == "kill":
-                while sandbox.stats()["requests"] < IMAGES // 4:
-                    time.sleep(0.05)
-                running[0].kill()
-                killed = time.time()
-            for process in running:
-                process.wait()
-            stats = sandbox.stats()
-            (state,) = gate_states(redis.url).values()
-        spans = read_spans(log)
-        good = [span for span in spans if not span.refused]
-        refused = len(spans) - len(good)
-        # From when all four have begun until the first has nothing left, which is when places can be used.
-        begun, ended = min(span.begun for span in good), max(span.ended for span in good)
-        used = sum(span.ended - span.begun for span in good) / (LIMIT * (ended - begun))
-        print(f"{what}: {len(good)} answers, {refused} refused ({100 * refused / len(spans):.1f} %)")
-        print(f"  {100 * used:.0f} % of {LIMIT} places used in {ended - begun:.1f} s, ramp and tail included")
-        print(f"  gate: {state.spent.tokens} tokens spent, {state.busy} under way, level {state.level}")
-        if what == "kill":
-            later = [span for span in good if span.begun > killed + 7]
-            if later:
-                seconds = max(span.ended for span in later) - killed - 7
-                share = sum(span.ended - span.begun for span in later) / (LIMIT * seconds)
-                print(f"  7 s after the kill the others use {100 * share:.0f} % of the places")
-        if what == "cap":
-            print(f"  the cap of 12,000 tokens was used to {100 * state.spent.tokens / 12_000:.1f} %")
-        assert stats["requests"] == len(spans)
+PROCESSES, LIMIT, LATENCY = 4, 6, 0.4
 
 
 @contextmanager
@@ -349,9 +284,7 @@ def pool() -> None:
 
 if __name__ == "__main__":
     alone = {"pool": pool, "stops": stops, "away": away, "shards": samples}
-    if sys.argv[1] in alone:
-        alone[sys.argv[1]]()
-    elif sys.argv[1] == "ledger":
+    if sys.argv[1] == "ledger":
         ledger(int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000)
     else:
-        drill(sys.argv[1])
+        alone[sys.argv[1]]()

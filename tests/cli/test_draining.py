@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,37 @@ def test_what_a_lost_terminal_is_told_goes_nowhere(monkeypatch: pytest.MonkeyPat
         lost.write("later\n")
         lost.flush()
         assert os.fstat(lost.fileno()).st_rdev == os.stat(os.devnull).st_rdev  # noqa: PTH116 - by descriptor too
+
+
+class EndedRun(Run):
+    """``ended`` once it was aborted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = threading.Event()
+
+    def abort(self) -> None:
+        super().abort()
+        self.ended.set()
+
+
+def test_after_sigterm_what_is_under_way_is_awaited_for_so_long_and_no_longer() -> None:
+    run = EndedRun()
+    with draining(run, seconds=0.05):
+        signal.raise_signal(signal.SIGTERM)
+        assert run.ended.wait(60)
+    assert run.heard == ["stop", "abort"]
+
+
+def test_a_run_that_ends_in_time_is_not_aborted() -> None:
+    run = EndedRun()
+    with draining(run, seconds=0.2):
+        signal.raise_signal(signal.SIGTERM)
+    assert not run.ended.wait(0.4)
+
+
+def test_after_ctrl_c_what_is_under_way_is_awaited_to_its_end() -> None:
+    run = EndedRun()
+    with draining(run, seconds=0.0):
+        signal.raise_signal(signal.SIGINT)
+        assert not run.ended.wait(0.2)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import Here, here
+from tests.cli.commands import Here, environment, here
+from tests.pipeline.kill_drill import make_images
 from tests.pipeline.test_part_edits import mirror
 from tests.pipeline.test_parts import opened
 from tests.sinks.test_beside import members
@@ -19,6 +24,7 @@ from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.ledger import Key, Ledger
 from visionpipe.results import ItemResult, Outcome
 from visionpipe.stages.keys import Recipe
+from visionpipe.testing.sandbox import running_sandbox
 
 ARRAY = {
     "SLURM_ARRAY_TASK_ID": "7",
@@ -116,3 +122,32 @@ def test_answers_are_put_beside_a_jobs_source(run: Here, tmp_path: Path) -> None
         assert refused.returncode == 2
         assert reason in refused.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_sigterm_begins_nothing_more_stores_what_is_under_way_and_the_next_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    images = tmp_path / "in"
+    make_images(images, 30)
+    with running_sandbox(answers="saw") as sandbox:
+        sandbox.set_scenario({"rule": [{"fault": {"kind": "hold"}}]})
+        env = environment({"VISIONPIPE_API_KEY": sandbox.key, "VISIONPIPE_BASE_URL": sandbox.base_url})
+        command = [sys.executable, "-m", "visionpipe", "caption", str(images), "-o", "out/"]
+        command += ["--model", "glm-4.6v"]
+        with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) as process:
+            # Four are under way, and the others wait for their place.
+            while sandbox.stats()["in_flight"] < 4:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signal.SIGTERM)
+            assert process.stderr is not None
+            said = ""
+            while "stopping" not in said:
+                said += process.stderr.readline()
+            sandbox.release()
+            _, rest = process.communicate(timeout=60)
+        assert process.returncode == 75, said + rest
+        assert sandbox.stats()["requests"] == 4
+        sandbox.set_scenario({})
+        assert subprocess.run(command, cwd=tmp_path, env=env, check=False).returncode == 0
+        assert sandbox.stats()["requests"] == 30

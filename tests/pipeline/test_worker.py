@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -212,3 +215,47 @@ def test_an_item_without_a_picture_is_an_error() -> None:
         vp.Item("one", None)
     with pytest.raises(vp.ParameterError):
         vp.Item("", b"x")
+
+
+def held_items(tmp_path: Path, service: SandboxHandle, worker: vp.Worker) -> list[Future[vp.ItemResult]]:
+    """Six items handed over to four threads, two of whose requests the service keeps waiting."""
+    service.set_scenario({"rule": [{"fault": {"kind": "hold"}}]})
+    make_images(tmp_path / "in", 6)
+    paths = sorted((tmp_path / "in").iterdir())
+    pool = ThreadPoolExecutor(6)
+    asked = [pool.submit(worker.process, vp.Item(path.name, path)) for path in paths]
+    pool.shutdown(wait=False)
+    while service.stats()["in_flight"] < 2:
+        time.sleep(0.01)
+    return asked
+
+
+def test_a_stopped_worker_begins_nothing_more_and_records_what_is_under_way(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    gate = LocalGate(vp.Limiter(2, start=2))
+    with job.open(ledger=str(tmp_path / "j"), gate=gate, api_key=service.key) as worker:
+        asked = held_items(tmp_path, service, worker)
+        threading.Timer(0.2, service.release).start()
+        assert worker.stop(60) == 0
+        ends = [future.exception(60) for future in asked]
+        with pytest.raises(RuntimeError, match="closed"):
+            worker.process(vp.Item("late", tmp_path))
+    assert sorted(type(end).__name__ for end in ends) == ["NoneType"] * 2 + ["RuntimeError"] * 4
+    assert chats(service) == 2
+    assert len(list(recorded_results(tmp_path / "j"))) == 2
+
+
+def test_a_stopped_worker_leaves_what_takes_too_long(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    gate = LocalGate(vp.Limiter(2, start=2))
+    worker = job.open(ledger=str(tmp_path / "j"), gate=gate, api_key=service.key)
+    asked = held_items(tmp_path, service, worker)
+    assert worker.stop(0.1) == 2
+    worker.close()
+    assert list(recorded_results(tmp_path / "j")) == []
+    service.release()
+    for future in asked:
+        assert future.exception(60) is not None
+    assert chats(service) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.budget import Caps
     from visionpipe.pipeline.job import Job
     from visionpipe.pipeline.parts import Parts
+    from visionpipe.pipeline.worker import Worker
     from visionpipe.sources.find import SourceListing
     from visionpipe.stages.keys import Recipe
     from visionpipe.stages.plain_text import TextForm
@@ -146,7 +148,7 @@ def caption_parts(
     ledger = PartsLedger(output, every_s=every_s(durability), state=state, outage_seconds=job.outage_seconds)
     counts: Counter[str] = Counter()
     problem: VisionPipeError | None = None
-    stopped = False
+    stopped, left = False, 0
     begun = time.monotonic()
 
     def hear(event: Event) -> None:
@@ -172,17 +174,33 @@ def caption_parts(
                     typer.echo(f"failed: {result.source}: {result.failure.reason}", err=True)
         except KeyboardInterrupt:
             stopped = True
-            typer.echo("stopping: what is under way is awaited and stored", err=True)
+            worker.stop(0)
+            typer.echo("stopping: what is under way is awaited and stored; again ends at once", err=True)
+            left = _wound_up(worker)
         except VisionPipeError as error:
             problem = error
     ends = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing to do"
     typer.echo(f"{output}: {ends} in {time.monotonic() - begun:.1f} s", err=True)
+    if left:
+        typer.echo(f"not awaited: {left} requests, which are asked again and may be billed twice", err=True)
+        # Their threads would keep the process until they have their answers.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(STOPPED)
     if problem is not None:
         raise problem
     if stopped:
         raise typer.Exit(STOPPED)
     if counts["failed"] or not counts:
         raise typer.Exit(1)
+
+
+def _wound_up(worker: Worker) -> int:
+    """Stops it; a second signal ends the waiting. Returns how many items are left under way."""
+    try:
+        return worker.stop()
+    except KeyboardInterrupt:
+        return worker.stop(0)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 from visionpipe.cli.options import one_line
 from visionpipe.pipeline.events import (
+    STOP_S,
     STOP_WORDS,
     Event,
     ItemEnded,
@@ -52,18 +53,27 @@ class Stoppable(Protocol):
 
 
 @contextmanager
-def draining(run: Stoppable) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP drain ``run`` while the block lasts.
+def draining(run: Stoppable, seconds: float = STOP_S) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP drain ``run`` while the block lasts; after a SIGTERM, as schedulers send it,
+    for so many seconds at most.
 
     A hang-up that is ignored from the start (``nohup``) stays ignored; a repeated one ends nothing, since a
     shell and the terminal may both send it.
     """
     asked = 0
+    ending, over = threading.Event(), threading.Event()
+
+    def limit() -> None:
+        ending.wait()
+        if not over.wait(seconds):
+            run.abort()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked += 1
         if asked == 1:
+            if number == signal.SIGTERM:
+                ending.set()
             run.stop()
             _say_or_silence(_WORDS)
         elif number != _HANGUP:
@@ -72,10 +82,14 @@ def draining(run: Stoppable) -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
         numbers.append(_HANGUP)
+    # It stands ready, since a signal handler can begin no thread safely.
+    threading.Thread(target=limit, name="limit of a stop", daemon=True).start()
     before = {number: signal.signal(number, on_signal) for number in numbers}
     try:
         yield
     finally:
+        over.set()
+        ending.set()
         for number, handler in before.items():
             signal.signal(number, handler)
 

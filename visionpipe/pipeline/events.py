@@ -22,6 +22,9 @@ _OTHER = "other reasons"
 _EVERYWHERE = {"local"}
 
 
+STOP_S = 20.0
+"""Seconds that a run told to end waits for what is under way: schedulers kill after thirty."""
+
 STOP_WORDS = {
     "budget": "the next request would go over the budget",
     "deadline": "the job's time is up",

@@ -85,7 +85,12 @@ class _Want:
     money: int
     spare: bool
     lease: Future[SharedLease | None]
-    since: float
+    changed: threading.Condition
+    """Its own, so that an end of one wakes nobody else; on the gate's lock."""
+
+    def tell(self, lease: SharedLease | None) -> None:
+        self.lease.set_result(lease)
+        self.changed.notify_all()
 
     def to_json(self) -> dict[str, Any]:
         return {"number": self.number, "t": self.tokens, "m": self.money, "spare": self.spare}
@@ -153,7 +158,8 @@ class RedisGate:
         self._largest = NOTHING
         self._born = 0
         self._number = 0
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()
+        self._condition = threading.Condition(self._lock)
         self._wants: dict[int, _Want] = {}
         self._told_waiting = False
         self._ask_at: float | None = None
@@ -213,7 +219,7 @@ class RedisGate:
                 if stopped():
                     self._withdraw(wanted.number)
                     break
-                self._condition.wait()
+                wanted.changed.wait()
         return wanted.lease.result() if wanted.lease.done() else None
 
     def want(self, tokens: int | None, cost: Money | None, *, spare: bool = False) -> _Want:
@@ -227,7 +233,7 @@ class RedisGate:
                 _billionths(cost.amount) if cost is not None else 0,
                 spare,
                 Future(),
-                self._clock(),
+                threading.Condition(self._lock),
             )
             self._wants[wanted.number] = wanted
             if not self._told_waiting:
@@ -285,7 +291,8 @@ class RedisGate:
     def wake(self) -> None:
         """Has every waiting thread check its ``stopped`` again."""
         with self._condition:
-            self._condition.notify_all()
+            for wanted in self._wants.values():
+                wanted.changed.notify_all()
 
     def close(self) -> None:
         """Gives everything back, and leaves. What is still held counts as spent."""
@@ -435,10 +442,10 @@ class RedisGate:
             lease = SharedLease(number, row, "second" in orjson.loads(row))
             self._held[number] = lease
             self._wants.pop(number, None)
-            by_number[number].lease.set_result(lease)
+            by_number[number].tell(lease)
         for number in answer["reached"] or ():
             self._wants.pop(int(number), None)
-            by_number[int(number)].lease.set_result(None)
+            by_number[int(number)].tell(None)
         yes = {int(number) for number in answer["repeated"] or ()}
         for row, told in repeats:
             told.set_result(row["number"] in yes)
@@ -463,8 +470,8 @@ class RedisGate:
                     scope="job",
                 )
             )
+            want.changed.notify_all()
         self._wants.clear()
-        self._condition.notify_all()
 
 
 def key_of(name: str) -> str:

@@ -31,7 +31,7 @@ from visionpipe.errors import (
 )
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, PreparedItem
 from visionpipe.pipeline.channel import Closed
-from visionpipe.pipeline.events import Event, LevelChanged, ServiceBack, ServiceLost
+from visionpipe.pipeline.events import STOP_S, Event, LevelChanged, ServiceBack, ServiceLost
 from visionpipe.pipeline.gate import Bill, Gate, Lease, never
 from visionpipe.pipeline.items import Ended, OpenItem, done, failed, refused, skipped
 from visionpipe.pipeline.ledger import Key, Ledger, Sent
@@ -67,6 +67,9 @@ def bill_of_error(error: VisionPipeError, prepared: PreparedItem, first: Reply |
     if isinstance(error, AnswerError | ReplyTimeoutError):
         return Bill(prepared.tokens, prepared.cost)
     return None
+
+
+_CLOSED = "the worker is closed"
 
 
 class Next(Enum):
@@ -141,13 +144,13 @@ class Worker:
         self._clock = parts.clock
         self._outage = Outage(parts.outage_seconds, tell, parts.clock)
         self._tell_event = tell
-        self._stopped = stopped
+        self._stopped_outside = stopped
         self._concurrency = concurrency
         self._unexpected = UnexpectedInARow()
         self._close = close
         self._idle = threading.Condition()
         self._under_way = 0
-        self._draining = self._closed = False
+        self._draining = self._stopping = self._closed = False
         self._pool: ThreadPoolExecutor | None = None
 
     def process(self, item: Item) -> ItemResult:
@@ -159,7 +162,7 @@ class Worker:
         Raises:
             VisionPipeError: of scope "job", what every further item would meet: a wrong key, an empty
                 account, a budget that is reached. An item's own error is in its result.
-            RuntimeError: the worker is closed.
+            RuntimeError: the worker is closed, or was stopped before the item was asked about.
         """
         self._begin()
         return self._counted(item)
@@ -188,11 +191,29 @@ class Worker:
             for waiting in ahead:
                 waiting.cancel()
 
+    def stop(self, seconds: float = STOP_S) -> int:
+        """Begins no request more, also for items that were handed over, and waits for those under way.
+
+        Args:
+            seconds: the longest to wait.
+
+        Returns:
+            How many items are still under way. ``close`` leaves them to themselves, and they are asked about
+            again another time.
+        """
+        with self._idle:
+            self._draining = self._stopping = True
+        self._gate.wake()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._under_way, seconds)
+            return self._under_way
+
     def drain(self) -> None:
-        """Begins nothing more, and waits until what is under way is recorded."""
+        """Begins nothing more, and waits until what is under way is recorded; after ``stop`` it waits no
+        longer."""
         with self._idle:
             self._draining = True
-            while self._under_way:
+            while self._under_way and not self._stopping:
                 self._idle.wait()
 
     def close(self) -> None:
@@ -203,7 +224,7 @@ class Worker:
                 return
             self._closed = True
         if self._pool is not None:
-            self._pool.shutdown()
+            self._pool.shutdown(wait=not self._under_way)
         self._close()
 
     def __enter__(self) -> Self:
@@ -214,10 +235,13 @@ class Worker:
     ) -> None:
         self.close()
 
+    def _stopped(self) -> bool:
+        return self._stopping or self._stopped_outside()
+
     def _begin(self) -> None:
         with self._idle:
             if self._draining:
-                raise RuntimeError("the worker is closed")
+                raise RuntimeError(_CLOSED)
             self._under_way += 1
 
     def _submitted(self, item: Item | Found) -> Future[ItemResult]:
@@ -242,6 +266,8 @@ class Worker:
     def _counted(self, item: Item | Found) -> ItemResult:
         try:
             ended = self._processed(item)
+        except Closed:
+            raise RuntimeError(_CLOSED) from None
         finally:
             self._ended()
         if not ended.kept and self._unexpected.ended(ended.result):
