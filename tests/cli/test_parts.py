@@ -135,7 +135,7 @@ def test_sigterm_begins_nothing_more_stores_what_is_under_way_and_the_next_run_g
         command = [sys.executable, "-m", "visionpipe", "caption", str(images), "-o", "out/"]
         command += ["--model", "glm-4.6v"]
         with subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True) as process:
-            # Four are under way, and the others wait for their place.
+            # Some are under way, and the others wait for their place.
             while sandbox.stats()["in_flight"] < 4:
                 assert process.poll() is None
                 time.sleep(0.02)
@@ -144,10 +144,11 @@ def test_sigterm_begins_nothing_more_stores_what_is_under_way_and_the_next_run_g
             said = ""
             while "stopping" not in said:
                 said += process.stderr.readline()
+            asked = sandbox.stats()["requests"]
             sandbox.release()
             _, rest = process.communicate(timeout=60)
         assert process.returncode == 75, said + rest
-        assert sandbox.stats()["requests"] == 4
+        assert sandbox.stats()["requests"] == asked < 30
         sandbox.set_scenario({})
         assert subprocess.run(command, cwd=tmp_path, env=env, check=False).returncode == 0
         assert sandbox.stats()["requests"] == 30

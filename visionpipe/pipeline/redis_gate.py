@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 TTL_S = 6.0
 """Seconds of silence after which a holder is taken for dead."""
 
-BEAT_S = 2.0
+BEAT_S = 1.0
+"""Between two signs of life: a dead holder is found so late at most where nobody has anything to say."""
+
 MOST_WANTED = 32
 """Leases asked for in one call."""
 
