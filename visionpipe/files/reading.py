@@ -119,7 +119,12 @@ def check_unchanged(content: FileContent, name: str | None = None) -> None:
     Raises:
         UnreadableSourceError: it ``vanished``, ``changed``, or cannot be read.
     """
-    os.close(reopened(content, name))
+    try:
+        same = is_same(content, os.stat(content.path))  # noqa: PTH116 (a Path costs as much as the rest)
+    except OSError:
+        same = False
+    if not same:
+        os.close(reopened(content, name))  # which tells what is wrong
 
 
 def reopened(content: FileContent, name: str | None = None) -> int:
