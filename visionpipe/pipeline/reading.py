@@ -451,10 +451,15 @@ class JournalView:
             job: a recipe's key; default the one run last.
         """
         job = self.last_job() if job is None else job
-        for row in self.database.all(f"SELECT {COLUMNS} FROM results WHERE job = ? ORDER BY result", (job,)):
+        rows = self.database.all(f"SELECT {COLUMNS} FROM results WHERE job = ? ORDER BY result", (job,))
+        reviewed = False
+        for number, row in enumerate(rows):
+            if number % PAGE == 0:  # to ask for each row would cost as much as to read it
+                reviewed = self.is_reviewed
             result = self._result(row)
             if result is not None:
-                yield self.shown(result, job)
+                result = self._unfailed(result, job)
+                yield self.as_reviewed(result, job) if reviewed else result
 
     def answers_of(self, job: str | None = None) -> Callable[[str], ItemResult | None]:
         """What gives, as outputs show it, an item's result by its name; None where it was never asked about.
