@@ -28,6 +28,12 @@ def test_help_loads_typer_only() -> None:
     assert loaded_by(code) == {"typer"}
 
 
+def test_httpx_is_loaded_without_its_command_line() -> None:
+    loaded = loaded_by("import visionpipe.transport.requests")
+    assert "httpx" in loaded
+    assert "rich" not in loaded
+
+
 @pytest.mark.parametrize("name", visionpipe.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(visionpipe, name) is not None

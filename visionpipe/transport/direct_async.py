@@ -20,11 +20,11 @@ from typing import Protocol
 from weakref import WeakSet
 
 import h11
-import httpx
 
 from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
 from visionpipe.transport.errors import AnswerCutError
 from visionpipe.transport.exchange import Exchange, Step, wait_limit
+from visionpipe.transport.httpx_library import httpx
 
 
 class Closable(Protocol):

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 import h11
-import httpx
 
 from visionpipe.transport.errors import AnswerCutError
 from visionpipe.transport.exchange import Exchange, Step, wait_limit
+from visionpipe.transport.httpx_library import httpx
 
 KEPT_IDLE_S = 30.0
 """Seconds after which an unused connection is closed rather than used again."""

@@ -12,7 +12,6 @@ import ssl
 from collections.abc import Iterable, Iterator
 
 import h11
-import httpx
 
 from visionpipe.errors import (
     ConnectionFailedError,
@@ -22,6 +21,7 @@ from visionpipe.errors import (
     UnreadableAnswerError,
     VisionPipeError,
 )
+from visionpipe.transport.httpx_library import httpx
 from visionpipe.wire.secrets import redact
 
 _LATER = "Check the network, or try again in a moment."

@@ -20,11 +20,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 import h11
-import httpx
 import orjson
 
 from visionpipe.errors import UnreadableAnswerError
 from visionpipe.transport.errors import TimeUpError
+from visionpipe.transport.httpx_library import httpx
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import httpx
-
 from visionpipe.errors import FetchError
 from visionpipe.files import whole_file
 from visionpipe.sources.addresses import FetchedFile, Resolver, check_url, resolve, vet
 from visionpipe.transport.direct_sync import Dial, SocketTransport
+from visionpipe.transport.httpx_library import httpx
 from visionpipe.transport.requests import trusting
 from visionpipe.wire.secrets import redact
 

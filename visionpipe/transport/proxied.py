@@ -13,10 +13,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
-import httpx
-
 from visionpipe.transport.direct_async import close_with_loop, drop
 from visionpipe.transport.exchange import wait_limit
+from visionpipe.transport.httpx_library import httpx
 
 _ONE = httpx.Limits(max_connections=1)
 

@@ -15,11 +15,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-import httpx
-
 from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.transport.auth import Auth
 from visionpipe.transport.exchange import ACCEPTED
+from visionpipe.transport.httpx_library import httpx
 from visionpipe.wire.http import Body, HttpRequest, Timeouts, chunks_of
 from visionpipe.wire.secrets import redact
 

@@ -12,13 +12,12 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-import httpx
-
 from visionpipe.errors import UnreadableAnswerError
 from visionpipe.transport.auth import Auth, NoAuth
 from visionpipe.transport.direct_sync import SocketTransport
 from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
 from visionpipe.transport.exchange import Decoder, is_whole, oddities_of, with_rest
+from visionpipe.transport.httpx_library import httpx
 from visionpipe.transport.proxied import ProxyTransport
 from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
 from visionpipe.wire.http import HttpRequest, HttpResponse, check_files
