@@ -65,6 +65,15 @@ def test_a_request_arrives_as_written(kind: Kind, loopback: Loopback) -> None:
 
 
 @both
+@pytest.mark.parametrize("size", [65_000, 65_500, 65_535, 65_536, 98_304])
+def test_a_body_arrives_behind_one_head(kind: Kind, size: int, loopback: Loopback) -> None:
+    loopback.script(Answer(body=b"{}"))
+    with sending(kind, loopback.url) as sender:
+        assert sender.send(post(Body((b"x" * size,)))).status == 200
+    assert loopback.requests[0].body == b"x" * size
+
+
+@both
 def test_addresses(kind: Kind, loopback: Loopback) -> None:
     with sending(kind, loopback.url + "/") as sender:
         sender.send(HttpRequest("GET", "/files?limit=2&after=a%20b"))

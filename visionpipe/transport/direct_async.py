@@ -331,7 +331,8 @@ class _Connection(asyncio.Protocol):
         if not await self._write(head, timeouts):
             return False
         async for chunk in chunks:
-            if not await self._write(self._exchange.data(chunk), timeouts):
+            self._exchange.given += len(chunk)
+            if not await self._write(chunk, timeouts):
                 return False
         return True
 

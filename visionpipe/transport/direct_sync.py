@@ -225,13 +225,13 @@ class _Connection:
         """Whether all of it was sent: not where the server has answered or hung up before."""
         self._socket.settimeout(0)
         for chunk in chunks:
-            data = self._exchange.data(chunk)
-            if head:
-                data = head + data if len(data) < READ_BYTES else data
-                if len(data) >= READ_BYTES and not self._write(head, timeouts):
-                    return False
-                head = b""
-            if not self._write(data, timeouts):
+            self._exchange.given += len(chunk)
+            if head and len(chunk) < READ_BYTES:
+                chunk = head + chunk
+            elif head and not self._write(head, timeouts):
+                return False
+            head = b""
+            if not self._write(chunk, timeouts):
                 return False
         return not head or self._write(head, timeouts)
 

@@ -68,15 +68,15 @@ class Exchange:
     A plain request and a plain answer (whole lines, one Content-Length, nothing that wants to close) are most
     of all there are, and are written and read here, for a tenth of the work; everything else is h11's.
 
-    ``oddities``: what was not as HTTP wants it and was read all the same, for a note; the connection is then
-    used for nothing else.
+    ``given``: bytes of the request's body that were sent, for the sender to count. ``oddities``: what was not
+    as HTTP wants it and was read all the same, for a note; the connection is then used for nothing else.
     """
 
     def __init__(self) -> None:
         self._h11: h11.Connection | None = None
         """Reads the answer, where that is not plain."""
         self._first = b""
-        self._given = self._announced = 0
+        self.given = self._announced = 0
         self._arrived: bytearray | None = bytearray()  # until the head is read
         self._method = b"GET"
         self._keeps_open = True
@@ -102,7 +102,7 @@ class Exchange:
                 self._keeps_open = b"close" not in value.lower()
         counted = lengths[0].isdigit() if len(lengths) == 1 else not lengths
         self._announced = int(lengths[0]) if lengths and counted else 0
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+        lines = b"".join(map(b"%b: %b\r\n".__mod__, headers))
         # As many lines as headers: none holds the end of a line.
         plain = counted and lines.count(b"\n") == len(headers) and _PLAIN_REQUEST.fullmatch(lines)
         if plain and _PLAIN_TARGET.fullmatch(target):
@@ -110,19 +110,14 @@ class Exchange:
         request = h11.Request(method=method, target=target, headers=list(headers))
         return h11.Connection(our_role=h11.CLIENT).send(request) or b""
 
-    def data(self, chunk: bytes) -> bytes:
-        """A chunk of the body as it goes on the wire."""
-        self._given += len(chunk)
-        return chunk
-
     def end(self) -> None:
         """The body is complete.
 
         Raises:
             h11.LocalProtocolError: its length is not the announced one.
         """
-        if self._given != self._announced:
-            raise h11.LocalProtocolError(f"{self._given} bytes of a body of {self._announced}")
+        if self.given != self._announced:
+            raise h11.LocalProtocolError(f"{self.given} bytes of a body of {self._announced}")
         self._ended = True
 
     def receive(self, data: bytes) -> None:
@@ -241,7 +236,19 @@ class Exchange:
     def body(self) -> bytes | Step:
         """The next bytes of the answer's body."""
         if self._h11 is None:
-            return self._plain_body()
+            if not self._left:
+                return Step.END
+            if not self._body:
+                if self._closed:
+                    raise h11.RemoteProtocolError(
+                        "peer closed connection without sending complete message body "
+                        f"(received {self._length - self._left} bytes, expected {self._length})"
+                    )
+                return Step.MORE
+            piece = bytes(self._body[: self._left])
+            del self._body[: self._left]
+            self._left -= len(piece)
+            return piece
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
@@ -251,21 +258,6 @@ class Exchange:
                     return bytes(event.data)
             else:
                 return Step.END
-
-    def _plain_body(self) -> bytes | Step:
-        if not self._left:
-            return Step.END
-        if not self._body:
-            if self._closed:
-                raise h11.RemoteProtocolError(
-                    "peer closed connection without sending complete message body "
-                    f"(received {self._length - self._left} bytes, expected {self._length})"
-                )
-            return Step.MORE
-        piece = bytes(self._body[: self._left])
-        del self._body[: self._left]
-        self._left -= len(piece)
-        return piece
 
     @property
     def reusable(self) -> bool:
