@@ -66,7 +66,7 @@ class Exchange:
     """From the request's head to the answer's last byte.
 
     A plain request and a plain answer (whole lines, one Content-Length, nothing that wants to close) are most
-    of all there are, and are written and read here, for a tenth of the work; everything else is h11's.
+    of all there are, and are written and read here, in far fewer calls; everything else is h11's.
 
     ``given``: bytes of the request's body that were sent, for the sender to count. ``oddities``: what was not
     as HTTP wants it and was read all the same, for a note; the connection is then used for nothing else.

@@ -173,7 +173,8 @@ def encode_body(value: Any) -> Body:
 
 STEP = 96 * 1024
 """Bytes of source a chunk; a multiple of 3, so that base64 needs no padding in between. Every request under
-way holds a chunk: with 64 at once, twice as much takes 6 MB more, and is no cheaper."""
+way holds a chunk: with 64 at once, twice as much takes some 6 MB more. Smaller chunks mean more turns between
+the threads that send."""
 
 SMALL = 16 * 1024
 """Pieces under this many bytes travel together."""
