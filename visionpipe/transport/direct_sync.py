@@ -271,12 +271,19 @@ class _Connection:
             return self._early.pop()
         seconds, expired = wait_limit(timeouts, "read", self._clock, httpx.ReadTimeout)
         try:
+            # A buffer is taken once there is something to put into it, not for as long as a model thinks.
+            if not (self._has_more() or wait_for_socket(self._socket, False, seconds)[0]):
+                raise expired
             self._socket.settimeout(seconds)
             return self._socket.recv(READ_BYTES)
         except TimeoutError as error:
             raise expired from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: closed meanwhile
             raise httpx.ReadError(str(error)) from error
+
+    def _has_more(self) -> bool:
+        """Whether TLS has read more from the socket than it has handed out."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
 
 class _Answer(httpx.SyncByteStream):
