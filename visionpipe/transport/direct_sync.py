@@ -189,12 +189,6 @@ class _Connection:
             exchange.end()
         while True:
             try:
-                answer = exchange.head()
-            except h11.RemoteProtocolError as error:
-                raise httpx.RemoteProtocolError(str(error)) from error
-            if answer is not None:
-                return answer[0], list(answer[1])
-            try:
                 data = self._receive(timeouts)
             except httpx.ReadError as error:
                 if exchange.started:
@@ -204,7 +198,13 @@ class _Connection:
                 if exchange.started:
                     raise AnswerCutError("the connection was closed inside the answer's head")
                 raise httpx.ReadError("the connection was closed without an answer")
-            exchange.receive(data)
+            try:
+                exchange.receive(data)
+                answer = exchange.head()
+            except h11.RemoteProtocolError as error:
+                raise httpx.RemoteProtocolError(str(error)) from error
+            if answer is not None:
+                return answer[0], list(answer[1])
 
     def body(self, timeouts: dict[str, float]) -> Iterator[bytes]:
         """The answer's body as it arrives, with at most ``read`` seconds between two pieces."""
@@ -272,7 +272,9 @@ class _Connection:
         seconds, expired = wait_limit(timeouts, "read", self._clock, httpx.ReadTimeout)
         try:
             # A buffer is taken once there is something to put into it, not for as long as a model thinks.
-            if not (self._has_more() or wait_for_socket(self._socket, False, seconds)[0]):
+            # What TLS has read already does not show at the socket.
+            waits = not isinstance(self._socket, ssl.SSLSocket) or not self._socket.pending()
+            if waits and not wait_for_socket(self._socket, False, seconds)[0]:
                 raise expired
             self._socket.settimeout(seconds)
             return self._socket.recv(READ_BYTES)
@@ -280,10 +282,6 @@ class _Connection:
             raise expired from error
         except (OSError, ValueError) as error:  # ValueError: closed meanwhile
             raise httpx.ReadError(str(error)) from error
-
-    def _has_more(self) -> bool:
-        """Whether TLS has read more from the socket than it has handed out."""
-        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
 
 class _Answer(httpx.SyncByteStream):

@@ -282,6 +282,7 @@ class TaskRecord:
         status: PROCESSING, SUCCESS or FAIL.
         adjustments: what was changed before it was submitted; known to the submitting process only.
         attempts: the tries at submitting it.
+        images: names of its images; known to the submitting process only.
     """
 
     id: str
@@ -290,6 +291,7 @@ class TaskRecord:
     status: TaskStatus = TaskStatus.PROCESSING
     adjustments: tuple[Adjustment, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    images: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:

@@ -7,13 +7,14 @@ of ``visionpipe.stages`` and ``visionpipe.wire``; here it is done.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from visionpipe.client._async.stream import AsyncNoBytes, AsyncStream
+from visionpipe.client._async.stream import AsyncStream
 from visionpipe.client.observing import AttemptMade, Observed
 from visionpipe.client.preparation import Prepared
 from visionpipe.client.servers import AWAY_STATUSES, LOOKING, MOST_MOVES, Servers, prefix_of
@@ -49,6 +50,20 @@ if TYPE_CHECKING:
 
 K = TypeVar("K")
 T = TypeVar("T")
+
+
+class AsyncNoBytes:
+    """The bytes of an answer that nobody was asked for: there are none."""
+
+    status = 200
+    headers: Mapping[str, str] = MappingProxyType({})
+    oddities: tuple[str, ...] = ()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b""
+
+    async def close(self) -> None:
+        """There is nothing to be closed."""
 
 
 @dataclass(frozen=True, slots=True)

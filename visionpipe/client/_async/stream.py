@@ -5,8 +5,8 @@ Whoever leaves early closes the connection, and nothing is sent again once a str
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from types import MappingProxyType, TracebackType
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from visionpipe.client.threads import in_thread_async
@@ -124,20 +124,6 @@ class AsyncStream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-
-class AsyncNoBytes:
-    """The bytes of an answer that nobody was asked for: there are none."""
-
-    status = 200
-    headers: Mapping[str, str] = MappingProxyType({})
-    oddities: tuple[str, ...] = ()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield b""
-
-    async def close(self) -> None:
-        """There is nothing to be closed."""
 
 
 class AsyncObjectStream(Generic[T]):

@@ -6,8 +6,8 @@ Whoever leaves early closes the connection, and nothing is sent again once a str
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType, TracebackType
+from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from visionpipe.client.threads import in_thread
@@ -125,20 +125,6 @@ class Stream:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class NoBytes:
-    """The bytes of an answer that nobody was asked for: there are none."""
-
-    status = 200
-    headers: Mapping[str, str] = MappingProxyType({})
-    oddities: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield b""
-
-    def close(self) -> None:
-        """There is nothing to be closed."""
 
 
 class ObjectStream(Generic[T]):

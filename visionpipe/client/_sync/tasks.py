@@ -9,7 +9,7 @@ client.tasks.wait("8239375684858666781")      # by id, at any later time
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Unpack
 
 from visionpipe.client._sync.calls import Calls, poll, poll_all
@@ -31,7 +31,7 @@ from visionpipe.wire.chat import (
 )
 from visionpipe.wire.errors import retry_after, service_error
 from visionpipe.wire.http import HttpRequest, HttpResponse
-from visionpipe.wire.reply import ReadingContext, read_reply
+from visionpipe.wire.reply import ReadingContext, image_names, read_reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class Tasks:
                 state.status,
                 request.adjustments,
                 answered.attempts,
+                image_names(request),
                 self,
             )
 
@@ -182,7 +183,8 @@ def _reply(settings: Settings, task: TaskRecord, state: TaskState) -> Reply:
     request = Request(model=model.id, messages=(), adjustments=task.adjustments)
     answered = Answered(task.request_id or state.request_id or "", task.attempts)
     context = ReadingContext(request, model, settings.endpoint, settings.api_key)
-    return read_reply(state.body, context, answered, state.oddities)
+    reply = read_reply(state.body, context, answered, state.oddities)
+    return replace(reply, images=task.images)
 
 
 def _failure(settings: Settings, task: TaskRecord, state: TaskState) -> ServiceError:
