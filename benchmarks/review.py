@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -113,63 +114,63 @@ def main() -> None:
         folder = Path(name)
         journal = made(folder)
         print(f"{ITEMS} items, a journal of {journal.stat().st_size / 1e6:.0f} MB")
-        command = [
-            sys.executable,
-            "-m",
-            "visionpipe",
-            "review",
-            str(journal),
-            "--no-browser",
-            "--who",
-            "bench",
-        ]
-        server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        try:
-            assert server.stderr is not None
-            found = re.search(r"http\S+", server.stderr.readline())
-            assert found is not None
-            measure(found.group(), server.pid, folder)
-        finally:
-            server.terminate()
-            server.wait()
+        with chromium(folder / "profile") as browser:
+            browser.set_script_timeout(300)
+            with serving(journal) as (url, _):
+                browser.get(url)
+                print(f"first page shown after {first_page(browser):.0f} ms, server and browser just started")
+            with serving(journal) as (url, pid):
+                browser.get(url)
+                print(f"first page shown after {first_page(browser):.0f} ms, the server just started")
+                measure(browser, urlsplit(url).netloc, pid)
 
 
-def measure(url: str, pid: int, folder: Path) -> None:
-    host = urlsplit(url).netloc
-    with chromium(folder / "profile") as browser:
-        browser.set_script_timeout(300)
-        browser.get(url)
-        print(f"first page shown after {first_page(browser):.0f} ms, the server just started")
-        browser.refresh()
-        print(f"first page shown after {first_page(browser):.0f} ms, loaded again")
-        cookie = "; ".join(f"{one['name']}={one['value']}" for one in browser.get_cookies())
-        for label, path, values in (
-            ("first page", "/items", {}),
-            ("page by path", "/items", {"sort": "path"}),
-            ("page of the longest", "/items", {"sort": "longest"}),
-            ("page of a rare word", "/items", {"text": "bicycle sun wall"}),
-            ("page of a note", "/items", {"note": "truncated"}),
-            ("count", "/count", {}),
-            ("filters' counts", "/job", {}),
-        ):
-            print(f"{label:22} {timed(host, cookie, path, **values):7.1f} ms")
-        scroll = """
-            const done = arguments[1], wanted = arguments[0], seen = new Set();
-            const took = [];
-            (function step() {
-              for (const one of document.querySelectorAll("article")) seen.add(one.dataset.source);
-              if (seen.size >= wanted) { done([seen.size, Math.max(...took)]); return; }
-              const begun = performance.now();
-              scrollBy(0, innerHeight);
-              requestAnimationFrame(() => { took.push(performance.now() - begun); setTimeout(step, 30); });
-            })()"""
-        browser.execute_async_script(scroll, 10 * 60)
-        before = figures(browser, pid)
-        seen, longest = browser.execute_async_script(scroll, PAGES * 60)
-        after = figures(browser, pid)
-        print(f"{PAGES} pages scrolled: {seen} items seen, the slowest frame {longest:.0f} ms")
-        for name, value in before.items():
-            print(f"{name:22} {value:9.1f} before, {after[name]:9.1f} after")
+@contextmanager
+def serving(journal: Path) -> Iterator[tuple[str, int]]:
+    """The page's address, and the server's process."""
+    command = [sys.executable, "-m", "visionpipe", "review", str(journal), "--no-browser", "--who", "bench"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert server.stderr is not None
+        found = re.search(r"http\S+", server.stderr.readline())
+        assert found is not None
+        yield found.group(), server.pid
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def measure(browser: Chrome, host: str, pid: int) -> None:
+    browser.refresh()
+    print(f"first page shown after {first_page(browser):.0f} ms, loaded again")
+    cookie = "; ".join(f"{one['name']}={one['value']}" for one in browser.get_cookies())
+    for label, path, values in (
+        ("first page", "/items", {}),
+        ("page by path", "/items", {"sort": "path"}),
+        ("page of the longest", "/items", {"sort": "longest"}),
+        ("page of a rare word", "/items", {"text": "bicycle sun wall"}),
+        ("page of a note", "/items", {"note": "truncated"}),
+        ("count", "/count", {}),
+        ("filters' counts", "/job", {}),
+    ):
+        print(f"{label:22} {timed(host, cookie, path, **values):7.1f} ms")
+    scroll = """
+        const done = arguments[1], wanted = arguments[0], seen = new Set();
+        const took = [];
+        (function step() {
+          for (const one of document.querySelectorAll("article")) seen.add(one.dataset.source);
+          if (seen.size >= wanted) { done([seen.size, Math.max(...took)]); return; }
+          const begun = performance.now();
+          scrollBy(0, innerHeight);
+          requestAnimationFrame(() => { took.push(performance.now() - begun); setTimeout(step, 30); });
+        })()"""
+    browser.execute_async_script(scroll, 10 * 60)
+    before = figures(browser, pid)
+    seen, longest = browser.execute_async_script(scroll, PAGES * 60)
+    after = figures(browser, pid)
+    print(f"{PAGES} pages scrolled: {seen} items seen, the slowest frame {longest:.0f} ms")
+    for name, value in before.items():
+        print(f"{name:22} {value:9.1f} before, {after[name]:9.1f} after")
 
 
 def first_page(browser: Chrome) -> float:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from visionpipe import errors
-from visionpipe.stages.retry import RetryPolicy
+from visionpipe.stages.retry import Attempts, RetryPolicy, new_request_id
 
 POLICY = RetryPolicy(attempts=3, seconds=60, first_wait=2, longest_wait=2, jitter=0)
 LIMIT = errors.RateLimitError("too many", cure="Wait.")
@@ -76,3 +76,24 @@ def test_no_try_begins_beyond_the_time_it_must_begin_within() -> None:
 def test_a_setting_below_nothing_is_refused_by_its_name(name: str) -> None:
     with pytest.raises(errors.ParameterError, match=name):
         RetryPolicy(**{name: -1})  # type: ignore[arg-type]  # the names' types differ
+
+
+def test_tries_are_counted_and_those_that_move_to_another_server_are_none_of_the_policys() -> None:
+    tries = Attempts(POLICY, began=0.0)
+    assert tries.failed(FAILED, "one", 0.0, 1.0, billable=True, server="a", moves=True) == 0.0
+    assert tries.moves == 1
+    second = errors.ServerError("no", cure="Wait.")
+    assert tries.failed(second, "two", 1.0, 2.0, billable=True, server="b") == 2
+    assert tries.failed(errors.ServerError("no", cure="Wait."), "three", 4.0, 5.0, billable=True) == 2
+    last = errors.ServerError("no", cure="Wait.")
+    assert tries.failed(last, "four", 7.0, 8.0, billable=True) is None
+    assert (last.attempts, last.request_id) == (4, "four")
+    answered = tries.answered("five", 8.0, 9.5, "b")
+    assert [(a.request_id, a.server) for a in answered.attempts][:2] == [("one", "a"), ("two", "b")]
+    assert answered.attempts[-1].failed_with is None
+
+
+def test_ids_of_requests_are_new_and_of_the_services_length() -> None:
+    made = {new_request_id() for _ in range(100)}
+    assert len(made) == 100
+    assert {len(one) for one in made} == {35}
