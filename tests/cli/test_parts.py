@@ -104,7 +104,7 @@ def test_answers_are_put_beside_a_jobs_source(run: Here, tmp_path: Path) -> None
     for job, words in (("out/", "Ours."), ("job.journal", "Mine.")):
         done = run("export", job, "--beside", "0.tar", "-o", f"{job[:3]}-beside/", folder=tmp_path)
         assert (done.returncode, done.stdout) == (0, "")
-        assert "1 files written: 2 done, 1 not asked" in done.stderr
+        assert "1 file written: 2 done, 1 not asked" in done.stderr
         held = members((tmp_path / f"{job[:3]}-beside" / "0.tar").read_bytes())
         assert list(held) == ["0.jpg", "0.txt", "1.jpg", "1.txt", "2.jpg"]
         assert held["1.txt"].decode() == words

@@ -243,8 +243,13 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
         file.commit()
     with pytest.raises(vp.JournalError, match="no cache of answers"):
         vp.Client(cache=foreign)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"no database at all" * 400)
+    with pytest.raises(vp.JournalError, match="Choose another file"):
+        vp.Client(cache=photo)
     broken = tmp_path / "broken.cache"
-    broken.write_bytes(b"no database at all" * 400)
+    vp.AnswerCache(broken).close()
+    broken.write_bytes(bytes(16) + broken.read_bytes()[16:])
     with pytest.raises(vp.JournalError, match="Remove the file"):
         vp.Client(cache=broken)
     with pytest.raises(vp.ParameterError, match="max_bytes"):

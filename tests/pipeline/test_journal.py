@@ -285,7 +285,8 @@ def test_another_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("not a database at all, but long enough to be looked into")
     with pytest.raises(JournalError) as caught:
         Journal(tmp_path / "notes")
-    assert caught.value.code == "damaged"
+    assert caught.value.code == "foreign"
+    assert "Choose another file" in str(caught.value)
     with closing(sqlite3.connect(tmp_path / "other")) as other:
         other.execute("CREATE TABLE t (x)")
         other.commit()

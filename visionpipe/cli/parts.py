@@ -325,7 +325,8 @@ def export_beside(
             if not done.kept:
                 backup = f" (what was there is {done.backup})" if done.backup else ""
                 typer.echo(f"{output}{done.name}: {_told(done.ends)}{backup}", err=True)
-    typer.echo(f"{output}: {len(units) - kept} files written: {_told(ends)}", err=True)
+    written = len(units) - kept
+    typer.echo(f"{output}: {written} file{'s' * (written != 1)} written: {_told(ends)}", err=True)
     if kept:
         typer.echo(f"kept as they were: {kept} files that were there (--existing overwrite)", err=True)
 

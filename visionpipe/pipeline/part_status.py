@@ -60,7 +60,8 @@ class PartsStatus:
         edits = f", {self.edits} of edits" if self.edits else ""
         return [
             *(line for job in self.jobs for line in job.lines()),
-            f"{self.parts} parts{edits}; {self.writers} writers in the last {LATELY_S / 60:.0f} minutes",
+            f"{self.parts} part{'s' * (self.parts != 1)}{edits}; "
+            f"{self.writers} writer{'s' * (self.writers != 1)} in the last {LATELY_S / 60:.0f} minutes",
             f"last result {ago(self.last_result_s)} ago{rate}",
         ]
 

@@ -382,12 +382,34 @@ class Database:
         if _is_disks(error):
             return _full(self._subject, str(error))
         if not _is_outer(error, self._path):
+            if self._path is not None and _is_other_file(self._path, self._schema):
+                return JournalError(
+                    f"this is another kind of file, no {self._schema.title}",
+                    cure="Choose another file.",
+                    subject=self._subject,
+                    code="foreign",
+                )
             return damaged(self._schema, self._subject, str(error) or type(error).__name__)
         return JournalError(
             f"the {self._schema.title} cannot be used: {error}",
             cure="Check that its folder exists and may be written.",
             subject=self._subject,
         )
+
+
+def _is_other_file(path: Path, schema: Schema) -> bool:
+    """Whether a refused file shows nothing of ours: no database's first bytes, no mark, no table."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1 << 16)
+    except OSError:
+        return False
+    marked = start[68:72] == schema.application.to_bytes(4, "big")
+    return not (
+        marked
+        or start.startswith(b"SQLite format 3\0")
+        or any(f"CREATE TABLE {name} ".encode() in start for name in tables_of(schema))
+    )
 
 
 def damaged(schema: Schema, subject: str, words: str) -> JournalError:
