@@ -148,7 +148,21 @@ def test_sigterm_begins_nothing_more_stores_what_is_under_way_and_the_next_run_g
             sandbox.release()
             _, rest = process.communicate(timeout=60)
         assert process.returncode == 75, said + rest
+        assert f"out/: {asked} done" in rest
         assert sandbox.stats()["requests"] == asked < 30
         sandbox.set_scenario({})
         assert subprocess.run(command, cwd=tmp_path, env=env, check=False).returncode == 0
         assert sandbox.stats()["requests"] == 30
+
+
+def test_a_reached_budget_counts_every_answer_that_was_paid_for(run: Here, tmp_path: Path) -> None:
+    make_images(tmp_path / "in", 30)
+    with running_sandbox() as sandbox:
+        more = ["--base-url", f"bigmodel+{sandbox.base_url}", "--model", "glm-4.6v"]
+        stopped = run(
+            *("caption", "in", "-o", "out/", "--budget-requests", "7", *more),
+            folder=tmp_path,
+            env={"VISIONPIPE_API_KEY": sandbox.key},
+        )
+    assert stopped.returncode != 0 and "budget is reached" in stopped.stderr
+    assert "out/: 7 done" in stopped.stderr

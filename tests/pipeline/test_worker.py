@@ -163,6 +163,31 @@ def test_a_reached_budget_raises_and_is_counted_by_job(
     assert chats(service) == 2
 
 
+def test_results_come_as_they_end_and_a_reached_budget_last(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    make_images(tmp_path / "in", 30)
+    items = [vp.Item(path.name, path) for path in sorted((tmp_path / "in").iterdir())]
+    with job.open(ledger=str(tmp_path / "j"), budget=vp.Caps(requests=5), api_key=service.key) as worker:
+        results = worker.map_unordered(items)
+        given = [next(results) for _ in range(5)]
+        with pytest.raises(vp.ConfigurationError, match="budget"):
+            next(results)
+        with pytest.raises(StopIteration):
+            next(results)
+    assert {result.outcome for result in given} == {vp.Outcome.DONE} and chats(service) == 5
+    assert sorted(result.source for result in given) == sorted(
+        result.source for result in recorded_results(tmp_path / "j")
+    )
+    with job.open(ledger=str(tmp_path / "j"), concurrency=4, api_key=service.key) as worker:
+        found = list(worker.map_unordered(items))
+        worker.stop()
+        with pytest.raises(RuntimeError, match="closed"):
+            next(worker.map_unordered(items))
+    assert sorted(result.source for result in found) == [item.key for item in items]
+    assert chats(service) == 30
+
+
 def test_a_wrong_key_raises_and_fails_no_item(tmp_path: Path, job: vp.Job, service: SandboxHandle) -> None:
     make_images(tmp_path / "in", 1)
     item = vp.Item("one", next((tmp_path / "in").iterdir()))
@@ -241,7 +266,7 @@ def test_a_stopped_worker_begins_nothing_more_and_records_what_is_under_way(
         ends = [future.exception(60) for future in asked]
         with pytest.raises(RuntimeError, match="closed"):
             worker.process(vp.Item("late", tmp_path))
-    assert sorted(type(end).__name__ for end in ends) == ["NoneType"] * 2 + ["RuntimeError"] * 4
+    assert sorted(type(end).__name__ for end in ends) == ["NoneType"] * 2 + ["WorkerClosed"] * 4
     assert chats(service) == 2
     assert len(list(recorded_results(tmp_path / "j"))) == 2
 

@@ -9,8 +9,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from visionpipe.pipeline.job import Job
     from visionpipe.pipeline.parts import Parts
     from visionpipe.pipeline.worker import Worker
+    from visionpipe.results import ItemResult
     from visionpipe.sources.find import SourceListing
     from visionpipe.stages.keys import Recipe
     from visionpipe.stages.plain_text import TextForm
@@ -140,6 +141,7 @@ def caption_parts(
     from visionpipe.cli.progress import reach_line
     from visionpipe.pipeline.events import Event, ServiceBack, ServiceLost
     from visionpipe.pipeline.part_writer import PartsLedger
+    from visionpipe.pipeline.worker import WorkerClosed
 
     gate = gate or os.environ.get(GATE) or None
     if sources.shard is not None and gate is None and not quiet:
@@ -164,19 +166,27 @@ def caption_parts(
         force=force,
         on_event=hear,
     )
+
+    def tell_all(results: Iterable[ItemResult]) -> None:
+        for result in results:
+            counts[result.outcome.value] += 1
+            if as_json:
+                typer.echo(orjson.dumps(result.to_json()))
+            elif result.failure is not None and not quiet:
+                typer.echo(f"failed: {result.source}: {result.failure.reason}", err=True)
+
     with worker, _stoppable():
+        results = worker.map_unordered(found)
         try:
-            for result in worker.map(found):
-                counts[result.outcome.value] += 1
-                if as_json:
-                    typer.echo(orjson.dumps(result.to_json()))
-                elif result.failure is not None and not quiet:
-                    typer.echo(f"failed: {result.source}: {result.failure.reason}", err=True)
+            tell_all(results)
         except KeyboardInterrupt:
             stopped = True
             worker.stop(0)
             typer.echo("stopping: what is under way is awaited and stored; again ends at once", err=True)
             left = _wound_up(worker)
+            if not left:
+                with suppress(WorkerClosed):
+                    tell_all(results)
         except VisionPipeError as error:
             problem = error
     ends = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing to do"

@@ -70,8 +70,8 @@ class Journal(JournalView):
         self._run = 0
         self._job = ""
         self._preparation = PREPARATION
-        self._seen = SeenFilter()
         self._reviewed: bool | None = None
+        self._seen = SeenFilter()
         """Names and contents that this run has put in, and names of ends without a question."""
         try:
             for row in self.database.all("SELECT source FROM results WHERE question = ''"):

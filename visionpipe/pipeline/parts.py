@@ -13,6 +13,7 @@ import io
 import re
 import time
 import uuid
+import weakref
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -249,8 +250,13 @@ class Parts:
 
         def opened() -> pq.ParquetFile:
             name = self.names[part]
-            small = rows <= _SMALL
-            return pq.ParquetFile(pa.BufferReader(self.store.read(name)) if small else self.store.open(name))
+            if rows <= _SMALL:
+                return pq.ParquetFile(pa.BufferReader(self.store.read(name)))
+            handle = self.store.open(name)
+            file = pq.ParquetFile(handle)
+            # Closed when nobody reads from it any more, which is after it left the cache.
+            weakref.finalize(file, handle.close)
+            return file
 
         with self._errors(self.names[part]):
             return _kept(self._files, part, _FILES_KEPT, opened).read_row_group(group)

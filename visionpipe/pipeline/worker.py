@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -69,7 +70,11 @@ def bill_of_error(error: VisionPipeError, prepared: PreparedItem, first: Reply |
     return None
 
 
-_CLOSED = "the worker is closed"
+class WorkerClosed(RuntimeError):
+    """The worker is closed, or was stopped before the item was asked about."""
+
+    def __init__(self) -> None:
+        super().__init__("the worker is closed")
 
 
 class Next(Enum):
@@ -162,7 +167,7 @@ class Worker:
         Raises:
             VisionPipeError: of scope "job", what every further item would meet: a wrong key, an empty
                 account, a budget that is reached. An item's own error is in its result.
-            RuntimeError: the worker is closed, or was stopped before the item was asked about.
+            WorkerClosed: the worker is closed, or was stopped before the item was asked about.
         """
         self._begin()
         return self._counted(item)
@@ -190,6 +195,17 @@ class Worker:
         finally:
             for waiting in ahead:
                 waiting.cancel()
+
+    def map_unordered(self, items: Iterable[Item | Found]) -> Iterator[ItemResult]:
+        """Results as they come, so that none waits for a slower one before it; read ahead as by ``map``.
+
+        The iterator can be taken up again after an exception that came from outside, such as Ctrl-C.
+
+        Raises:
+            VisionPipeError: as ``process``, once the results of all that was under way have been given.
+            WorkerClosed: likewise.
+        """
+        return _AsTheyEnd(self._submitted, iter(items), 2 * self._concurrency)
 
     def stop(self, seconds: float = STOP_S) -> int:
         """Begins no request more, also for items that were handed over, and waits for those under way.
@@ -241,7 +257,7 @@ class Worker:
     def _begin(self) -> None:
         with self._idle:
             if self._draining:
-                raise RuntimeError(_CLOSED)
+                raise WorkerClosed
             self._under_way += 1
 
     def _submitted(self, item: Item | Found) -> Future[ItemResult]:
@@ -267,7 +283,7 @@ class Worker:
         try:
             ended = self._processed(item)
         except Closed:
-            raise RuntimeError(_CLOSED) from None
+            raise WorkerClosed from None
         finally:
             self._ended()
         if not ended.kept and self._unexpected.ended(ended.result):
@@ -541,6 +557,56 @@ class Worker:
         if changed:
             state = self._gate.state
             self._tell_event(LevelChanged(state.level, refused, state.pause_s))
+
+
+class _AsTheyEnd(Iterator[ItemResult]):
+    """Results in the order of their ends. An error lets no item begin any more, and comes last."""
+
+    def __init__(
+        self, submit: Callable[[Item | Found], Future[ItemResult]], items: Iterator[Item | Found], most: int
+    ) -> None:
+        self._submit, self._items, self._most = submit, items, most
+        self._under_way: set[Future[ItemResult]] = set()
+        self._ended: SimpleQueue[Future[ItemResult]] = SimpleQueue()
+        self._listed = False
+        self._error: BaseException | None = None
+
+    def __next__(self) -> ItemResult:
+        while True:
+            try:
+                self._hand_over()
+            except (VisionPipeError, WorkerClosed) as error:
+                self._fail(error)
+            if not self._under_way:
+                break
+            future = self._ended.get()
+            self._under_way.discard(future)
+            if future.cancelled():
+                continue
+            found = future.exception()
+            if found is None:
+                return future.result()
+            self._fail(found)
+        if self._error is None:
+            raise StopIteration
+        met, self._error = self._error, None
+        raise met
+
+    def _hand_over(self) -> None:
+        while not self._listed and len(self._under_way) < self._most:
+            item = next(self._items, None)
+            if item is None:
+                self._listed = True
+                return
+            future = self._submit(item)
+            self._under_way.add(future)
+            future.add_done_callback(self._ended.put)
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._listed = True
+        for waiting in list(self._under_way):
+            waiting.cancel()
 
 
 def _sent(reply: Reply, seconds: float, first: Reply | None = None) -> list[Sent]:

@@ -200,7 +200,7 @@ class AskingAgain:
                 concurrency=AT_ONCE,
             )
             ends.enter_context(worker)
-            for result in worker.map(sources):
+            for result in worker.map_unordered(sources):
                 yield result
                 if self._stopped.is_set():
                     return
