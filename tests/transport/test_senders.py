@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trustme
@@ -102,6 +103,38 @@ def test_every_status_is_a_value_and_no_redirect_is_followed(
     assert (answer.status, answer.body) == (status, body)
     assert (again.status, b"".join(again.chunks)) == (status, body)
     assert len(loopback.requests) == 2
+
+
+class SlowContent:
+    """What lies on a disk that does not answer at the moment."""
+
+    size = 99_999
+
+    def __init__(self) -> None:
+        self.reading = threading.Event()
+        self.answers = threading.Event()
+
+    @property
+    def data(self) -> bytes:
+        self.reading.set()
+        assert self.answers.wait(60)
+        return bytes(self.size)
+
+
+def test_a_body_that_cannot_be_read_at_the_moment_holds_up_no_other(loopback: Loopback) -> None:
+    loopback.script(Answer(body=b"{}"))
+    content = SlowContent()
+    slow = Body((FilePiece(cast(MemoryContent, content)),))
+    with closing(HttpSender(loopback.url, trust_env=False)) as sender, ThreadPoolExecutor(1) as pool:
+        try:
+            waiting = pool.submit(sender.send, post(slow))
+            assert content.reading.wait(60)
+            assert [sender.send(post(Body((b"y" * size,)))).status for size in (10, 200_000)] == [200, 200]
+            assert not waiting.done()
+        finally:
+            content.answers.set()
+        assert waiting.result(60).status == 200
+    assert sorted(seen.size for seen in loopback.requests) == [10, 99_999, 200_000]
 
 
 @both

@@ -50,6 +50,9 @@ _OUTER_CAUSES = (
 """What stands for the place or another program. The statements are fixed and right, so anything else says
 that the file is damaged."""
 
+_STORABLE = frozenset((float, type(None)))
+"""What any value of can be stored."""
+
 _DAMAGE = ("SQLITE_IOERR_SHORT_READ", "SQLITE_IOERR_CORRUPTFS")
 
 RAW_ERRORS = (sqlite3.Error, UnicodeError, OverflowError, MemoryError)
@@ -169,7 +172,8 @@ class Database:
         """
         for _, values in statements:
             for value in values:
-                if not (value.isascii() if isinstance(value, str) else isinstance(value, float | None)):
+                kind = type(value)
+                if not (value.isascii() if kind is str else kind in _STORABLE):
                     _check_storable(value)
         with self._queue_lock:
             self._pending.append(statements)
