@@ -171,10 +171,10 @@ def encode_body(value: Any) -> Body:
     return Body(tuple(pieces), made_of=value)
 
 
-STEP = 96 * 1024
-"""Bytes of source a chunk; a multiple of 3, so that base64 needs no padding in between. Every request under
-way holds a chunk: with 64 at once, twice as much takes some 6 MB more. Smaller chunks mean more turns between
-the threads that send."""
+STEP = 192 * 1024
+"""Bytes of source a chunk; a multiple of 3, so that base64 needs no padding in between. Every request whose
+socket takes no more holds a chunk: with 64 at once, twice as much takes some 10 MB more, and half as much a
+tenth more CPU."""
 
 SMALL = 16 * 1024
 """Pieces under this many bytes travel together."""
@@ -190,7 +190,7 @@ def check_files(body: Body) -> None:
 
 
 def chunks_of(body: Body) -> Iterator[bytes]:
-    """The body's bytes in order, in chunks of up to 128 KiB; may be called again for a new attempt.
+    """The body's bytes in order, in chunks of up to 256 KiB; may be called again for a new attempt.
 
     Raises:
         UnreadableSourceError: a file vanished, or changed (code "changed") while it was read.
