@@ -32,12 +32,9 @@ NAMES = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
-    "aclose": "close",
-    "aiter_raw": "iter_raw",
     "anext": "next",
     "direct_async": "direct_sync",
     "AsyncioTransport": "SocketTransport",
-    "handle_async_request": "handle_request",
 }
 IN_TEXT = re.compile(r"\basync (?=with\b|for\b|def\b)|\bawait |\b\w+\b")
 F_STRING = re.compile(r"[rR]?[fF][rR]?['\"]")

@@ -1,4 +1,4 @@
-"""An httpx transport of our own: connections kept open on an asyncio loop.
+"""The transport for asyncio: connections kept open on a loop.
 
 The rules are those of ``direct_sync``: a connection is used again only when nothing has arrived on it since
 its last answer, and a server that answers while the body is still going out is heard. Cancelling a request
@@ -14,8 +14,9 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 from weakref import WeakSet
 
@@ -23,8 +24,9 @@ import h11
 
 from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
 from visionpipe.transport.errors import AnswerCutError
-from visionpipe.transport.exchange import Exchange, Step, wait_limit
+from visionpipe.transport.exchange import Exchange, RawHeaders, Step, wait_limit
 from visionpipe.transport.httpx_library import httpx
+from visionpipe.transport.messages import AsyncAnswer, RawAnswer, RawRequest, read_headers
 
 
 class Closable(Protocol):
@@ -105,7 +107,7 @@ def drop(connection: Closable, loop: asyncio.AbstractEventLoop, process: int) ->
         loop.call_soon_threadsafe(begin)
 
 
-class AsyncioTransport(httpx.AsyncBaseTransport):
+class AsyncioTransport:
     """Connections to one origin, the last used first; for tasks of one loop at a time.
 
     Args: as ``SocketTransport``.
@@ -127,20 +129,20 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
         self._keep = keep
         self._closed = False
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        timeouts: dict[str, float] = request.extensions["timeout"]
+    async def send(self, request: RawRequest) -> AsyncAnswer:
+        """As ``SocketTransport.send``."""
+        timeouts = request.timeouts
         connection = await self._take(wait_limit(timeouts, "connect", self._clock, httpx.ConnectTimeout)[0])
         try:
-            status, headers = await connection.exchange(request, timeouts)
+            status, headers = await connection.exchange(request)
         except BaseException:
             connection.close()
             raise
-        answer = _Answer(self, connection, timeouts)
-        return httpx.Response(
-            status, headers=headers, stream=answer, extensions={"exchange": connection.current}
-        )
+        pieces = connection.body(timeouts)
+        free = partial(self.give_back, connection)
+        return RawAnswer(status, read_headers(headers), pieces, timeouts, free, connection.current)
 
-    def give_back(self, connection: _Connection) -> None:
+    async def give_back(self, connection: _Connection) -> None:
         """After an answer has been read to its end, or given up."""
         if not connection.reusable or self._closed or len(self._idle) >= self._keep:
             connection.close()
@@ -148,7 +150,7 @@ class AsyncioTransport(httpx.AsyncBaseTransport):
             connection.idle_since = self._clock()
             self._idle.append(connection)
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         self._closed = True
         while self._idle:
             self._idle.pop().close()
@@ -279,18 +281,15 @@ class _Connection(asyncio.Protocol):
     async def aclose(self) -> None:
         self.close()
 
-    async def exchange(
-        self, request: httpx.Request, timeouts: dict[str, float]
-    ) -> tuple[int, list[tuple[bytes, bytes]]]:
+    async def exchange(self, request: RawRequest) -> tuple[int, RawHeaders]:
         """Send the request and read the answer's head."""
         exchange = self._exchange = Exchange()
-        if not isinstance(request.stream, AsyncIterable):
-            raise TypeError("an asynchronous transport needs an asynchronous body")
+        timeouts = request.timeouts
         try:
-            head = exchange.request(request.method.encode("ascii"), request.url.raw_path, request.headers.raw)
+            head = exchange.request(request.method.encode("ascii"), request.target, request.headers)
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
-        if await self._send(head, request.stream, timeouts):
+        if await self._send(head, request.chunks, timeouts):
             exchange.end()
         while True:
             try:
@@ -298,7 +297,7 @@ class _Connection(asyncio.Protocol):
             except h11.RemoteProtocolError as error:
                 raise httpx.RemoteProtocolError(str(error)) from error
             if answer is not None:
-                return answer[0], list(answer[1])
+                return answer
             try:
                 data = await self._receive(timeouts)
             except httpx.ReadError as error:
@@ -326,11 +325,11 @@ class _Connection(asyncio.Protocol):
             except h11.RemoteProtocolError as error:
                 raise httpx.RemoteProtocolError(str(error)) from error
 
-    async def _send(self, head: bytes, chunks: AsyncIterable[bytes], timeouts: dict[str, float]) -> bool:
+    async def _send(self, head: bytes, chunks: Iterable[bytes], timeouts: dict[str, float]) -> bool:
         """Whether all of it was sent: not where the server has answered or hung up before."""
         if not await self._write(head, timeouts):
             return False
-        async for chunk in chunks:
+        for chunk in chunks:
             self._exchange.given += len(chunk)
             if not await self._write(chunk, timeouts):
                 return False
@@ -375,24 +374,3 @@ class _Connection(asyncio.Protocol):
     def _expire(waiter: asyncio.Future[None], error: httpx.TimeoutException) -> None:
         if not waiter.done():
             waiter.set_exception(error)
-
-
-class _Answer(httpx.AsyncByteStream):
-    """The body of an answer; closing it frees its connection, or closes it where the body is not done."""
-
-    def __init__(
-        self, transport: AsyncioTransport, connection: _Connection, timeouts: dict[str, float]
-    ) -> None:
-        self._transport = transport
-        self._connection: _Connection | None = connection
-        self._timeouts = timeouts
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._connection is not None:
-            async for piece in self._connection.body(self._timeouts):
-                yield piece
-
-    async def aclose(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._transport.give_back(connection)

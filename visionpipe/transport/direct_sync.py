@@ -1,4 +1,4 @@
-"""An httpx transport of our own: blocking sockets kept open, for threads.
+"""The blocking transport: sockets kept open, for threads.
 
 A connection is used again only when nothing has arrived on it since its last answer; a server
 that answers while the body is still going out is heard; bodies go from the iterator to the socket. httpx's
@@ -17,13 +17,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TypeAlias
 
 import h11
 
 from visionpipe.transport.errors import AnswerCutError
-from visionpipe.transport.exchange import Exchange, Step, wait_limit
+from visionpipe.transport.exchange import Exchange, RawHeaders, Step, wait_limit
 from visionpipe.transport.httpx_library import httpx
+from visionpipe.transport.messages import Answer, RawAnswer, RawRequest, read_headers
 
 KEPT_IDLE_S = 30.0
 """Seconds after which an unused connection is closed rather than used again."""
@@ -37,7 +39,7 @@ Dial: TypeAlias = Callable[[tuple[str, int], float], socket.socket]
 """Takes (host or address, port) and seconds, gives a connected socket."""
 
 
-class SocketTransport(httpx.BaseTransport):
+class SocketTransport:
     """Connections to one origin, the last used first; thread-safe.
 
     Args:
@@ -47,9 +49,6 @@ class SocketTransport(httpx.BaseTransport):
         clock: seconds, monotonic.
         address: the IP address to connect to, where it is not to be looked up.
         dial: makes the connection.
-
-    A request's ``timeouts`` may hold a ``deadline`` (of ``clock``) beside the usual seconds: no wait goes
-    beyond it.
     """
 
     def __init__(
@@ -73,18 +72,22 @@ class SocketTransport(httpx.BaseTransport):
         self._closed = False
         self._turn = threading.Lock()
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        timeouts: dict[str, float] = request.extensions["timeout"]
+    def send(self, request: RawRequest) -> Answer:
+        """The answer, once its head is there.
+
+        Raises:
+            httpx.HTTPError: it did not come; AnswerCutError where a part of its head did.
+        """
+        timeouts = request.timeouts
         connection = self._take(wait_limit(timeouts, "connect", self._clock, httpx.ConnectTimeout)[0])
         try:
-            status, headers = connection.exchange(request, timeouts)
+            status, headers = connection.exchange(request)
         except BaseException:
             connection.close()
             raise
-        answer = _Answer(self, connection, timeouts)
-        return httpx.Response(
-            status, headers=headers, stream=answer, extensions={"exchange": connection.current}
-        )
+        pieces = connection.body(timeouts)
+        free = partial(self.give_back, connection)
+        return RawAnswer(status, read_headers(headers), pieces, timeouts, free, connection.current)
 
     def give_back(self, connection: _Connection) -> None:
         """After an answer has been read to its end, or given up."""
@@ -200,18 +203,15 @@ class _Connection:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         self._socket.close()
 
-    def exchange(
-        self, request: httpx.Request, timeouts: dict[str, float]
-    ) -> tuple[int, list[tuple[bytes, bytes]]]:
+    def exchange(self, request: RawRequest) -> tuple[int, RawHeaders]:
         """Send the request and read the answer's head."""
         exchange = self._exchange = Exchange()
-        if not isinstance(request.stream, Iterable):
-            raise TypeError("a blocking transport needs a blocking body")
+        timeouts = request.timeouts
         try:
-            head = exchange.request(request.method.encode("ascii"), request.url.raw_path, request.headers.raw)
+            head = exchange.request(request.method.encode("ascii"), request.target, request.headers)
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
-        if self._send(head, request.stream, timeouts):
+        if self._send(head, request.chunks, timeouts):
             exchange.end()
         while True:
             try:
@@ -230,7 +230,7 @@ class _Connection:
             except h11.RemoteProtocolError as error:
                 raise httpx.RemoteProtocolError(str(error)) from error
             if answer is not None:
-                return answer[0], list(answer[1])
+                return answer
 
     def body(self, timeouts: dict[str, float]) -> Iterator[bytes]:
         """The answer's body as it arrives, with at most ``read`` seconds between two pieces."""
@@ -317,26 +317,6 @@ class _Connection:
             raise expired from error
         except (OSError, ValueError) as error:  # ValueError: closed meanwhile
             raise httpx.ReadError(str(error)) from error
-
-
-class _Answer(httpx.SyncByteStream):
-    """The body of an answer; closing it frees its connection, or closes it where the body is not done."""
-
-    def __init__(
-        self, transport: SocketTransport, connection: _Connection, timeouts: dict[str, float]
-    ) -> None:
-        self._transport = transport
-        self._connection: _Connection | None = connection
-        self._timeouts = timeouts
-
-    def __iter__(self) -> Iterator[bytes]:
-        if self._connection is not None:
-            yield from self._connection.body(self._timeouts)
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._transport.give_back(connection)
 
 
 def keep_alive(sock: socket.socket) -> None:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 
 import h11
-import orjson
 
 from visionpipe.errors import UnreadableAnswerError
 from visionpipe.transport.errors import TimeUpError
@@ -274,37 +273,6 @@ class Exchange:
         if self._h11 is not None:
             return self._h11.trailing_data[0]
         return b"" if self._left else bytes(self._body)
-
-
-def oddities_of(response: httpx.Response) -> tuple[str, ...]:
-    """What was odd about the head of an answer that was read all the same."""
-    exchange = response.extensions.get("exchange")
-    return tuple(exchange.oddities) if isinstance(exchange, Exchange) else ()
-
-
-def is_whole(response: httpx.Response, parts: Sequence[bytes]) -> bool:
-    """Whether what has come of an answer with status 200 is a whole JSON object."""
-    return response.status_code == 200 and _is_object(b"".join(parts))
-
-
-def with_rest(response: httpx.Response, parts: list[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
-    """An answer's parts with what came behind its promised length, where only that makes it whole; and what
-    was odd about it."""
-    exchange = response.extensions.get("exchange")
-    behind = exchange.behind if isinstance(exchange, Exchange) else b""
-    odd = oddities_of(response)
-    if behind and response.status_code == 200 and not is_whole(response, parts):
-        longer = [*parts, behind]
-        if is_whole(response, longer):
-            return longer, (*odd, f"it is {len(behind)} bytes longer than its Content-Length says")
-    return parts, odd
-
-
-def _is_object(body: bytes) -> bool:
-    try:
-        return isinstance(orjson.loads(body), dict)
-    except orjson.JSONDecodeError:
-        return False
 
 
 LONGEST_S = 1_000_000.0

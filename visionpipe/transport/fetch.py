@@ -23,6 +23,7 @@ from visionpipe.files import whole_file
 from visionpipe.sources.addresses import FetchedFile, Resolver, check_url, resolve, vet
 from visionpipe.transport.direct_sync import Dial, SocketTransport
 from visionpipe.transport.httpx_library import httpx
+from visionpipe.transport.messages import Answer, RawRequest
 from visionpipe.transport.requests import trusting
 from visionpipe.wire.secrets import redact
 
@@ -30,12 +31,12 @@ T = TypeVar("T")
 
 MAX_REDIRECTS = 5
 
-_HEADERS = {
-    "accept": "*/*",
-    "accept-encoding": "identity",
-    "connection": "close",
-    "user-agent": "visionpipe",
-}
+_HEADERS = (
+    (b"accept", b"*/*"),
+    (b"accept-encoding", b"identity"),
+    (b"connection", b"close"),
+    (b"user-agent", b"visionpipe"),
+)
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _LATER = frozenset((408, 425, 429, 500, 502, 503, 504))
 
@@ -68,7 +69,7 @@ def fetch_bytes(
     """
     way = _Way(allow_private, resolver, ssl_context, dial, clock)
     return _followed(
-        "GET", url, timeout_s, way, lambda response, shown, here: _read(response, shown, here, max_bytes)
+        "GET", url, timeout_s, way, lambda answer, shown, here: _read(answer, shown, here, max_bytes)
     )
 
 
@@ -95,7 +96,7 @@ def fetch_file(
             url,
             timeout_s,
             way,
-            lambda response, shown, _: _take(response, shown, max_bytes, file.write),
+            lambda answer, shown, _: _take(answer, shown, max_bytes, file.write),
         )
 
 
@@ -114,9 +115,9 @@ def content_length(
     Args and errors are those of ``fetch_bytes``; a server that refuses HEAD has not said.
     """
 
-    def stated(response: httpx.Response, shown: str, here: httpx.URL) -> int | None:
-        length = response.headers.get("content-length", "")
-        return int(length) if response.status_code == 200 and length.isdigit() else None
+    def stated(answer: Answer, shown: str, here: httpx.URL) -> int | None:
+        length = answer.headers.get("content-length", "")
+        return int(length) if answer.status == 200 and length.isdigit() else None
 
     way = _Way(allow_private, resolver, ssl_context, dial, clock)
     return _followed("HEAD", url, timeout_s, way, stated)
@@ -134,23 +135,23 @@ class _Way:
 
 
 def _followed(
-    method: str, url: str, timeout_s: float, way: _Way, read: Callable[[httpx.Response, str, httpx.URL], T]
+    method: str, url: str, timeout_s: float, way: _Way, read: Callable[[Answer, str, httpx.URL], T]
 ) -> T:
     """What ``read`` makes of the answer at the end of the redirects."""
     deadline = way.clock() + timeout_s
     here = _parse(url, redact(url))
     for _ in range(MAX_REDIRECTS + 1):
         shown = redact(str(here))
-        response = _ask(method, here, shown, deadline, way)
+        answer = _ask(method, here, shown, deadline, way)
         try:
-            if response.status_code not in _REDIRECTS:
-                return read(response, shown, here)
-            location = response.headers.get("location", "")
+            if answer.status not in _REDIRECTS:
+                return read(answer, shown, here)
+            location = answer.headers.get("location", "")
         finally:
-            response.close()
+            answer.close()
         if not location:
             raise FetchError(
-                f"the server answers {response.status_code} without saying where to",
+                f"the server answers {answer.status} without saying where to",
                 cure="Check the URL.",
                 subject=shown,
                 code="status",
@@ -173,7 +174,7 @@ def _parse(url: str, shown: str, base: httpx.URL | None = None) -> httpx.URL:
     return parsed.copy_with(fragment=None)
 
 
-def _ask(method: str, url: httpx.URL, shown: str, deadline: float, way: _Way) -> httpx.Response:
+def _ask(method: str, url: httpx.URL, shown: str, deadline: float, way: _Way) -> Answer:
     """One answer, from the first vetted address that takes the connection."""
     check_url(shown, scheme=url.scheme, host=url.host, credentials=bool(url.userinfo))
     host = url.raw_host.decode("ascii").strip("[]")
@@ -196,34 +197,27 @@ def _ask(method: str, url: httpx.URL, shown: str, deadline: float, way: _Way) ->
         transport = SocketTransport(
             url, ssl_context=ssl_context, keep=0, clock=way.clock, address=address, dial=way.dial
         )
-        request = httpx.Request(
-            method,
-            url,
-            headers={"host": url.netloc.decode("ascii"), **_HEADERS},
-            stream=httpx.ByteStream(b""),
-            extensions={"timeout": {"connect": left, "write": left, "read": left, "deadline": deadline}},
-        )
+        timeouts = {"connect": left, "write": left, "read": left, "deadline": deadline}
+        headers = ((b"host", url.netloc), *_HEADERS)
         try:
-            response = transport.handle_request(request)
+            return transport.send(RawRequest(method, url.raw_path, headers, (), timeouts))
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             failure = error
             continue
         except httpx.HTTPError as error:
             raise _failed(shown, error) from error
-        response.request = request
-        return response
     raise _failed(shown, failure or httpx.ConnectTimeout("no time is left")) from failure
 
 
-def _read(response: httpx.Response, shown: str, url: httpx.URL, max_bytes: int) -> FetchedFile:
+def _read(answer: Answer, shown: str, url: httpx.URL, max_bytes: int) -> FetchedFile:
     parts: list[bytes] = []
-    _take(response, shown, max_bytes, parts.append)
-    return FetchedFile(b"".join(parts), str(url), response.headers.get("content-type", ""))
+    _take(answer, shown, max_bytes, parts.append)
+    return FetchedFile(b"".join(parts), str(url), answer.headers.get("content-type", ""))
 
 
-def _take(response: httpx.Response, shown: str, max_bytes: int, take: Callable[[bytes], object]) -> None:
+def _take(answer: Answer, shown: str, max_bytes: int, take: Callable[[bytes], object]) -> None:
     """Gives the answer's bytes to ``take`` as they come."""
-    status = response.status_code
+    status = answer.status
     if status != 200:
         raise FetchError(
             f"the server answers {status}",
@@ -234,12 +228,12 @@ def _take(response: httpx.Response, shown: str, max_bytes: int, take: Callable[[
             code="status",
             retryable=status in _LATER,
         )
-    stated = response.headers.get("content-length", "")
+    stated = answer.headers.get("content-length", "")
     if stated.isdigit() and int(stated) > max_bytes:
         raise _too_large(shown, max_bytes)
     size = 0
     try:
-        for part in response.iter_raw():
+        for part in answer.pieces:
             size += len(part)
             if size > max_bytes:
                 raise _too_large(shown, max_bytes)

@@ -1,4 +1,5 @@
-"""httpx's own transports behind a proxy, one connection each, so that no pool grows.
+"""httpx's own transports behind a proxy, one connection each, so that no pool grows; the only place where its
+requests and answers are made.
 
 A connection stays with the process, and the event loop, that made it.
 """
@@ -10,46 +11,56 @@ import os
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from visionpipe.transport.direct_async import close_with_loop, drop
 from visionpipe.transport.exchange import wait_limit
 from visionpipe.transport.httpx_library import httpx
+from visionpipe.transport.messages import Answer, AsyncAnswer, RawAnswer, RawRequest, read_headers
 
 _ONE = httpx.Limits(max_connections=1)
 
 
-class ProxyTransport(httpx.BaseTransport):
-    """Blocking; thread-safe. ``keep`` is how many idle connections are kept. A request's deadline is looked
-    at between two pieces of its answer."""
+class ProxyTransport:
+    """Blocking; thread-safe. ``url`` is the origin that requests are for, ``keep`` how many idle connections
+    are kept. A request's deadline is looked at between two pieces of its answer."""
 
     def __init__(
         self,
+        url: httpx.URL,
         proxy: httpx.Proxy,
         ssl_context: ssl.SSLContext,
         keep: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._url = url
         self._clock = clock
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._keep = keep
         self._idle: deque[_Lane] = deque()
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
+    def send(self, request: RawRequest) -> Answer:
         lane = self._take()
         try:
-            response = lane.way.handle_request(request)
+            response = lane.way.handle_request(_for_httpx(self._url, request))
         except BaseException:
             lane.way.close()
             raise
-        if isinstance(response.stream, httpx.SyncByteStream):
-            timeouts = request.extensions["timeout"]
-            response.stream = _Answer(response.stream, lane, self, timeouts, self._clock)
-        return response
+        headers, timeouts = read_headers(response.headers.raw), request.timeouts
+        pieces = self._pieces(response, timeouts)
+        free = partial(self._give_back, lane, response)
+        return RawAnswer(response.status_code, headers, pieces, timeouts, free)
 
-    def give_back(self, lane: _Lane) -> None:
+    def _pieces(self, response: httpx.Response, timeouts: dict[str, float]) -> Iterator[bytes]:
+        for piece in response.iter_raw():
+            wait_limit(timeouts, "read", self._clock, httpx.ReadTimeout)
+            yield piece
+
+    def _give_back(self, lane: _Lane, response: httpx.Response) -> None:
+        response.close()
         if len(self._idle) < self._keep:
             self._idle.append(lane)
         else:
@@ -78,41 +89,49 @@ class ProxyTransport(httpx.BaseTransport):
             lane.way.close()
 
 
-class AsyncProxyTransport(httpx.AsyncBaseTransport):
+class AsyncProxyTransport:
     """The same on an event loop; a connection that was made on another one is not used."""
 
     def __init__(
         self,
+        url: httpx.URL,
         proxy: httpx.Proxy,
         ssl_context: ssl.SSLContext,
         keep: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._url = url
         self._clock = clock
         self._proxy = proxy
         self._ssl_context = ssl_context
         self._keep = keep
         self._idle: deque[_AsyncLane] = deque()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, request: RawRequest) -> AsyncAnswer:
         lane = await self._take()
         try:
-            response = await lane.way.handle_async_request(request)
+            response = await lane.way.handle_async_request(_for_httpx(self._url, request))
         except BaseException:
             await lane.way.aclose()
             raise
-        if isinstance(response.stream, httpx.AsyncByteStream):
-            timeouts = request.extensions["timeout"]
-            response.stream = _AsyncAnswer(response.stream, lane, self, timeouts, self._clock)
-        return response
+        headers, timeouts = read_headers(response.headers.raw), request.timeouts
+        pieces = self._pieces(response, timeouts)
+        free = partial(self._give_back, lane, response)
+        return RawAnswer(response.status_code, headers, pieces, timeouts, free)
 
-    async def give_back(self, lane: _AsyncLane) -> None:
+    async def _pieces(self, response: httpx.Response, timeouts: dict[str, float]) -> AsyncIterator[bytes]:
+        async for piece in response.aiter_raw():
+            wait_limit(timeouts, "read", self._clock, httpx.ReadTimeout)
+            yield piece
+
+    async def _give_back(self, lane: _AsyncLane, response: httpx.Response) -> None:
+        await response.aclose()
         if len(self._idle) < self._keep:
             self._idle.append(lane)
         else:
             await lane.way.aclose()
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         loop = asyncio.get_running_loop()
         while self._idle:
             lane = self._idle.pop()
@@ -160,55 +179,25 @@ class _AsyncLane:
         drop(self.way, self.loop, self.process)
 
 
-class _Answer(httpx.SyncByteStream):
-    def __init__(
-        self,
-        stream: httpx.SyncByteStream,
-        lane: _Lane,
-        home: ProxyTransport,
-        timeouts: dict[str, float],
-        clock: Callable[[], float],
-    ) -> None:
-        self._timeouts = timeouts
-        self._clock = clock
-        self._stream = stream
-        self._lane: _Lane | None = lane
-        self._home = home
+def _for_httpx(url: httpx.URL, request: RawRequest) -> httpx.Request:
+    return httpx.Request(
+        request.method,
+        url.copy_with(raw_path=request.target),
+        headers=request.headers,
+        stream=_Chunks(request.chunks),
+        extensions={"timeout": request.timeouts},
+    )
+
+
+class _Chunks(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A request's body, for either of them."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece in self._stream:
-            wait_limit(self._timeouts, "read", self._clock, httpx.ReadTimeout)
-            yield piece
-
-    def close(self) -> None:
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            self._stream.close()
-            self._home.give_back(lane)
-
-
-class _AsyncAnswer(httpx.AsyncByteStream):
-    def __init__(
-        self,
-        stream: httpx.AsyncByteStream,
-        lane: _AsyncLane,
-        home: AsyncProxyTransport,
-        timeouts: dict[str, float],
-        clock: Callable[[], float],
-    ) -> None:
-        self._timeouts = timeouts
-        self._clock = clock
-        self._stream = stream
-        self._lane: _AsyncLane | None = lane
-        self._home = home
+        return iter(self._chunks)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._stream:
-            wait_limit(self._timeouts, "read", self._clock, httpx.ReadTimeout)
-            yield piece
-
-    async def aclose(self) -> None:
-        lane, self._lane = self._lane, None
-        if lane is not None:
-            await self._stream.aclose()
-            await self._home.give_back(lane)
+        for chunk in self._chunks:
+            yield chunk

@@ -11,7 +11,7 @@ import os
 import re
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,7 +19,8 @@ from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.transport.auth import Auth
 from visionpipe.transport.exchange import ACCEPTED
 from visionpipe.transport.httpx_library import httpx
-from visionpipe.wire.http import Body, HttpRequest, Timeouts, chunks_of
+from visionpipe.transport.messages import RawRequest
+from visionpipe.wire.http import HttpRequest, Timeouts, chunks_of
 from visionpipe.wire.secrets import redact
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -35,53 +36,48 @@ _CURE = "Give it as http:// or https://, host and path, for example https://api.
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go. ``headers`` go with each, the key's excepted; ``host`` has its port with it."""
+    """Where requests go. ``headers`` are the user's; ``fixed`` go with each request, theirs among them and
+    the key's excepted; ``host`` has its port with it."""
 
     base: httpx.URL
     auth: Auth
     headers: Mapping[str, str]
     host: str
+    fixed: Mapping[bytes, bytes]
 
     def secrets(self) -> tuple[str, ...]:
         """Strings that must never be shown: the key's, and the values of the headers."""
         return (*self.auth.secrets(), *self.headers.values())
 
-    def build(self, request: HttpRequest) -> httpx.Request:
-        """The request with its address, headers, body and timeouts."""
-        url = self.url(request.url)
-        headers = {
-            "host": self.host,
-            "accept": "*/*",
-            "accept-encoding": ACCEPTED,
-            "connection": "keep-alive",
-            "user-agent": "visionpipe",
-        }
-        for name, value in (*self.headers.items(), *request.headers.items()):
-            headers[name.lower()] = value
-        if request.body is not None:
-            headers.setdefault("content-type", request.body.media_type)
-        headers["content-length"] = str(request.body.size if request.body is not None else 0)
-        if request.method == "GET" and request.body is None:
-            del headers["content-length"]
-        key = self.auth.header()
-        if key is not None:
-            headers[self.auth.name] = key
+    def build(self, request: HttpRequest) -> RawRequest:
+        """The request with its address, headers, body and timeouts.
+
+        Raises:
+            ParameterError: it is for another host (code "foreign_host"), or a header has characters outside
+                ASCII.
+        """
+        target, body, key = self._target(request.url), request.body, self.auth.header()
+        headers = dict(self.fixed)
         try:
-            raw = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+            for name, value in request.headers.items():
+                headers[name.lower().encode("ascii")] = value.encode("ascii")
+            if body is not None:
+                headers.setdefault(b"content-type", body.media_type.encode("ascii"))
+                headers[b"content-length"] = b"%d" % body.size
+            elif request.method == "GET":
+                headers.pop(b"content-length", None)
+            else:
+                headers[b"content-length"] = b"0"
+            if key is not None:
+                headers[self.auth.name.encode("ascii")] = key.encode("ascii")
         except UnicodeEncodeError as error:
             raise ParameterError(
                 "a header has characters outside ASCII", cure="Encode or leave out that header."
             ) from error
-        return httpx.Request(
-            request.method,
-            url,
-            headers=raw,
-            stream=_BodyStream(request.body),
-            extensions={"timeout": _timeouts(request.timeouts)},
-        )
+        chunks = chunks_of(body) if body is not None else ()
+        return RawRequest(request.method, target, list(headers.items()), chunks, _timeouts(request.timeouts))
 
-    def url(self, address: str) -> httpx.URL:
-        """The whole URL of a path below the base URL, or of a URL on the same host."""
+    def _target(self, address: str) -> bytes:
         if "://" not in address:
             return _below(self.base, address)
         url = httpx.URL(address)
@@ -93,29 +89,15 @@ class Endpoint:
                 subject=self.host,
                 code="foreign_host",
             )
-        return url
+        return url.raw_path
 
 
 @lru_cache(maxsize=64)
-def _below(base: httpx.URL, address: str) -> httpx.URL:
+def _below(base: httpx.URL, address: str) -> bytes:
     # Parsing costs as much as reading a photo's header, and most requests go to the same address.
     path, _, query = address.partition("?")
-    return base.copy_with(path=base.path.rstrip("/") + "/" + path.lstrip("/"), query=query.encode() or None)
-
-
-class _BodyStream(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body in pieces, for either sender."""
-
-    def __init__(self, body: Body | None) -> None:
-        self._body = body
-
-    def __iter__(self) -> Iterator[bytes]:
-        return chunks_of(self._body) if self._body is not None else iter(())
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        if self._body is not None:
-            for chunk in chunks_of(self._body):
-                yield chunk
+    url = base.copy_with(path=base.path.rstrip("/") + "/" + path.lstrip("/"), query=query.encode() or None)
+    return url.raw_path
 
 
 def endpoint(base_url: str, auth: Auth, headers: Mapping[str, str] | None) -> Endpoint:
@@ -147,7 +129,18 @@ def endpoint(base_url: str, auth: Auth, headers: Mapping[str, str] | None) -> En
                 cure="Encode or leave out that header.",
                 code="header",
             )
-    return Endpoint(base, auth, dict(headers or {}), base.netloc.decode("ascii"))
+    own = dict(headers or {})
+    host = base.netloc.decode("ascii")
+    fixed = {
+        "host": host,
+        "accept": "*/*",
+        "accept-encoding": ACCEPTED,
+        "connection": "keep-alive",
+        "user-agent": "visionpipe",
+        **{name.lower(): value for name, value in own.items()},
+    }
+    encoded = {name.encode("ascii"): value.encode("ascii") for name, value in fixed.items()}
+    return Endpoint(base, auth, own, host, encoded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from visionpipe.errors import UnreadableAnswerError
 from visionpipe.transport.auth import Auth, NoAuth
 from visionpipe.transport.direct_async import AsyncioTransport
 from visionpipe.transport.errors import before_answer, in_answer, in_whole_answer, too_long
-from visionpipe.transport.exchange import Decoder, is_whole, oddities_of, with_rest
+from visionpipe.transport.exchange import Decoder
 from visionpipe.transport.httpx_library import httpx
+from visionpipe.transport.messages import AsyncAnswer
 from visionpipe.transport.proxied import AsyncProxyTransport
 from visionpipe.transport.requests import MAX_ANSWER_BYTES, endpoint, route
 from visionpipe.wire.http import HttpRequest, HttpResponse, check_files
@@ -62,13 +63,15 @@ class AsyncHttpSender:
         self._max_answer_bytes = max_answer_bytes
         self._clock = clock
         way = route(self._endpoint.base, ssl_context=ssl_context, proxy=proxy, trust_env=trust_env)
-        self._transport: httpx.AsyncBaseTransport
+        self._transport: AsyncioTransport | AsyncProxyTransport
         if way.proxy is None or way.ssl_context is None:
             self._transport = AsyncioTransport(
                 self._endpoint.base, ssl_context=way.ssl_context, keep=connections, clock=clock
             )
         else:
-            self._transport = AsyncProxyTransport(way.proxy, way.ssl_context, connections, clock)
+            self._transport = AsyncProxyTransport(
+                self._endpoint.base, way.proxy, way.ssl_context, connections, clock
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._endpoint.base)!r})"
@@ -83,12 +86,12 @@ class AsyncHttpSender:
             UnreadableAnswerError: not HTTP, damaged compression, or too long.
             UnreadableSourceError: a file of the body vanished or changed.
         """
-        response = await self._begin(request)
+        answer = await self._begin(request)
         parts: list[bytes] = []
         size = 0
         try:
-            decoder = self._decoder(response)
-            async for raw in response.aiter_raw():
+            decoder = self._decoder(answer)
+            async for raw in answer.pieces:
                 for part in decoder.feed(raw):
                     size += len(part)
                     if size > self._max_answer_bytes:
@@ -96,73 +99,69 @@ class AsyncHttpSender:
                     parts.append(part)
         except httpx.HTTPError as error:
             told = in_whole_answer(error, self._endpoint.host, self._endpoint.secrets())
-            if not is_whole(response, parts):
+            if not answer.is_whole(parts):
                 raise told from error
-            oddities = (*oddities_of(response), f"it is whole, though {told.reason}")
+            oddities = (*answer.oddities, f"it is whole, though {told.reason}")
         else:
-            parts, oddities = with_rest(response, parts)
+            parts, oddities = answer.with_rest(parts)
         finally:
-            await response.aclose()
-        return HttpResponse(response.status_code, dict(response.headers), b"".join(parts), oddities)
+            await answer.close()
+        return HttpResponse(answer.status, answer.headers, b"".join(parts), oddities)
 
     async def open(self, request: HttpRequest) -> AsyncHttpByteStream:
         """Send, and return as soon as the answer's head is there. Raises as ``send``; its errors after the
         head come out of the iteration."""
-        response = await self._begin(request)
+        answer = await self._begin(request)
         if isinstance(self._transport, AsyncioTransport):
-            timeouts = response.request.extensions["timeout"]
-            timeouts["read"] = timeouts["first_token"]
+            answer.timeouts["read"] = answer.timeouts["first_token"]
         try:
-            decoder = self._decoder(response)
+            decoder = self._decoder(answer)
         except UnreadableAnswerError:
-            await response.aclose()
+            await answer.close()
             raise
-        return AsyncHttpByteStream(response, decoder, self._endpoint.host, self._endpoint.secrets())
+        return AsyncHttpByteStream(answer, decoder, self._endpoint.host, self._endpoint.secrets())
 
     async def close(self) -> None:
         """Close idle connections; those in use close when they are done. May be called again."""
-        await self._transport.aclose()
+        await self._transport.close()
 
-    def _decoder(self, response: httpx.Response) -> Decoder:
-        coding = response.headers.get("content-encoding", "")
-        return Decoder(coding, self._endpoint.host, response.request.extensions["timeout"], self._clock)
+    def _decoder(self, answer: AsyncAnswer) -> Decoder:
+        coding = answer.headers.get("content-encoding", "")
+        return Decoder(coding, self._endpoint.host, answer.timeouts, self._clock)
 
-    async def _begin(self, request: HttpRequest) -> httpx.Response:
+    async def _begin(self, request: HttpRequest) -> AsyncAnswer:
         if request.body is not None:
             check_files(request.body)
         built = self._endpoint.build(request)
-        timeouts = built.extensions["timeout"]
+        timeouts = built.timeouts
         timeouts["deadline"] = self._clock() + request.timeouts.total
         try:
-            response = await self._transport.handle_async_request(built)
+            answer = await self._transport.send(built)
         except httpx.HTTPError as error:
             raise before_answer(error, self._endpoint.host, self._endpoint.secrets()) from error
-        response.request = built
         timeouts["read"] = timeouts["idle"]
-        return response
+        return answer
 
 
 class AsyncHttpByteStream:
     """An answer read as it arrives."""
 
-    def __init__(
-        self, response: httpx.Response, decoder: Decoder, host: str, secrets: tuple[str, ...]
-    ) -> None:
-        self._response = response
+    def __init__(self, answer: AsyncAnswer, decoder: Decoder, host: str, secrets: tuple[str, ...]) -> None:
+        self._answer = answer
         self._decoder = decoder
         self._host = host
         self._secrets = secrets
         self._closed = False
-        self.status = response.status_code
-        self.headers: Mapping[str, str] = dict(response.headers)
-        self.oddities = oddities_of(response)
+        self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers
+        self.oddities = answer.oddities
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._closed:
             return
         try:
-            timeouts = self._response.request.extensions["timeout"]
-            async for raw in self._response.aiter_raw():
+            timeouts = self._answer.timeouts
+            async for raw in self._answer.pieces:
                 timeouts["read"] = timeouts["idle"]
                 for piece in self._decoder.feed(raw):
                     yield piece
@@ -173,5 +172,6 @@ class AsyncHttpByteStream:
 
     async def close(self) -> None:
         """Free the connection, or close it where the answer is not read to its end."""
-        self._closed = True
-        await self._response.aclose()
+        if not self._closed:
+            self._closed = True
+            await self._answer.close()
