@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import h11
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionpipe.transport.exchange import Exchange, Step
+from visionpipe.transport.exchange import Exchange, Step, read_headers
 
 HOST = (b"host", b"example.org")
 NAMES = st.sampled_from(
@@ -59,8 +60,7 @@ def read(exchange: Exchange, pieces: list[bytes]) -> object:
                 exchange.receive(left.pop(0))
     except h11.RemoteProtocolError:
         return "no HTTP"
-    headers = [(bytes(name).lower(), bytes(value)) for name, value in head[1]]
-    return head[0], headers, bytes(body), exchange.reusable, exchange.oddities
+    return head[0], list(head[1].items()), bytes(body), exchange.reusable, exchange.oddities
 
 
 @given(st.sampled_from([b"POST", b"HEAD"]), FIRST, LINES, BODIES, st.lists(st.integers(0, 120), max_size=3))
@@ -108,8 +108,13 @@ def test_a_connection_is_not_used_again_before_the_request_was_sent_whole() -> N
     exchange.request(b"POST", b"/", [HOST, (b"content-length", b"2")])
     assert read(exchange, [b"HTTP/1.1 413 -\r\ncontent-length: 0\r\n\r\n"]) == (
         413,
-        [(b"content-length", b"0")],
+        [("content-length", "0")],
         b"",
         False,
         [],
     )
+
+
+@given(st.lists(st.tuples(NAMES, st.one_of(VALUES, st.binary(max_size=3))), max_size=5))
+def test_headers_read_as_httpx_reads_them(headers: list[tuple[bytes, bytes]]) -> None:
+    assert list(read_headers(headers).items()) == list(dict(httpx.Headers(headers)).items())

@@ -34,7 +34,7 @@ from visionpipe.errors import (
 from visionpipe.media import FileContent, MemoryContent
 from visionpipe.transport._async.http_sender import AsyncHttpSender
 from visionpipe.transport._sync.http_sender import HttpSender
-from visionpipe.transport.auth import ApiKey
+from visionpipe.transport.auth import ApiKey, NoAuth
 from visionpipe.wire.http import Base64Piece, Body, FilePiece, HttpRequest, Timeouts
 
 both = pytest.mark.parametrize("kind", KINDS)
@@ -63,6 +63,31 @@ def test_a_request_arrives_as_written(kind: Kind, loopback: Loopback) -> None:
     assert seen.headers["x-one"] == "two"
     assert seen.headers["host"] == loopback.host
     assert "transfer-encoding" not in seen.headers
+
+
+class Rotating(NoAuth):
+    """A key that is another one each time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def header(self) -> str:  # type: ignore[override]
+        self.asked += 1
+        return f"key {self.asked}"
+
+
+@both
+def test_headers_of_the_users_win_and_the_key_is_asked_for_each_time(kind: Kind, loopback: Loopback) -> None:
+    own = {"User-Agent": "mine", "AUTHORIZATION": "theirs", "X-One": "1"}
+    with sending(kind, loopback.url, auth=Rotating(), headers=own) as sender:
+        sender.send(HttpRequest("GET", "/x", headers={"ACCEPT": "text/plain", "x-one": "2"}))
+        sender.send(HttpRequest("POST", "/x", headers={"Content-Type": "text/plain"}))
+    seen = [request.headers for request in loopback.requests]
+    names = ("user-agent", "authorization", "accept", "x-one", "content-length")
+    assert [tuple(headers.get(name) for name in names) for headers in seen] == [
+        ("mine", "key 1", "text/plain", "2", None),
+        ("mine", "key 2", "*/*", "1", "0"),
+    ]
 
 
 @both

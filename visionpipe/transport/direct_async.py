@@ -24,9 +24,9 @@ import h11
 
 from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
 from visionpipe.transport.errors import AnswerCutError
-from visionpipe.transport.exchange import Exchange, RawHeaders, Step, wait_limit
+from visionpipe.transport.exchange import Exchange, Step, wait_limit
 from visionpipe.transport.httpx_library import httpx
-from visionpipe.transport.messages import AsyncAnswer, RawAnswer, RawRequest, read_headers
+from visionpipe.transport.messages import AsyncAnswer, RawAnswer, RawRequest
 
 
 class Closable(Protocol):
@@ -138,9 +138,8 @@ class AsyncioTransport:
         except BaseException:
             connection.close()
             raise
-        pieces = connection.body(timeouts)
         free = partial(self.give_back, connection)
-        return RawAnswer(status, read_headers(headers), pieces, timeouts, free, connection.current)
+        return RawAnswer(status, headers, connection.body(timeouts), timeouts, free, connection.current)
 
     async def give_back(self, connection: _Connection) -> None:
         """After an answer has been read to its end, or given up."""
@@ -281,7 +280,7 @@ class _Connection(asyncio.Protocol):
     async def aclose(self) -> None:
         self.close()
 
-    async def exchange(self, request: RawRequest) -> tuple[int, RawHeaders]:
+    async def exchange(self, request: RawRequest) -> tuple[int, dict[str, str]]:
         """Send the request and read the answer's head."""
         exchange = self._exchange = Exchange()
         timeouts = request.timeouts

@@ -23,9 +23,9 @@ from typing import TypeAlias
 import h11
 
 from visionpipe.transport.errors import AnswerCutError
-from visionpipe.transport.exchange import Exchange, RawHeaders, Step, wait_limit
+from visionpipe.transport.exchange import Exchange, Step, wait_limit
 from visionpipe.transport.httpx_library import httpx
-from visionpipe.transport.messages import Answer, RawAnswer, RawRequest, read_headers
+from visionpipe.transport.messages import Answer, RawAnswer, RawRequest
 
 KEPT_IDLE_S = 30.0
 """Seconds after which an unused connection is closed rather than used again."""
@@ -85,9 +85,8 @@ class SocketTransport:
         except BaseException:
             connection.close()
             raise
-        pieces = connection.body(timeouts)
         free = partial(self.give_back, connection)
-        return RawAnswer(status, read_headers(headers), pieces, timeouts, free, connection.current)
+        return RawAnswer(status, headers, connection.body(timeouts), timeouts, free, connection.current)
 
     def give_back(self, connection: _Connection) -> None:
         """After an answer has been read to its end, or given up."""
@@ -203,7 +202,7 @@ class _Connection:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         self._socket.close()
 
-    def exchange(self, request: RawRequest) -> tuple[int, RawHeaders]:
+    def exchange(self, request: RawRequest) -> tuple[int, dict[str, str]]:
         """Send the request and read the answer's head."""
         exchange = self._exchange = Exchange()
         timeouts = request.timeouts

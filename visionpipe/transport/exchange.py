@@ -136,8 +136,9 @@ class Exchange:
         """Whether a byte of the answer has come."""
         return bool(self._first)
 
-    def head(self) -> tuple[int, RawHeaders] | None:
-        """The answer's status and headers; None until they are complete. 1xx answers are passed over."""
+    def head(self) -> tuple[int, dict[str, str]] | None:
+        """The answer's status and headers, by lower-case names; None until they are complete. 1xx answers are
+        passed over."""
         if not (self._first.startswith(_GREETING) or _GREETING.startswith(self._first)):
             raise h11.RemoteProtocolError(f"it begins with {self._first!r}")
         if self._h11 is None:
@@ -160,11 +161,11 @@ class Exchange:
                 return None
             if isinstance(event, h11.Response):
                 self._head_is_read()
-                return event.status_code, event.headers.raw_items()
+                return event.status_code, read_headers(event.headers.raw_items())
             if not isinstance(event, h11.InformationalResponse) or event.status_code == 101:
                 raise h11.RemoteProtocolError(f"unexpected {type(event).__name__} before an answer")
 
-    def _plain_head(self, arrived: bytearray) -> tuple[int, RawHeaders] | None:
+    def _plain_head(self, arrived: bytearray) -> tuple[int, dict[str, str]] | None:
         """Status and headers of an answer that holds nothing but what any does; else None."""
         if len(arrived) > LARGE_HEAD or self._closed or self._method == b"HEAD":
             return None
@@ -188,7 +189,7 @@ class Exchange:
             return None
         self._length = self._left = length
         self._arrived, self._body = None, arrived[found.end() :]
-        return int(found[1]), headers
+        return int(found[1]), read_headers(headers)
 
     def _read_by_h11(self, arrived: bytes) -> None:
         """Has h11 read the answer, from its beginning; what it answers is made up, and is not sent."""
@@ -273,6 +274,19 @@ class Exchange:
         if self._h11 is not None:
             return self._h11.trailing_data[0]
         return b"" if self._left else bytes(self._body)
+
+
+def read_headers(raw: RawHeaders, coding: str = "utf-8") -> dict[str, str]:
+    """Headers by their names in lower case; the values of one name that comes again are joined with a comma.
+    Where one is not UTF-8, all are read as ISO 8859-1."""
+    headers: dict[str, str] = {}
+    try:
+        for name, value in raw:
+            key, text = name.lower().decode(coding), value.decode(coding)
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    except UnicodeDecodeError:
+        return read_headers(raw, "iso-8859-1")
+    return headers
 
 
 LONGEST_S = 1_000_000.0

@@ -55,30 +55,17 @@ class RawAnswer(Generic[Pieces, Closed]):
     def with_rest(self, parts: list[bytes]) -> tuple[list[bytes], tuple[str, ...]]:
         """Its parts with what came behind its promised length, where only that makes it whole; and what was
         odd about it."""
+        odd = self.oddities
         behind = self.exchange.behind if self.exchange else b""
         if behind and self.status == 200 and not self.is_whole(parts):
             longer = [*parts, behind]
             if self.is_whole(longer):
-                odd = f"it is {len(behind)} bytes longer than its Content-Length says"
-                return longer, (*self.oddities, odd)
-        return parts, self.oddities
+                return longer, (*odd, f"it is {len(behind)} bytes longer than its Content-Length says")
+        return parts, odd
 
 
 Answer: TypeAlias = RawAnswer[Iterator[bytes], None]
 AsyncAnswer: TypeAlias = RawAnswer[AsyncIterator[bytes], Awaitable[None]]
-
-
-def read_headers(raw: RawHeaders, coding: str = "utf-8") -> dict[str, str]:
-    """Headers by their names in lower case; the values of one name that comes again are joined with a comma.
-    Where one is not UTF-8, all are read as ISO 8859-1."""
-    headers: dict[str, str] = {}
-    try:
-        for name, value in raw:
-            key, text = name.lower().decode(coding), value.decode(coding)
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    except UnicodeDecodeError:
-        return read_headers(raw, "iso-8859-1")
-    return headers
 
 
 def _is_object(body: bytes) -> bool:

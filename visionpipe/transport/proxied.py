@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from visionpipe.transport.direct_async import close_with_loop, drop
-from visionpipe.transport.exchange import wait_limit
+from visionpipe.transport.exchange import read_headers, wait_limit
 from visionpipe.transport.httpx_library import httpx
-from visionpipe.transport.messages import Answer, AsyncAnswer, RawAnswer, RawRequest, read_headers
+from visionpipe.transport.messages import Answer, AsyncAnswer, RawAnswer, RawRequest
 
 _ONE = httpx.Limits(max_connections=1)
 
