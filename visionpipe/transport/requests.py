@@ -273,7 +273,7 @@ def proxy_settings(
 
 
 def _timeouts(timeouts: Timeouts) -> dict[str, float]:
-    # httpx knows one read timeout; the senders set it to ``idle`` once the answer's head is there.
+    # Transports know one read timeout; the senders set it to ``idle`` once the answer's head is there.
     return {
         "connect": timeouts.connect,
         "write": timeouts.write,
