@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import tomllib
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from visionpipe.prompts import presets
 from visionpipe.prompts.presets import Language, Preset
-from visionpipe.stages.quality import assess
+from visionpipe.stages import quality
+from visionpipe.stages.quality import assess, folded
 from visionpipe.stages.quality_policy import KINDS, QualityPolicy, decide
 from visionpipe.values import Note
 
@@ -281,6 +287,33 @@ def test_fail_outweighs_reask_and_foreign_notes_are_kept() -> None:
 def test_a_loop_is_told_from_its_twelfth_word() -> None:
     assert "repetition" not in kinds("the cat sat " * 3 + "the cat")
     assert "repetition" in kinds("the cat sat " * 4)
+
+
+@given(
+    st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=6),
+    st.integers(0, 30),
+    st.integers(0, 30),
+    st.sampled_from([" ", ", ", ". "]),
+)
+def test_a_loop_is_told_wherever_it_stands(unit: list[str], before: int, behind: int, between: str) -> None:
+    times = max(8, -(-12 // len(unit)))
+    words = [*(f"w{n}" for n in range(before)), *(unit * times), *(f"v{n}" for n in range(behind))]
+    assert "repetition" in kinds(between.join(words))
+
+
+def test_a_refusals_marks_are_found_in_small_letters_whatever_the_case() -> None:
+    folder = Path(quality.__file__).parent / "refusals"
+    marks = "".join(
+        mark for file in folder.glob("*.toml") for mark in tomllib.loads(file.read_text("utf-8"))["marks"]
+    )
+    assert marks == marks.lower()
+    letters = "".join({letter for letter in marks if letter.isalpha()})
+    # Without the surrogates, which no answer holds any more.
+    every = "".join(map(chr, [*range(0xD800), *range(0xE000, sys.maxunicode + 1)]))
+    assert len(folded(every)) == len(every)
+    small = re.sub(f"[{letters}]", "!", folded(every))
+    ignoring = re.sub(f"[{letters}]", "!", every, flags=re.IGNORECASE)
+    assert [place for place, sign in enumerate(small) if (sign == "!") != (ignoring[place] == "!")] == []
 
 
 def test_another_language_is_told_from_four_of_its_letters_or_words_and_four_fifths_of_the_text() -> None:
