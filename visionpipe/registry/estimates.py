@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
@@ -98,10 +99,12 @@ def video_tokens(
     return VideoTokens(frames, resized_width, resized_height, _tokens(frames, resized_width, resized_height))
 
 
+@lru_cache(maxsize=16)
 def text_tokens(text: str) -> int:
     """The tokens a text takes, by the platform's rule of thumb: a token is 0.75 of an English word or 1.5
     Chinese characters (docs.bigmodel.cn, late 2025 and 2026-09). At least 1 for a text that says anything.
     """
+    # The last few are kept: a job asks the same about each of its images.
     east_asian = len(_EAST_ASIAN.findall(text))
     rest = _EAST_ASIAN.sub(" ", text)
     words = len(_SIGN.findall(rest))
