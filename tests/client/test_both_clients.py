@@ -180,6 +180,7 @@ async def extract_stream(client: Any, folder: Path) -> Any:
 
 async def send(client: Any, folder: Path) -> Any:
     prepared = await now(client.prepare("What is it?", PHOTO))
+    assert client.preparing()("What is it?", [PHOTO]) == prepared
     limited = await now(client.send(prepared, retry_rate_limits=False, seconds=20.0))
     return prepared, await now(client.send(prepared)), limited
 

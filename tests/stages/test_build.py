@@ -8,7 +8,7 @@ from visionpipe.errors import ParameterError
 from visionpipe.media import Image, LinkedVideo, Media, MemoryContent, Text
 from visionpipe.registry.records import EndpointRecord, ImageRules, ModelRecord, ThinkingRules
 from visionpipe.request import Message, Parameters, Request
-from visionpipe.stages.check import build_request
+from visionpipe.stages.check import build_request, request_form
 from visionpipe.values import Adjustment
 
 ENDPOINT = EndpointRecord(id="e", title="E", base_url="https://e.example", unknown_model="u")
@@ -28,12 +28,13 @@ def built(
     published: bool = False,
     parameters: Parameters | None = None,
 ) -> Request:
+    chosen = parameters or Parameters(temperature=0.5)
     return build_request(
         "What is it?",
         media,
+        request_form(model=model, endpoint=endpoint, parameters=chosen, system=system),
         model=model,
         endpoint=endpoint,
-        parameters=parameters or Parameters(temperature=0.5),
         system=system,
         history=history,
         published=published,
@@ -65,7 +66,7 @@ def test_a_model_without_a_system_role_reads_it_before_the_first_text() -> None:
 @pytest.mark.parametrize("prompt", ["", " \n\t"])
 def test_an_empty_prompt_is_refused(prompt: str) -> None:
     with pytest.raises(ParameterError, match="empty"):
-        build_request(prompt, (), model=MODEL, endpoint=ENDPOINT, parameters=Parameters())
+        build_request(prompt, (), Request(MODEL.id, ()), model=MODEL, endpoint=ENDPOINT)
 
 
 def test_base64_is_doubtful_only_where_a_url_is_preferred_and_none_is_made() -> None:

@@ -7,9 +7,9 @@ that was changed says so in the request's adjustments.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from typing import Any, Protocol
 
 from visionpipe.client.messages import GivenMessages, GivenTurn, read_messages
@@ -33,7 +33,14 @@ from visionpipe.registry.records import ModelRecord
 from visionpipe.reply import Reply
 from visionpipe.request import Message, Request, Role
 from visionpipe.sources.addresses import FetchedFile
-from visionpipe.stages.check import build_request, check_context, check_image_count, check_request
+from visionpipe.stages.check import (
+    build_request,
+    check_context,
+    check_image_count,
+    check_media,
+    check_parameters,
+    request_form,
+)
 from visionpipe.stages.extraction import Schema, with_schema
 from visionpipe.stages.fit import plan_repair, portions
 from visionpipe.stages.history import Fitted, Transcript, Turn, fit_history
@@ -100,6 +107,50 @@ class Prepared:
         )
 
 
+class _Template:
+    """What all calls with the same options share, worked out once.
+
+    Raises:
+        ParameterError: an option that cannot be; what is wrong with parameters and tools is found later.
+    """
+
+    def __init__(self, settings: Settings, options: CallOptions) -> None:
+        check_options(options)
+        self.options = options
+        self.model = settings.model_named(options.get("model"))
+        self.functions: tuple[FunctionTool, ...] = ()
+        self._settings = settings
+        self._form: Request | None = None
+        self._parameters_fit = False
+
+    def form(self) -> Request:
+        """The request but for its messages."""
+        if self._form is None:
+            options, model, endpoint = self.options, self.model, self._settings.endpoint
+            prefer = options.get("prefer_priority", False)
+            tools = choose_tools(options.get("tools", ()), model, prefer_priority=prefer)
+            check_tool_choice(options.get("tool_choice"), endpoint)
+            self.functions = tools.functions
+            self._form = request_form(
+                model=model,
+                endpoint=endpoint,
+                parameters=parameters_of(options),
+                system=options.get("system"),
+                tools=tools,
+                tool_choice=options.get("tool_choice"),
+                headers=options.get("headers"),
+                cache=options.get("cache", "use"),
+            )
+        return self._form
+
+    def check(self, request: Request) -> None:
+        """Hold a request of this form against its model."""
+        check_media(request, self.model, self._settings.registry)
+        if not self._parameters_fit:
+            check_parameters(request.parameters, self.model)
+            self._parameters_fit = True
+
+
 class Preparer:
     """Prepares calls for one endpoint. Safe to use from several threads at once."""
 
@@ -129,55 +180,58 @@ class Preparer:
             InputError: an unusable source or option.
             CapabilityError: something the model does not take.
         """
+        return self._prepared(_Template(self._settings, options), prompt, sources, transcript)
+
+    def preparing(self, options: CallOptions) -> Callable[[str, Sequence[MediaSources]], Prepared]:
+        """``prepare`` for any number of calls with the same options, which are looked at once."""
+        return partial(self._prepared, _Template(self._settings, options))
+
+    def _prepared(
+        self,
+        template: _Template,
+        prompt: str,
+        sources: Sequence[MediaSources],
+        transcript: Transcript | None = None,
+    ) -> Prepared:
         if not isinstance(prompt, str):
             raise ParameterError(
                 f"it is of type {type(prompt).__name__}, not a text",
                 cure="Put the question first, and the images behind it.",
                 subject="prompt",
             )
-        check_options(options)
-        settings = self._settings
-        model = settings.model_named(options.get("model"))
+        settings, options, model = self._settings, template.options, template.model
         if options.get("messages") is not None:
             prompt, sources, options, transcript = self._after_messages(prompt, sources, options, transcript)
+            template = _Template(settings, options)
         prompt, parts, frames = self._shown(
             prompt, [self._part(source, model, options) for source in one_by_one(sources)], model, options
         )
         groups = self._groups(parts, model, options)
-        parameters = parameters_of(options)
-        box = choose_tools(
-            options.get("tools", ()), model, prefer_priority=options.get("prefer_priority", False)
-        )
-        check_tool_choice(options.get("tool_choice"), settings.endpoint)
+        form = template.form()
         requests: list[Request] = []
         estimates: list[Estimate] = []
         for group in groups:
             said = Fitted()
             if transcript is not None:
-                turn = Turn(prompt, tuple(group), options.get("system"), tools_tokens(box.sent))
-                said = fit_history(transcript, turn, model, parameters, settings.lang)
+                turn = Turn(prompt, tuple(group), options.get("system"), tools_tokens(form.tools))
+                said = fit_history(transcript, turn, model, form.parameters, settings.lang)
             request = build_request(
                 prompt,
                 group,
+                form,
                 model=model,
                 endpoint=settings.endpoint,
-                parameters=parameters,
                 system=options.get("system"),
                 history=said.messages,
                 published=options.get("publisher") is not None,
             )
-            request = replace(
-                request,
-                headers=dict(options.get("headers") or {}),
-                cache=options.get("cache", "use"),
-                tools=box.sent,
-                tool_choice=options.get("tool_choice") if box.sent else None,
-                adjustments=(*request.adjustments, *box.adjustments, *said.adjustments),
-            )
+            notes = said.adjustments
             if len(groups) > 1:
-                note = Adjustment("split", model.id, f"{len(parts)} images over {len(groups)} requests")
-                request = replace(request, adjustments=(*request.adjustments, note))
-            check_request(request, model, settings.registry)
+                split = Adjustment("split", model.id, f"{len(parts)} images over {len(groups)} requests")
+                notes = (*notes, split)
+            if notes:
+                request = replace(request, adjustments=(*request.adjustments, *notes))
+            template.check(request)
             single = estimate(request, model)
             check_context(request, single, model)
             requests.append(request)
@@ -188,7 +242,7 @@ class Preparer:
             requests = [
                 self._videos.delivered(request, model, publisher, inline_video=inline) for request in requests
             ]
-        return Prepared(tuple(requests), model, reduce(_added, estimates), box.functions, frames)
+        return Prepared(tuple(requests), model, reduce(_added, estimates), template.functions, frames)
 
     def begun(self, messages: Any, options: CallOptions) -> tuple[Transcript, CallOptions]:
         """A conversation that goes on behind ``messages``, as the platform writes them.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from visionpipe.client import Client
-from visionpipe.client.options import CallOptions
+from visionpipe.client.options import CallOptions, MediaSources
 from visionpipe.client.preparation import Prepared as Question
 from visionpipe.client.servers import prefix_of
 from visionpipe.client.settings import exact_count
@@ -39,20 +41,25 @@ class ClientAnswerer:
 
     def prepare(self, source: Source, prompt: str) -> PreparedItem:
         """Reads, checks and repairs the item's image."""
-        options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES, "cache": "off"}
-        prepared = self._client.prepare(prompt, source.picture, **options)
+        prepared = self._preparing(prompt, [source.picture])
+        images = [part for part in prepared.media if isinstance(part, Image)]
         estimate = self._estimate(prepared)
         sticky = self._client.settings.sticky and self._client.settings.pool
         return PreparedItem(
             request=prepared,
             tokens=estimate.prompt_tokens + estimate.output_tokens if estimate.complete else None,
             cost=estimate.cost,
-            size=sum(-(-part.size // 3) * 4 for part in prepared.media if isinstance(part, Image)),
+            size=sum([-(-image.size // 3) * 4 for image in images]),
             adjustments=prepared.adjustments,
-            sha256=next((part.fetched_sha256 for part in prepared.media if isinstance(part, Image)), None),
+            sha256=images[0].fetched_sha256 if images else None,
             may_repeat=self._schema is not None,
             prefix=prefix_of(prepared.requests[0]) if sticky else None,
         )
+
+    @cached_property
+    def _preparing(self) -> Callable[[str, Sequence[MediaSources]], Question]:
+        options: CallOptions = {**self._options, "in_memory_bytes": _IN_MEMORY_BYTES, "cache": "off"}
+        return self._client.preparing(**options)
 
     def answer(self, prepared: PreparedItem, seconds: float | None) -> Answer:
         """Sends; 5xx and broken connections are tried again in here, 429 is not."""

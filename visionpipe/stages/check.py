@@ -9,7 +9,7 @@ it does not know (None) passes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from visionpipe.clips.load import refuse_oversize
@@ -31,8 +31,9 @@ from visionpipe.registry.records import (
     VideoRules,
     in_words,
 )
-from visionpipe.request import Message, Parameters, Request
-from visionpipe.values import Adjustment
+from visionpipe.request import CacheUse, Message, Parameters, Request
+from visionpipe.stages.tools import Toolbox
+from visionpipe.values import JSON, Adjustment
 
 
 def check_video(video: Video | LinkedVideo, rules: VideoRules | None) -> None:
@@ -224,6 +225,12 @@ def check_request(request: Request, model: ModelRecord, registry: Registry) -> N
         TooManyImagesError, MediaLimitError, UnsupportedError: media the model does not take.
         ParameterError: a parameter out of its range.
     """
+    check_media(request, model, registry)
+    check_parameters(request.parameters, model)
+
+
+def check_media(request: Request, model: ModelRecord, registry: Registry) -> None:
+    """As ``check_request``, for requests whose parameters have been checked."""
     parts = [part for message in request.messages for part in message.parts]
     check_image_count(check_kinds(parts, model), model, registry)
     for part in parts:
@@ -231,7 +238,6 @@ def check_request(request: Request, model: ModelRecord, registry: Registry) -> N
             check_image(part, model.images, model.id)
         elif isinstance(part, Video | LinkedVideo) and model.video is not None:
             check_video(part, model.video)
-    check_parameters(request.parameters, model)
 
 
 def check_kinds(parts: Sequence[Part], model: ModelRecord) -> int:
@@ -341,25 +347,66 @@ def check_context(request: Request, estimate: Estimate, model: ModelRecord) -> N
         )
 
 
-def build_request(
-    prompt: str,
-    media: Sequence[Media],
+def request_form(
     *,
     model: ModelRecord,
     endpoint: EndpointRecord,
     parameters: Parameters,
+    system: str | None = None,
+    tools: Toolbox | None = None,
+    tool_choice: JSON = None,
+    headers: Mapping[str, str] | None = None,
+    cache: CacheUse = "use",
+) -> Request:
+    """What requests with the same options share, whatever they ask: one without messages.
+
+    Its adjustments are what is done or doubtful about the form, and those of the tools.
+    """
+    notes: list[Adjustment] = []
+    if system and not model.system_role:
+        notes.append(Adjustment("moved", "system", f"{model.id} has no system role: put before the prompt"))
+    parameters, thinking = settle_thinking(parameters, model, endpoint)
+    notes.extend(_sent_elsewhere(model, endpoint))
+    if parameters.detail is not None and endpoint.dialect == "glm":
+        # The schema of an image there has no other field than its url.
+        notes.append(Adjustment("dropped", "detail", f"{endpoint.title} does not know the word"))
+        parameters = replace(parameters, detail=None)
+    notes.extend(thinking)
+    if tools is not None:
+        notes.extend(tools.adjustments)
+    return Request(
+        model=model.id,
+        messages=(),
+        parameters=parameters,
+        tools=tools.sent if tools is not None else (),
+        tool_choice=tool_choice if tools is not None and tools.sent else None,
+        adjustments=tuple(notes),
+        headers=dict(headers or {}),
+        cache=cache,
+    )
+
+
+def build_request(
+    prompt: str,
+    media: Sequence[Media],
+    form: Request,
+    *,
+    model: ModelRecord,
+    endpoint: EndpointRecord,
     system: str | None = None,
     history: Sequence[Message] = (),
     published: bool = False,
 ) -> Request:
     """One user turn with its media before its text; a video comes first of all, as some models demand.
 
+    All but the messages is that of ``form``, from ``request_form``.
+
     Earlier turns, ``history``, begin with a user's. Where the model has no system role, ``system`` stands
     before the first user's text.
 
     With ``published``, media are put where the service can fetch them before the request goes out.
 
-    The request's adjustments are those of its media, and what is done or doubtful about the form.
+    The request's adjustments are those of its media, what is doubtful about sending them, and the form's.
 
     Raises:
         ParameterError: the prompt is empty (the service answers 1214 to empty text).
@@ -381,19 +428,18 @@ def build_request(
     if system and model.system_role:
         messages.insert(0, Message("system", (Text(system),)))
     elif system:
-        notes.append(Adjustment("moved", "system", f"{model.id} has no system role: put before the prompt"))
         messages[0] = _before_text(system, messages[0])
-    parameters, thinking = settle_thinking(parameters, model, endpoint)
-    notes.extend(_sent_elsewhere(model, endpoint))
-    if parameters.detail is not None and endpoint.dialect == "glm":
-        # The schema of an image there has no other field than its url.
-        notes.append(Adjustment("dropped", "detail", f"{endpoint.title} does not know the word"))
-        parameters = replace(parameters, detail=None)
+    # Named one by one, since dataclasses.replace takes five times as long, for every item of a job.
     return Request(
-        model=model.id,
+        model=form.model,
         messages=tuple(messages),
-        parameters=parameters,
-        adjustments=(*notes, *thinking),
+        parameters=form.parameters,
+        tools=form.tools,
+        tool_choice=form.tool_choice,
+        response_format=form.response_format,
+        adjustments=(*notes, *form.adjustments),
+        headers=form.headers,
+        cache=form.cache,
     )
 
 

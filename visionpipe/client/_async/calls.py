@@ -48,6 +48,8 @@ from visionpipe.wire.stream import KeptReader, StreamReader
 if TYPE_CHECKING:
     from visionpipe.client.cache import AnswerCache, CachedQuestion
 
+_BOUNDS_KEPT = 64
+
 K = TypeVar("K")
 T = TypeVar("T")
 
@@ -97,12 +99,24 @@ class AsyncCalls:
     servers: Servers | None = field(default=None, repr=False, compare=False)
     server: int | None = None
     cache: AnswerCache | None = field(default=None, repr=False, compare=False)
+    _bounded: dict[tuple[bool, float | None, int | None], AsyncCalls] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def bounded(
         self, *, retry_rate_limits: bool, seconds: float | None, server: int | None = None
     ) -> AsyncCalls:
         """The same calls for a job that has a limiter of its own, a deadline for each item, or has chosen
-        the server."""
+        the server. A job asks for few such sets of bounds, so they are kept."""
+        bounds = (retry_rate_limits, seconds, server)
+        calls = self._bounded.get(bounds)
+        if calls is None:
+            if len(self._bounded) >= _BOUNDS_KEPT:
+                self._bounded.clear()
+            calls = self._bounded[bounds] = self._with_bounds(*bounds)
+        return calls
+
+    def _with_bounds(self, retry_rate_limits: bool, seconds: float | None, server: int | None) -> AsyncCalls:
         calls = self if server is None else replace(self, server=server)
         if not retry_rate_limits:
             calls = replace(calls, policy=replace(calls.policy, rate_limits=False))

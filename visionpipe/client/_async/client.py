@@ -295,6 +295,14 @@ class AsyncClient(AsyncClips):
         chosen = merged(self.defaults, options)
         return await in_thread_async(self._preparer.prepare, prompt, images, chosen)
 
+    def preparing(self, **options: Unpack[CallOptions]) -> Callable[[str, Sequence[MediaSources]], Prepared]:
+        """``prepare`` for many questions with the same options, which are checked and worked out once.
+
+        Returns:
+            A function of a prompt and its images, which reads and repairs these here and now, in any thread.
+        """
+        return self._preparer.preparing(merged(self.defaults, options))
+
     async def send(
         self,
         prepared: Prepared,

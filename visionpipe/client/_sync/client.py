@@ -291,6 +291,14 @@ class Client(Clips):
         chosen = merged(self.defaults, options)
         return in_thread(self._preparer.prepare, prompt, images, chosen)
 
+    def preparing(self, **options: Unpack[CallOptions]) -> Callable[[str, Sequence[MediaSources]], Prepared]:
+        """``prepare`` for many questions with the same options, which are checked and worked out once.
+
+        Returns:
+            A function of a prompt and its images, which reads and repairs these here and now, in any thread.
+        """
+        return self._preparer.preparing(merged(self.defaults, options))
+
     def send(
         self,
         prepared: Prepared,
