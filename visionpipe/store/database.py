@@ -173,7 +173,11 @@ class Database:
         for _, values in statements:
             for value in values:
                 kind = type(value)
-                if not (value.isascii() if kind is str else kind in _STORABLE):
+                if kind is int:
+                    storable = -(2**63) <= value < 2**63
+                else:
+                    storable = value.isascii() if kind is str else kind in _STORABLE
+                if not storable:
                     _check_storable(value)
         with self._queue_lock:
             self._pending.append(statements)
@@ -260,21 +264,11 @@ class Database:
             # A statement alone is its own transaction, at a third of the calls.
             execute(*group[0][0])
             return
-        with self._transaction():
+        with self._connection:  # commits, or rolls back
+            execute("BEGIN IMMEDIATE")
             for statements in group:
                 for sql, values in statements:
                     execute(sql, values)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.rollback()
-            raise
 
     def _open(self, read_only: bool) -> sqlite3.Connection:
         target = ""
@@ -300,7 +294,8 @@ class Database:
         execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
         if version == self._schema.version and self._is_marked():
             return
-        with self._transaction():
+        with self._connection:
+            execute("BEGIN IMMEDIATE")
             # Another process may have been faster.
             for script in self._schema.versions[self._check_kind() :]:
                 for statement in statements_of(script):
@@ -351,7 +346,8 @@ class Database:
         row = execute("SELECT name FROM opened").fetchone()
         if (row is not None and row[0] == name) or not is_text(name):
             return
-        with self._transaction():
+        with self._connection:
+            execute("BEGIN IMMEDIATE")
             execute("DELETE FROM opened")
             execute("INSERT INTO opened VALUES (?)", (name,))
         execute("PRAGMA wal_checkpoint(PASSIVE)")
