@@ -39,6 +39,9 @@ TIMEOUTS_IN_A_ROW = 3
 MOST_MOVES = 8
 """Servers that one request may find away, one after the other: it may be what brings them down."""
 
+BOUNDS_KEPT = 64
+"""Sets of bounds that a client keeps at the most: a job has one, or one a server."""
+
 Watch = Callable[[str, "str | None", float], object]
 """Told a base URL, why it was left (None: it is back), and the seconds it was away."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from visionpipe.client._sync.stream import Stream
 from visionpipe.client.observing import AttemptMade, Observed
 from visionpipe.client.preparation import Prepared
-from visionpipe.client.servers import AWAY_STATUSES, LOOKING, MOST_MOVES, Servers, prefix_of
+from visionpipe.client.servers import AWAY_STATUSES, BOUNDS_KEPT, LOOKING, MOST_MOVES, Servers, prefix_of
 from visionpipe.client.settings import Settings
 from visionpipe.client.threads import call_function, in_thread
 from visionpipe.client.tool_loop import ToolLimits, ToolLoop, ToolTurn
@@ -48,8 +48,6 @@ from visionpipe.wire.stream import KeptReader, StreamReader
 
 if TYPE_CHECKING:
     from visionpipe.client.cache import AnswerCache, CachedQuestion
-
-_BOUNDS_KEPT = 64
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -110,7 +108,7 @@ class Calls:
         bounds = (retry_rate_limits, seconds, server)
         calls = self._bounded.get(bounds)
         if calls is None:
-            if len(self._bounded) >= _BOUNDS_KEPT:
+            if len(self._bounded) >= BOUNDS_KEPT:
                 self._bounded.clear()
             calls = self._bounded[bounds] = self._with_bounds(*bounds)
         return calls
