@@ -166,3 +166,15 @@ def test_a_reached_budget_counts_every_answer_that_was_paid_for(run: Here, tmp_p
         )
     assert stopped.returncode != 0 and "budget is reached" in stopped.stderr
     assert "out/: 7 done" in stopped.stderr
+
+
+def test_a_sigterm_inside_generated_code_leaves_the_status_as_it_was_told() -> None:
+    code = (
+        "import sys\n"
+        "from visionpipe.cli.parts import STOPPED, Terminated\n"
+        "try:\n"
+        "    exec('raise Terminated')\n"
+        "except KeyboardInterrupt:\n"
+        "    sys.exit(STOPPED)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 75

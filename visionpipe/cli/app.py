@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -197,7 +198,10 @@ def options(
 
 def run() -> NoReturn:
     """Run the command line and exit with its status."""
-    sys.exit(status_of(sys.argv[1:]))
+    status = status_of(sys.argv[1:])
+    # All is done and told: who ends the process now would only take its status.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(status)
 
 
 def status_of(arguments: Sequence[str]) -> int:

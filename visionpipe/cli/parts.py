@@ -146,8 +146,6 @@ def caption_parts(
     gate = gate or os.environ.get(GATE) or None
     if sources.shard is not None and gate is None and not quiet:
         typer.echo(f"each shard keeps its own limit and budget; --gate (or {GATE}) shares them", err=True)
-    found = iter(sources)
-    ledger = PartsLedger(output, every_s=every_s(durability), state=state, outage_seconds=job.outage_seconds)
     counts: Counter[str] = Counter()
     problem: VisionPipeError | None = None
     stopped, left = False, 0
@@ -157,15 +155,19 @@ def caption_parts(
         if isinstance(event, ServiceLost | ServiceBack) and not quiet:
             typer.echo(reach_line(event), err=True)
 
-    worker = job.open(
-        gate=gate,
-        budget=caps,
-        ledger=ledger,
-        concurrency=concurrency,
-        retry_failed=retry_failed,
-        force=force,
-        on_event=hear,
-    )
+    def opened() -> Worker:
+        ledger = PartsLedger(
+            output, every_s=every_s(durability), state=state, outage_seconds=job.outage_seconds
+        )
+        return job.open(
+            gate=gate,
+            budget=caps,
+            ledger=ledger,
+            concurrency=concurrency,
+            retry_failed=retry_failed,
+            force=force,
+            on_event=hear,
+        )
 
     def tell_all(results: Iterable[ItemResult]) -> None:
         for result in results:
@@ -175,20 +177,28 @@ def caption_parts(
             elif result.failure is not None and not quiet:
                 typer.echo(f"failed: {result.source}: {result.failure.reason}", err=True)
 
-    with worker, _stoppable():
-        results = worker.map_unordered(found)
+    with _stoppable():
         try:
-            tell_all(results)
+            found = iter(sources)
+            worker = opened()
         except KeyboardInterrupt:
-            stopped = True
-            worker.stop(0)
-            typer.echo("stopping: what is under way is awaited and stored; again ends at once", err=True)
-            left = _wound_up(worker)
-            if not left:
-                with suppress(WorkerClosed):
-                    tell_all(results)
-        except VisionPipeError as error:
-            problem = error
+            raise typer.Exit(STOPPED) from None
+        with worker:
+            results = worker.map_unordered(found)
+            try:
+                tell_all(results)
+            except KeyboardInterrupt:
+                stopped = True
+                worker.stop(0)
+                typer.echo("stopping: what is under way is awaited and stored; again ends at once", err=True)
+                left = _wound_up(worker)
+                if not left:
+                    with suppress(WorkerClosed):
+                        tell_all(results)
+            except VisionPipeError as error:
+                problem = error
+            # What is done is stored now, and the process ends.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ends = ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items())) or "nothing to do"
     typer.echo(f"{output}: {ends} in {time.monotonic() - begun:.1f} s", err=True)
     if left:
@@ -213,12 +223,17 @@ def _wound_up(worker: Worker) -> int:
         return worker.stop(0)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came. A type of its own because Python, once a plain KeyboardInterrupt has left code that was
+    compiled from text (as every dataclass is), ends by SIGINT whatever status it is told."""
+
+
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """SIGTERM, as a scheduler sends it, ends the run as Ctrl-C does."""
 
     def stop(number: int, frame: Any) -> NoReturn:
-        raise KeyboardInterrupt
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
