@@ -170,7 +170,7 @@ class Tally:
     def count(self, result: ItemResult, *, kept: bool) -> None:
         """One item's end."""
         self.kept += kept
-        if result.outcome is not Outcome.SKIPPED:
+        if result.notes and result.outcome is not Outcome.SKIPPED:
             self._notes.update({note.kind for note in result.notes} - _EVERYWHERE)
         if result.usage is not None and not kept:
             self.usage += result.usage

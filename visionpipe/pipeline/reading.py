@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -161,21 +162,27 @@ def result_of(row: sqlite3.Row) -> ItemResult:
     return _result_of(tuple(row[name] for name in _NAMES))
 
 
-_sound_kinds: set[tuple[type, ...]] = set()
-"""Kinds of rows that were looked at column by column; there are few, and a million rows."""
+_sound_kinds: dict[tuple[type, ...], Callable[[tuple[Any, ...]], tuple[str, ...]]] = {}
+"""Kinds of rows that were looked at column by column, and what takes the texts out of one; there are few, and
+a million rows."""
 
 
 def _result_of(values: tuple[Any, ...]) -> ItemResult:
     """The result in the values of ``COLUMNS``."""
     kinds = tuple(map(type, values))
-    if kinds not in _sound_kinds:
+    texts_of = _sound_kinds.get(kinds)
+    if texts_of is None:
         for kind, (name, allowed) in zip(kinds, _KINDS, strict=True):
             if kind not in allowed:
                 raise UnreadableRowError(name)
-        _sound_kinds.add(kinds)
-    for value in values:
-        if type(value) is str and not value.isascii() and not is_text(value):
-            raise UnreadableRowError(ascii(value))
+        texts_of = _sound_kinds[kinds] = itemgetter(
+            *(place for place, kind in enumerate(kinds) if kind is str)
+        )
+    texts = texts_of(values)
+    if not "".join(texts).isascii():
+        for text in texts:
+            if not is_text(text):
+                raise UnreadableRowError(ascii(text))
     try:
         return _built(*values)
     except (ValueError, TypeError, ArithmeticError, AttributeError) as error:

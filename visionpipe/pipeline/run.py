@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from visionpipe.errors import JournalError, VisionPipeError
@@ -229,7 +229,10 @@ class CallRun(Run):
             self._tell(ItemEnded(value.result, value.kept, self._progress(opened)))
         if value.kept and not self._hand_out_kept:
             return None
-        return value.result if self._folder is None else replace(value.result, folder=self._folder)
+        if self._folder is not None:
+            # Put into the result itself, which was made in this run: a copy costs a twentieth of a resume.
+            object.__setattr__(value.result, "folder", self._folder)
+        return value.result
 
     def _count(self, ended: Ended) -> None:
         self._tally.count(ended.result, kept=ended.kept)
