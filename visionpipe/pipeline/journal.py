@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,15 +36,11 @@ class SeenFilter:
         self._places = bytearray(_PLACES)
 
     def add(self, text: str) -> None:
-        self._places[_place(text)] = 1
+        self._places[hash(text) % _PLACES] = 1
 
     def may_hold(self, text: str) -> bool:
         """False only where ``text`` was never added."""
-        return self._places[_place(text)] == 1
-
-
-def _place(text: str) -> int:
-    return zlib.crc32(text.encode("utf-8", "surrogatepass")) & (_PLACES - 1)
+        return self._places[hash(text) % _PLACES] == 1
 
 
 class Journal(JournalView):

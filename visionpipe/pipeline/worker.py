@@ -408,10 +408,11 @@ class Worker:
 
         def on_repeat(first: Reply) -> bool:
             # The first answer is on record before the second request can be lost, refused or not be sent.
-            self._ledger.record(item.key, None, _sent(first, self._clock() - begun))
+            bill = bill_of_reply(first)
+            self._ledger.record(item.key, None, _sent(first, bill, self._clock() - begun))
             self._outage.answered()
             request.first = first
-            request.denied = not self._gate.repeat(lease, bill_of_reply(first))
+            request.denied = not self._gate.repeat(lease, bill)
             if not request.denied:
                 self._ledger.sending(item.key, prepared.tokens, prepared.cost)
             return not request.denied
@@ -455,8 +456,9 @@ class Worker:
             self._gate.release(lease, "ok", bill=Bill(prepared.tokens, prepared.cost))
             raise
         self._outage.answered()
-        self._tell(self._gate.release(lease, "ok", bill=bill_of_reply(answer.reply, request.first)))
-        return self._answered(item, answer, self._clock() - begun, request.first)
+        bill = bill_of_reply(answer.reply, request.first)
+        self._tell(self._gate.release(lease, "ok", bill=bill))
+        return self._answered(item, answer, bill, self._clock() - begun, request.first)
 
     def _lease(self, prepared: PreparedItem) -> Lease | None:
         tokens, cost, spare = prepared.tokens, prepared.cost, prepared.may_repeat
@@ -522,12 +524,14 @@ class Worker:
             item.sends += max(1, len(first.attempts))
             item.billed(first.usage, first.cost if first.usage else None)
 
-    def _answered(self, item: OpenItem, answer: Answer, seconds: float, first: Reply | None) -> Asked:
+    def _answered(
+        self, item: OpenItem, answer: Answer, bill: Bill, seconds: float, first: Reply | None
+    ) -> Asked:
         reply = answer.reply
         item.sends += max(1, len(reply.attempts))
         item.seconds_sending += seconds
         item.billed(reply.usage, reply.cost)
-        sent = _sent(reply, seconds, first)
+        sent = _sent(reply, bill, seconds, first)
         try:
             judgement = self._judge(answer, item.reasked) if self._judge is not None else Judgement()
         except Exception as error:
@@ -609,9 +613,8 @@ class _AsTheyEnd(Iterator[ItemResult]):
             waiting.cancel()
 
 
-def _sent(reply: Reply, seconds: float, first: Reply | None = None) -> list[Sent]:
+def _sent(reply: Reply, bill: Bill, seconds: float, first: Reply | None = None) -> list[Sent]:
     """A row for every attempt of ``reply`` that is not one of ``first``, which has its rows already."""
-    bill = bill_of_reply(reply, first)
     last = Sent(seconds, reply.request_id or None, None, True, bill.tokens, bill.cost)
     return [*_before_last_answer(reply, first), last]
 

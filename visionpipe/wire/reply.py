@@ -333,24 +333,27 @@ def read_usage(usage: Any) -> Usage | None:
     """Token counts, where the service gave them."""
     if not isinstance(usage, dict):
         return None
-
-    def count(source: Any, name: str) -> int:
-        value = source.get(name) if isinstance(source, dict) else None
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            return 0
-        try:
-            # Some servers count in floats, or in texts.
-            number = float(value)
-        except (ValueError, OverflowError):
-            return 0
-        return round(number) if 0 <= number < _MOST_TOKENS else 0
-
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return Usage(
-        prompt_tokens=count(usage, "prompt_tokens"),
-        completion_tokens=count(usage, "completion_tokens"),
-        cached_tokens=count(usage.get("prompt_tokens_details"), "cached_tokens"),
-        reasoning_tokens=count(usage.get("completion_tokens_details"), "reasoning_tokens"),
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        completion_tokens=_count(usage, "completion_tokens"),
+        cached_tokens=_count(prompt, "cached_tokens") if prompt else 0,
+        reasoning_tokens=_count(completion, "reasoning_tokens") if completion else 0,
     )
+
+
+def _count(source: Any, name: str) -> int:
+    value = source.get(name) if isinstance(source, dict) else None
+    if type(value) is int:
+        return value if 0 <= value < _MOST_TOKENS else 0
+    if isinstance(value, bool) or not isinstance(value, float | str):
+        return 0
+    try:
+        # Some servers count in floats, or in texts.
+        number = float(value)
+    except ValueError:
+        return 0
+    return round(number) if 0 <= number < _MOST_TOKENS else 0
 
 
 def first_choice(answer: Mapping[str, Any], answered: Answered) -> Mapping[str, Any]:
