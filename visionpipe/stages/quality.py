@@ -11,8 +11,9 @@ import re
 import threading
 import tomllib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import resources
+from itertools import islice
 
 from visionpipe.prompts.presets import Checks, Language, Preset
 from visionpipe.registry.dialects import dialects
@@ -25,8 +26,10 @@ _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]+")
 _TOKENS = re.compile(r"</?(?:think|answer)>|<\|[a-z_]{2,30}\|>|\[/?INST\]|</?s>", re.IGNORECASE)
-_MARKDOWN = re.compile(r"```|^#{1,6} |\*\*[^*\n]+\*\*|^\|.*\|$", re.MULTILINE)
-_STRETCHED = re.compile(r"(\w)\1{39,}")
+# Patterns are searched for faster where each alternative begins with a character of its own.
+_MARKDOWN = re.compile(r"```|#(?<=^#)#{0,5} |\*\*[^*\n]+\*\*|\|(?<=^\|).*\|$", re.MULTILINE)
+_STRETCH = 40
+_STRETCHED = re.compile(rf"(\w)\1{{{_STRETCH - 1},}}")
 _LONGEST_PERIOD = 60
 
 
@@ -116,9 +119,30 @@ def _repetition(text: str, *, verbatim: bool) -> str | None:
     """What is repeated in a loop, or None. A page of text may repeat itself more than a caption may."""
     words = _WORD.findall(text.lower())
     least_words, least_times = (120, 20) if verbatim else (12, 4)
-    # Of a loop's words all but one round have been said before, and as many of equal sentences.
-    if len(words) - len(set(words)) < least_words - least_words // least_times:
-        return None if verbatim else _stretched(text)
+    # All rounds of a loop but the first say nothing new, and so do equal sentences: most answers end here.
+    may_repeat = len(words) - len(set(words)) >= least_words - least_words // least_times
+    loop = _loop(words, least_words, least_times, verbatim) if may_repeat else None
+    if verbatim or loop is not None:
+        return loop
+    if max(map(len, text.split()), default=0) >= _STRETCH:
+        stretched = _STRETCHED.search(text)
+        if stretched is not None:
+            return f"repeats {stretched.group(1)!r}"
+    if not may_repeat:
+        return None
+    sentences = Counter(part.strip().lower() for part in _SENTENCE.findall(text) if part.strip())
+    if sentences:
+        sentence, times = sentences.most_common(1)[0]
+        if times >= 4 and len(_WORD.findall(sentence)) >= 4:
+            return f"repeats {_shortened(sentence)!r} {times} times"
+    return None
+
+
+def _loop(words: list[str], least_words: int, least_times: int, verbatim: bool) -> str | None:
+    times = Counter(words)
+    often = "".join(["x" if times[word] >= least_times else " " for word in words])
+    if "x" * least_words not in often:
+        return None  # each word of a loop comes as often as its rounds
     for period in range(1, min(_LONGEST_PERIOD, len(words) // least_times) + 1):
         run = 0
         times_needed = max(least_times, 8) if period <= 2 else least_times
@@ -130,22 +154,7 @@ def _repetition(text: str, *, verbatim: bool) -> str | None:
                 if verbatim and all(word.isdigit() for word in unit):
                     break
                 return f"repeats {_shortened(' '.join(unit))!r}"
-    if verbatim:
-        return None
-    stretched = _stretched(text)
-    if stretched is not None:
-        return stretched
-    sentences = Counter(part.strip().lower() for part in _SENTENCE.findall(text) if part.strip())
-    if sentences:
-        sentence, times = sentences.most_common(1)[0]
-        if times >= 4 and len(_WORD.findall(sentence)) >= 4:
-            return f"repeats {_shortened(sentence)!r} {times} times"
     return None
-
-
-def _stretched(text: str) -> str | None:
-    found = _STRETCHED.search(text)
-    return None if found is None else f"repeats {found.group(1)!r}"
 
 
 def _is_other_language(text: str, lang: Language) -> bool:
@@ -172,7 +181,6 @@ def _shortened(text: str, most: int = 80) -> str:
 
 _QUOTED = re.compile(
     r"“[^”]*”|「[^」]*」|『[^』]*』|《[^》]*》|«[^»]*»|„[^“”]*[“”]|\"[^\"]*\""
-    # A pattern is searched for faster where each alternative begins with a character of its own.
     r"|‘(?<!\w.)[^’]*(?:’\w[^’]*)*’(?!\w)|'(?<!\w.)(?:[^']|'(?=\w))*'(?!\w)"
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
@@ -265,15 +273,26 @@ def refusal(text: str, *, sentences: int = 2) -> str | None:
         text: the answer.
         sentences: how many sentences from the start are looked at.
     """
-    voice = without_quotations(text)
-    parts = [part.strip() for part in _SENTENCE_END.split(voice) if part.strip()]
-    for part in parts[:sentences]:
+    for part in islice(_sentences(without_quotations(text)), sentences):
         opening = _LEAD.sub("", part[:_LOOKED_AT]).replace("’", "'")
         small = folded(opening)
         for name in _languages_of(opening):
             if _language(name).refuses(opening, small):
                 return part
     return None
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The sentences of a text, which is read no further than they are asked for."""
+    begin = 0
+    for end in _SENTENCE_END.finditer(text):
+        sentence = text[begin : end.start()].strip()
+        begin = end.end()
+        if sentence:
+            yield sentence
+    last = text[begin:].strip()
+    if last:
+        yield last
 
 
 def _languages_of(text: str) -> tuple[str, ...]:

@@ -73,6 +73,8 @@ def strip_markup(text: str) -> Stripped:
     Args:
         text: the answer as it came.
     """
+    if _FIRST.search(text) is None:
+        return Stripped(text, (), "")
     removed: list[str] = []
     reasoning: list[str] = []
     while True:
