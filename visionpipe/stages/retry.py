@@ -9,7 +9,7 @@ by its id.
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -143,7 +143,7 @@ def at_least(least: float, **numbers: float | None) -> None:
 
 def new_request_id() -> str:
     """A fresh id of 35 characters (the service takes 6 to 64)."""
-    return f"vp-{uuid.uuid4().hex}"
+    return f"vp-{os.urandom(16).hex()}"
 
 
 class Attempts:
