@@ -121,7 +121,7 @@ class _Template:
         self.functions: tuple[FunctionTool, ...] = ()
         self._settings = settings
         self._form: Request | None = None
-        self._parameters_fit = False
+        self.parameters_fit = False
 
     def form(self) -> Request:
         """The request but for its messages."""
@@ -142,13 +142,6 @@ class _Template:
                 cache=options.get("cache", "use"),
             )
         return self._form
-
-    def check(self, request: Request) -> None:
-        """Hold a request of this form against its model."""
-        check_media(request, self.model, self._settings.registry)
-        if not self._parameters_fit:
-            check_parameters(request.parameters, self.model)
-            self._parameters_fit = True
 
 
 class Preparer:
@@ -231,7 +224,10 @@ class Preparer:
                 notes = (*notes, split)
             if notes:
                 request = replace(request, adjustments=(*request.adjustments, *notes))
-            template.check(request)
+            check_media(request, model, settings.registry)
+            if not template.parameters_fit:
+                check_parameters(form.parameters, model)
+                template.parameters_fit = True
             single = estimate(request, model)
             check_context(request, single, model)
             requests.append(request)

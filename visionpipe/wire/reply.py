@@ -212,7 +212,7 @@ def finish_reply(
 def image_names(request: Request) -> tuple[str, ...]:
     """What the caller knows the images of the question by, each once."""
     parts = request.messages[-1].parts if request.messages else ()
-    return tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Image)))
+    return tuple(dict.fromkeys([part.name for part in parts if isinstance(part, Image)]))
 
 
 def _problem(reply: Reply, ending: Ending, refusal: str) -> AnswerError | None:
