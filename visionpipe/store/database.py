@@ -285,7 +285,7 @@ class Database:
 
     def _prepare(self, read_only: bool) -> None:
         execute = self._connection.execute
-        execute("PRAGMA cache_size = -2000")
+        execute("PRAGMA cache_size = -1000")
         version = self._check_kind()
         if read_only:
             execute("PRAGMA query_only = 1")
