@@ -247,6 +247,8 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path: Path) -> None:
     photo.write_bytes(b"no database at all" * 400)
     with pytest.raises(vp.JournalError, match="Choose another file"):
         vp.Client(cache=photo)
+    with pytest.raises(vp.JournalError, match="this is a folder, no cache of answers"):
+        vp.Client(cache=tmp_path)
     broken = tmp_path / "broken.cache"
     vp.AnswerCache(broken).close()
     broken.write_bytes(bytes(16) + broken.read_bytes()[16:])

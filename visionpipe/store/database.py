@@ -113,6 +113,13 @@ class Database:
         durable: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        if path is not None and path.is_dir():
+            raise JournalError(
+                f"this is a folder, no {schema.title}",
+                cure="Give a file in it; it is made where there is none.",
+                subject=str(path),
+                code="is_a_folder",
+            )
         if read_only and path is not None and _is_empty(path):
             path, read_only = None, False
         self._path = path

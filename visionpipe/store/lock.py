@@ -310,7 +310,7 @@ def check_free(path: Path) -> None:
     Raises:
         JournalError: another run holds it.
     """
-    if path.exists():
+    if path.is_file():
         FileLock(path, time.time()).close()
 
 
