@@ -399,3 +399,10 @@ def test_another_packages_output_is_opened_by_its_word_and_keeps_what_is_not_our
     (tmp_path / "out.txt").write_text("mine")
     refused = visionpipe(*given, folder=tmp_path, env={"PYTHONPATH": places})
     assert (refused.returncode, (tmp_path / "out.txt").read_text()) == (2, "mine"), refused.stderr
+
+
+def test_a_folder_given_as_the_journal_is_called_one(job: Job) -> None:
+    done = job.run("-o", "out.csv", "--journal", "in")
+    assert done.returncode == 1
+    assert "in: this is a folder, no journal" in done.stderr
+    assert not (job.folder / "out.csv").exists() and job.asked == 0

@@ -292,6 +292,8 @@ def test_another_file_is_not_taken_for_a_journal(tmp_path: Path) -> None:
         other.commit()
     with pytest.raises(JournalError, match="another program or another kind"):
         Journal(tmp_path / "other")
+    with pytest.raises(JournalError, match="this is a folder, no journal"):
+        Journal(tmp_path)
     # A refusal gives the lock back.
     assert not list(tmp_path.glob("*.lock"))
     (tmp_path / "other").unlink()

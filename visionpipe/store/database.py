@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from visionpipe.errors import JournalError
-from visionpipe.store.lock import FileId, FileLock, leave_file, use_file
+from visionpipe.store.lock import FileId, FileLock, leave_file, refuse_folder, use_file
 
 Statement: TypeAlias = tuple[str, Sequence[Any]]
 
@@ -113,13 +113,8 @@ class Database:
         durable: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if path is not None and path.is_dir():
-            raise JournalError(
-                f"this is a folder, no {schema.title}",
-                cure="Give a file in it; it is made where there is none.",
-                subject=str(path),
-                code="is_a_folder",
-            )
+        if path is not None:
+            refuse_folder(path, schema.title)
         if read_only and path is not None and _is_empty(path):
             path, read_only = None, False
         self._path = path

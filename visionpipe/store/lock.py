@@ -304,13 +304,25 @@ def claimed(path: Path, work: str) -> Iterator[None]:
             leave_file(file)
 
 
+def refuse_folder(path: Path, title: str) -> None:
+    """Raises JournalError where a folder stands in the place of a database of that kind."""
+    if path.is_dir():
+        raise JournalError(
+            f"this is a folder, no {title}",
+            cure="Give a file in it; it is made where there is none.",
+            subject=str(path),
+            code="is_a_folder",
+        )
+
+
 def check_free(path: Path) -> None:
     """Finds out ahead of a run whether another one holds the database at ``path``; nothing is made.
 
     Raises:
-        JournalError: another run holds it.
+        JournalError: another run holds it, or it is a folder.
     """
-    if path.is_file():
+    refuse_folder(path, "journal")
+    if path.exists():
         FileLock(path, time.time()).close()
 
 
