@@ -74,7 +74,7 @@ def test_other_files_are_refused_by_what_they_are(tmp_path: Path) -> None:
 
 def test_watching_a_clip_says_what_is_wrong_with_its_journal(tmp_path: Path) -> None:
     with vp.Client() as client:
-        for bad, code in ((tmp_path / "none" / "j", "unwritable"), (tmp_path, "unwritable")):
+        for bad, code in ((tmp_path / "none" / "j", "unwritable"), (tmp_path, "is_a_folder")):
             with pytest.raises(JournalError) as caught:
                 client.watch(DATA / "clip.mp4", journal=bad)
             assert caught.value.code == code

@@ -8,7 +8,6 @@ is recorded.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from visionpipe.clips.container import OpenClip, damage, no_picture, open_video
 from visionpipe.clips.picture import shown
 from visionpipe.clips.seeking import damage_told, key_pictures, pictures_at
 from visionpipe.errors import ContextLimitError, ParameterError
+from visionpipe.images.encode import saved_as_jpeg
 from visionpipe.media import Frame, Image, MemoryContent, Video
 from visionpipe.values import Adjustment, Timecode
 
@@ -194,12 +194,10 @@ def to_frame(
 
     seen = shown(picture, clip, max_side)
     height, width = seen.rgb.shape[:2]
-    encoded = io.BytesIO()
-    Pillow.fromarray(seen.rgb).save(encoded, "JPEG", quality=quality)
     when = Adjustment("sampled", clip.name, f"the picture at {time} (pts {time.pts} of {time.time_base} s)")
     image = Image(
         name=f"{clip.name}#t={time.seconds:.3f}",
-        content=MemoryContent(encoded.getvalue()),
+        content=MemoryContent(saved_as_jpeg(Pillow.fromarray(seen.rgb), quality=quality)),
         format="jpeg",
         width=width,
         height=height,

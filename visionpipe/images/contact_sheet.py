@@ -5,13 +5,13 @@ Every image keeps its proportions and has its label under it, so that an answer 
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from visionpipe.errors import ParameterError
 from visionpipe.images.decode import upright
+from visionpipe.images.encode import saved_as_jpeg
 from visionpipe.images.pixels import WHITE
 from visionpipe.media import Image, MemoryContent
 from visionpipe.values import Adjustment
@@ -58,8 +58,6 @@ def contact_sheet(
             subject="max_side",
         )
     sheet = _drawn(images, marks, columns, rows, cell, line, gap)
-    out = io.BytesIO()
-    sheet.save(out, "JPEG", quality=_QUALITY, subsampling=0)
     earlier = tuple(adjustment for image in images for adjustment in image.adjustments)
     made = Adjustment(
         "contact_sheet",
@@ -70,7 +68,7 @@ def contact_sheet(
     )
     return Image(
         "contact sheet",
-        MemoryContent(out.getvalue()),
+        MemoryContent(saved_as_jpeg(sheet, quality=_QUALITY, subsampling=0)),
         "jpeg",
         sheet.width,
         sheet.height,
