@@ -26,16 +26,6 @@ def test_slow_items_want_help_at_once_and_quick_ones_end_it() -> None:
     assert not help_wanted.wanted
 
 
-def test_help_is_wanted_until_the_first_item_has_told_how_long_it_takes() -> None:
-    help_wanted = PreparerScaling()
-    before = help_wanted.wanted
-    help_wanted.begins()
-    while_it_lasts = help_wanted.wanted
-    help_wanted.took(0.001)
-    help_wanted.begins()
-    assert (before, while_it_lasts, help_wanted.wanted) == (False, True, False)
-
-
 def test_one_slow_item_among_quick_ones_changes_nothing() -> None:
     help_wanted = PreparerScaling()
     for _ in range(20):

@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import s3fs  # type: ignore[import-untyped]  # it ships no types
 
 from tests.cli.commands import Here, here
 from tests.loopback import Answer, Loopback, Seen
@@ -48,6 +49,24 @@ def test_a_picture_of_a_store_is_loaded_by_its_address(bucket: tuple[str, Store,
     assert (image.width, image.height, image.name) == (40, 30, f"{address}/a/b.jpg")
     with pytest.raises(UnreadableSourceError, match="no such file or bucket"):
         load_image(f"{address}/a/c.jpg")
+
+
+def test_credentials_that_are_set_afterwards_are_seen(
+    s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", str(s3_store.options["endpoint_url"]))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    address = f"s3://{s3_store.bucket}/"
+    with pytest.raises(ConfigurationError, match="the store knows no credentials"):
+        open_store(address).put("a", b"1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    store = open_store(address)
+    store.put("a", b"1")
+    assert store.read("a") == b"1"
 
 
 def test_describe_and_video_take_places_in_a_store(

@@ -353,6 +353,19 @@ class ObjectStore:
         self.put(name, b"visionpipe")
         self.remove(name)
 
+    def _store_error(self, error: Exception, subject: str) -> VisionPipeError:
+        if "Credential" in type(error).__name__:
+            # fsspec keeps it for all who open such a store, and it would not see those that are set now.
+            type(self._files).clear_instance_cache()
+            return ConfigurationError(
+                f"the store knows no credentials ({error})",
+                cure="Set them in the environment as the store's own tools take them.",
+                subject=subject,
+            )
+        return ConnectionFailedError(
+            f"the store is out of reach ({error})", cure="Try again later.", subject=subject
+        )
+
     def _key(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/") if self._root else name
 
@@ -375,7 +388,7 @@ class ObjectStore:
                 code="permission",
             ) from error
         except Exception as error:  # every store's library has kinds of its own
-            raise _store_error(error, subject) from error
+            raise self._store_error(error, subject) from error
 
     @contextmanager
     def _write_errors(self, name: str) -> Iterator[None]:
@@ -391,7 +404,7 @@ class ObjectStore:
                 subject=subject,
             ) from error
         except Exception as error:  # every store's library has kinds of its own
-            raise _store_error(error, subject) from error
+            raise self._store_error(error, subject) from error
 
 
 class _Checked(io.RawIOBase):
@@ -413,15 +426,3 @@ class _Checked(io.RawIOBase):
 
     def tell(self) -> int:
         return self._written
-
-
-def _store_error(error: Exception, subject: str) -> VisionPipeError:
-    if "Credential" in type(error).__name__:
-        return ConfigurationError(
-            f"the store knows no credentials ({error})",
-            cure="Set them in the environment as the store's own tools take them.",
-            subject=subject,
-        )
-    return ConnectionFailedError(
-        f"the store is out of reach ({error})", cure="Try again later.", subject=subject
-    )

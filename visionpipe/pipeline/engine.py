@@ -46,11 +46,6 @@ class PreparerScaling:
     def wanted(self) -> bool:
         return self._wanted.is_set()
 
-    def begins(self) -> None:
-        """One item is begun. While nobody knows how long that takes, the others help."""
-        if self._mean_s is None:
-            self._wanted.set()
-
     def took(self, seconds: float) -> None:
         """One item was ready after ``seconds``."""
         with self._lock:
@@ -284,7 +279,6 @@ class Engine:
             self._settle(item, match)
 
     def _prepare(self, item: OpenItem, from_worker: bool) -> None:
-        self._scaling.begins()
         result = self._worker.prepare(item)
         if result is not None:
             self._out(Ended(result))
