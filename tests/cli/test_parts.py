@@ -144,13 +144,14 @@ def test_sigterm_begins_nothing_more_stores_what_is_under_way_and_the_next_run_g
             said = ""
             while "stopping" not in said:
                 said += process.stderr.readline()
-            asked = sandbox.stats()["requests"]
+            # One that had its place already may have been sent just now.
+            sandbox.set_scenario({})
             sandbox.release()
             _, rest = process.communicate(timeout=60)
         assert process.returncode == 75, said + rest
+        asked = sandbox.stats()["requests"]
         assert f"out/: {asked} done" in rest
-        assert sandbox.stats()["requests"] == asked < 30
-        sandbox.set_scenario({})
+        assert asked < 30
         assert subprocess.run(command, cwd=tmp_path, env=env, check=False).returncode == 0
         assert sandbox.stats()["requests"] == 30
 

@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
@@ -269,6 +270,32 @@ def test_a_stopped_worker_begins_nothing_more_and_records_what_is_under_way(
     assert sorted(type(end).__name__ for end in ends) == ["NoneType"] * 2 + ["WorkerClosed"] * 4
     assert chats(service) == 2
     assert len(list(recorded_results(tmp_path / "j"))) == 2
+
+
+def test_what_had_ended_comes_out_of_a_stopped_worker_that_leaves_the_rest(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    make_images(tmp_path / "in", 4)
+    items = [vp.Item(path.name, path) for path in sorted((tmp_path / "in").iterdir())]
+
+    def listed() -> Iterator[vp.Item]:
+        yield from items[:2]
+        while chats(service) < 2 or service.stats()["in_flight"]:
+            time.sleep(0.01)
+        service.set_scenario({"rule": [{"fault": {"kind": "hold"}}]})
+        yield from items[2:]
+        while service.stats()["in_flight"] < 2:
+            time.sleep(0.01)
+
+    worker = job.open(ledger=str(tmp_path / "j"), concurrency=4, api_key=service.key)
+    results = worker.map_unordered(listed())
+    first = next(results)
+    assert worker.stop(0.1) == 2
+    assert {first.source, next(results).source} == {item.key for item in items[:2]}
+    with pytest.raises(RuntimeError, match="closed"):
+        next(results)
+    worker.close()
+    service.release()
 
 
 def test_a_stopped_worker_leaves_what_takes_too_long(

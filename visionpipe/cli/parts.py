@@ -192,9 +192,8 @@ def caption_parts(
                 worker.stop(0)
                 typer.echo("stopping: what is under way is awaited and stored; again ends at once", err=True)
                 left = _wound_up(worker)
-                if not left:
-                    with suppress(WorkerClosed):
-                        tell_all(results)
+                with suppress(WorkerClosed):
+                    tell_all(results)
             except VisionPipeError as error:
                 problem = error
             # What is done is stored now, and the process ends.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum, auto
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -155,7 +155,7 @@ class Worker:
         self._close = close
         self._idle = threading.Condition()
         self._under_way = 0
-        self._draining = self._stopping = self._closed = False
+        self._draining = self._stopping = self._given_up = self._closed = False
         self._pool: ThreadPoolExecutor | None = None
 
     def process(self, item: Item) -> ItemResult:
@@ -205,7 +205,7 @@ class Worker:
             VisionPipeError: as ``process``, once the results of all that was under way have been given.
             WorkerClosed: likewise.
         """
-        return _AsTheyEnd(self._submitted, iter(items), 2 * self._concurrency)
+        return _AsTheyEnd(self._submitted, iter(items), 2 * self._concurrency, lambda: self._given_up)
 
     def stop(self, seconds: float = STOP_S) -> int:
         """Begins no request more, also for items that were handed over, and waits for those under way.
@@ -222,6 +222,7 @@ class Worker:
         self._gate.wake()
         with self._idle:
             self._idle.wait_for(lambda: not self._under_way, seconds)
+            self._given_up = self._under_way > 0
             return self._under_way
 
     def drain(self) -> None:
@@ -563,13 +564,20 @@ class Worker:
             self._tell_event(LevelChanged(state.level, refused, state.pause_s))
 
 
+_ENDED_S = 0.5
+
+
 class _AsTheyEnd(Iterator[ItemResult]):
     """Results in the order of their ends. An error lets no item begin any more, and comes last."""
 
     def __init__(
-        self, submit: Callable[[Item | Found], Future[ItemResult]], items: Iterator[Item | Found], most: int
+        self,
+        submit: Callable[[Item | Found], Future[ItemResult]],
+        items: Iterator[Item | Found],
+        most: int,
+        given_up: Callable[[], bool],
     ) -> None:
-        self._submit, self._items, self._most = submit, items, most
+        self._submit, self._items, self._most, self._given_up = submit, items, most, given_up
         self._under_way: set[Future[ItemResult]] = set()
         self._ended: SimpleQueue[Future[ItemResult]] = SimpleQueue()
         self._listed = False
@@ -583,7 +591,12 @@ class _AsTheyEnd(Iterator[ItemResult]):
                 self._fail(error)
             if not self._under_way:
                 break
-            future = self._ended.get()
+            try:
+                # Of a worker that was stopped without waiting for all, what has ended is here in a moment.
+                future = self._ended.get(timeout=_ENDED_S if self._given_up() else None)
+            except Empty:
+                self._fail(WorkerClosed())
+                break
             self._under_way.discard(future)
             if future.cancelled():
                 continue
