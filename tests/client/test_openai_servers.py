@@ -16,7 +16,7 @@ from visionpipe.media import LinkedVideo, Text
 from visionpipe.registry.lookup import Registry
 from visionpipe.request import Message, Request
 from visionpipe.sources.addresses import FetchedFile
-from visionpipe.stages.check import check_request
+from visionpipe.stages.check import check_media
 from visionpipe.testing.images import jpeg_bytes, png_bytes, webp_bytes
 from visionpipe.testing.sandbox import SandboxHandle
 
@@ -171,4 +171,4 @@ def test_clips_are_refused_where_no_server_takes_them(name: str) -> None:
     model = registry.model("some-model", name)
     clip = Message("user", (LinkedVideo("https://example.com/a.mp4"), Text("What?")))
     with pytest.raises(errors.UnsupportedError):
-        check_request(Request("some-model", (clip,)), model, registry)
+        check_media(Request("some-model", (clip,)), model, registry)

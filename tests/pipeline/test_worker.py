@@ -298,6 +298,32 @@ def test_what_had_ended_comes_out_of_a_stopped_worker_that_leaves_the_rest(
     service.release()
 
 
+def test_a_dropped_iterator_begins_none_of_what_it_read_ahead(
+    tmp_path: Path, job: vp.Job, service: SandboxHandle
+) -> None:
+    make_images(tmp_path / "in", 40)
+    items = [vp.Item(path.name, path) for path in sorted((tmp_path / "in").iterdir())]
+
+    def listed() -> Iterator[vp.Item]:
+        yield items[0]
+        while chats(service) < 1 or service.stats()["in_flight"]:
+            time.sleep(0.01)
+        service.set_scenario({"rule": [{"fault": {"kind": "hold"}}]})
+        yield from items[1:]
+
+    gate = LocalGate(vp.Limiter(4, start=4))
+    with job.open(ledger=str(tmp_path / "j"), concurrency=4, gate=gate, api_key=service.key) as worker:
+        results = worker.map_unordered(listed())
+        assert next(results).source == items[0].key
+        while service.stats()["in_flight"] < 4:
+            time.sleep(0.01)
+        del results
+        service.set_scenario({})
+        service.release()
+    # One was answered, and four were under way; another three waited for a thread.
+    assert chats(service) == 5
+
+
 def test_a_stopped_worker_leaves_what_takes_too_long(
     tmp_path: Path, job: vp.Job, service: SandboxHandle
 ) -> None:

@@ -16,8 +16,9 @@ from tests.s3_store import S3Store
 from visionpipe.errors import ConfigurationError, UnreadableSourceError, VisionPipeError
 from visionpipe.files.stores import Store, open_store
 from visionpipe.images.load import load_image
-from visionpipe.media import Image
+from visionpipe.media import Image, MemoryContent
 from visionpipe.sources.find import Source
+from visionpipe.sources.publish import StorePublisher
 from visionpipe.sources.shards import Unit, items_of
 from visionpipe.testing.images import jpeg_bytes
 
@@ -51,22 +52,40 @@ def test_a_picture_of_a_store_is_loaded_by_its_address(bucket: tuple[str, Store,
         load_image(f"{address}/a/c.jpg")
 
 
-def test_credentials_that_are_set_afterwards_are_seen(
-    s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "the store knows no credentials"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "out of reach"),
+    ],
+)
+def test_an_environment_that_is_set_right_afterwards_is_seen(
+    wrong: dict[str, str | None], words: str, s3_store: S3Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    s3fs.S3FileSystem.clear_instance_cache()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", str(s3_store.options["endpoint_url"]))
+    right = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    right["AWS_ENDPOINT_URL"] = str(s3_store.options["endpoint_url"])
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     address = f"s3://{s3_store.bucket}/"
-    with pytest.raises(ConfigurationError, match="the store knows no credentials"):
-        open_store(address).put("a", b"1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    picture = MemoryContent(PHOTO)
+    # As one that was left by somebody else in this process.
+    s3fs.S3FileSystem.clear_instance_cache()
+    for name, value in (right | wrong).items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    for ask in (
+        lambda: open_store(address).put("a", PHOTO),
+        lambda: StorePublisher(address).publish(picture, "jpg"),
+    ):
+        with pytest.raises(VisionPipeError, match=words):
+            ask()
+    for name, value in right.items():
+        monkeypatch.setenv(name, value)
     store = open_store(address)
-    store.put("a", b"1")
-    assert store.read("a") == b"1"
+    store.put("a", PHOTO)
+    assert store.read("a") == PHOTO
+    assert StorePublisher(address).publish(picture, "jpg").uploaded
 
 
 def test_describe_and_video_take_places_in_a_store(

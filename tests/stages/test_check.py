@@ -19,7 +19,7 @@ from visionpipe.registry.estimates import estimate
 from visionpipe.registry.lookup import Registry
 from visionpipe.registry.records import ModelRecord
 from visionpipe.request import Message, Parameters, Request
-from visionpipe.stages.check import check_context, check_request, input_room
+from visionpipe.stages.check import check_context, check_media, check_parameters, input_room
 
 REGISTRY = Registry.load()
 PHOTO = Image("a.jpg", MemoryContent(bytes(1000)), "jpeg", 1024, 1024)
@@ -32,7 +32,7 @@ def request(model: str, *parts: Part, **parameters: int) -> Request:
 
 
 def check(model: str, *parts: Part) -> None:
-    check_request(request(model, *parts), REGISTRY.model(model), REGISTRY)
+    check_media(request(model, *parts), REGISTRY.model(model), REGISTRY)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_history_counts_too() -> None:
     now = Message("user", (PHOTO, PHOTO, PHOTO, Text("And these?")))
     model = REGISTRY.model("glm-4v-plus-0111")
     with pytest.raises(TooManyImagesError, match="6 images"):
-        check_request(Request(model.id, (earlier, now)), model, REGISTRY)
+        check_media(Request(model.id, (earlier, now)), model, REGISTRY)
 
 
 def test_input_is_at_most_context_less_output() -> None:
@@ -152,6 +152,6 @@ def test_input_may_fill_its_room_to_the_last_token() -> None:
 
 def test_one_token_of_output_may_be_asked_for_and_none_not() -> None:
     model = REGISTRY.model("glm-4.6v")
-    check_request(request(model.id, Text("What?"), max_tokens=1), model, REGISTRY)
+    check_parameters(Parameters(max_tokens=1), model)
     with pytest.raises(ParameterError, match="below 1"):
-        check_request(request(model.id, Text("What?"), max_tokens=0), model, REGISTRY)
+        check_parameters(Parameters(max_tokens=0), model)

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -192,8 +192,12 @@ def caption_parts(
                 worker.stop(0)
                 typer.echo("stopping: what is under way is awaited and stored; again ends at once", err=True)
                 left = _wound_up(worker)
-                with suppress(WorkerClosed):
+                try:
                     tell_all(results)
+                except WorkerClosed:
+                    pass  # as it was told
+                except VisionPipeError as error:
+                    problem = error
             except VisionPipeError as error:
                 problem = error
             # What is done is stored now, and the process ends.

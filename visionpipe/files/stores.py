@@ -353,19 +353,6 @@ class ObjectStore:
         self.put(name, b"visionpipe")
         self.remove(name)
 
-    def _store_error(self, error: Exception, subject: str) -> VisionPipeError:
-        if "Credential" in type(error).__name__:
-            # fsspec keeps it for all who open such a store, and it would not see those that are set now.
-            type(self._files).clear_instance_cache()
-            return ConfigurationError(
-                f"the store knows no credentials ({error})",
-                cure="Set them in the environment as the store's own tools take them.",
-                subject=subject,
-            )
-        return ConnectionFailedError(
-            f"the store is out of reach ({error})", cure="Try again later.", subject=subject
-        )
-
     def _key(self, name: str) -> str:
         return f"{self._root}/{name}".rstrip("/") if self._root else name
 
@@ -381,6 +368,7 @@ class ObjectStore:
                 "there is no such file or bucket", cure="Check the address.", subject=subject, code="missing"
             ) from error
         except PermissionError as error:
+            forget(self._files)
             raise UnreadableSourceError(
                 f"the store refuses ({error})",
                 cure="Check the credentials in the environment, and their rights.",
@@ -388,7 +376,7 @@ class ObjectStore:
                 code="permission",
             ) from error
         except Exception as error:  # every store's library has kinds of its own
-            raise self._store_error(error, subject) from error
+            raise store_error(error, self._files, subject) from error
 
     @contextmanager
     def _write_errors(self, name: str) -> Iterator[None]:
@@ -398,13 +386,14 @@ class ObjectStore:
         except VisionPipeError:
             raise
         except (FileNotFoundError, PermissionError) as error:
+            forget(self._files)
             raise OutputError(
                 f"the store refuses ({error})",
                 cure="Check the bucket's name, the credentials and their rights.",
                 subject=subject,
             ) from error
         except Exception as error:  # every store's library has kinds of its own
-            raise self._store_error(error, subject) from error
+            raise store_error(error, self._files, subject) from error
 
 
 class _Checked(io.RawIOBase):
@@ -426,3 +415,23 @@ class _Checked(io.RawIOBase):
 
     def tell(self) -> int:
         return self._written
+
+
+def forget(files: Any) -> None:
+    """Has the next who opens such a store look at the environment again: fsspec keeps what it has opened,
+    with the credentials and the address that it found then."""
+    type(files).clear_instance_cache()
+
+
+def store_error(error: Exception, files: Any, subject: str) -> VisionPipeError:
+    """The error for what a store's library raised that is neither a missing file nor a refusal."""
+    forget(files)
+    if "Credential" in type(error).__name__:
+        return ConfigurationError(
+            f"the store knows no credentials ({error})",
+            cure="Set them in the environment as the store's own tools take them.",
+            subject=subject,
+        )
+    return ConnectionFailedError(
+        f"the store is out of reach ({error})", cure="Try again later.", subject=subject
+    )

@@ -199,7 +199,8 @@ class Worker:
     def map_unordered(self, items: Iterable[Item | Found]) -> Iterator[ItemResult]:
         """Results as they come, so that none waits for a slower one before it; read ahead as by ``map``.
 
-        The iterator can be taken up again after an exception that came from outside, such as Ctrl-C.
+        The iterator can be taken up again after an exception that came from outside, such as Ctrl-C. Where it
+        is dropped, none of what was read ahead begins any more.
 
         Raises:
             VisionPipeError: as ``process``, once the results of all that was under way have been given.
@@ -609,6 +610,9 @@ class _AsTheyEnd(Iterator[ItemResult]):
         met, self._error = self._error, None
         raise met
 
+    def __del__(self) -> None:
+        self._withdraw()
+
     def _hand_over(self) -> None:
         while not self._listed and len(self._under_way) < self._most:
             item = next(self._items, None)
@@ -622,6 +626,9 @@ class _AsTheyEnd(Iterator[ItemResult]):
     def _fail(self, error: BaseException) -> None:
         self._error = self._error or error
         self._listed = True
+        self._withdraw()
+
+    def _withdraw(self) -> None:
         for waiting in list(self._under_way):
             waiting.cancel()
 

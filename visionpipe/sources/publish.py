@@ -19,12 +19,11 @@ from urllib.parse import quote
 
 from visionpipe.errors import (
     ConfigurationError,
-    ConnectionFailedError,
     ParameterError,
     VisionPipeError,
 )
 from visionpipe.files import opened, sha256_of_content, whole_file
-from visionpipe.files.stores import files_of
+from visionpipe.files.stores import files_of, forget, store_error
 from visionpipe.media import Content, FileContent, Image, LinkedImage, LinkedVideo, Video
 
 _PIECE = 8 * 1024**2
@@ -154,6 +153,7 @@ class StorePublisher:
                 subject=self._target,
             ) from problem
         except (PermissionError, FileNotFoundError) as problem:
+            forget(self._store)
             raise ConfigurationError(
                 f"the store refuses ({problem})",
                 cure="Check the bucket's name, the credentials and their rights.",
@@ -164,9 +164,7 @@ class StorePublisher:
         except (
             Exception
         ) as problem:  # every store's library has its own kinds, and this one does not know them
-            raise ConnectionFailedError(
-                f"the store is out of reach ({problem})", cure="Try again later.", subject=self._target
-            ) from problem
+            raise store_error(problem, self._store, self._target) from problem
 
 
 class FolderPublisher:

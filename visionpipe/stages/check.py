@@ -218,19 +218,12 @@ def _check_thinking(parameters: Parameters, model: ModelRecord) -> None:
         )
 
 
-def check_request(request: Request, model: ModelRecord, registry: Registry) -> None:
-    """Raise the first thing that ``model`` would refuse in ``request``.
+def check_media(request: Request, model: ModelRecord, registry: Registry) -> None:
+    """Raise the first thing that ``model`` would refuse of the media in ``request``.
 
     Raises:
         TooManyImagesError, MediaLimitError, UnsupportedError: media the model does not take.
-        ParameterError: a parameter out of its range.
     """
-    check_media(request, model, registry)
-    check_parameters(request.parameters, model)
-
-
-def check_media(request: Request, model: ModelRecord, registry: Registry) -> None:
-    """As ``check_request``, for requests whose parameters have been checked."""
     parts = [part for message in request.messages for part in message.parts]
     check_image_count(check_kinds(parts, model), model, registry)
     for part in parts:
