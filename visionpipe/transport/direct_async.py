@@ -28,6 +28,9 @@ from visionpipe.transport.exchange import Exchange, Step, wait_limit
 from visionpipe.transport.httpx_library import httpx
 from visionpipe.transport.messages import AsyncAnswer, RawAnswer, RawRequest
 
+HEAR_BYTES = 1 << 20
+"""Bytes after which a sender looks whether the server has answered already, though the socket takes more."""
+
 
 class Closable(Protocol):
     """What may be left open."""
@@ -326,23 +329,37 @@ class _Connection(asyncio.Protocol):
 
     async def _send(self, head: bytes, chunks: Iterable[bytes], timeouts: dict[str, float]) -> bool:
         """Whether all of it was sent: not where the server has answered or hung up before."""
-        if not await self._write(head, timeouts):
-            return False
+        unheard = 0
         for chunk in chunks:
             self._exchange.given += len(chunk)
-            if not await self._write(chunk, timeouts):
+            if head and len(chunk) < READ_BYTES:
+                chunk = head + chunk
+            elif head and not self._write(head):
                 return False
+            head = b""
+            if not self._write(chunk):
+                return False
+            unheard += len(chunk)
+            if self._paused or unheard >= HEAR_BYTES:
+                await self._hear(timeouts)
+                unheard = 0
+        if head and not self._write(head):
+            return False
+        await self._hear(timeouts)
         return True
 
-    async def _write(self, data: bytes, timeouts: dict[str, float]) -> bool:
+    def _write(self, data: bytes) -> bool:
         if self._arrived or self._over or self._transport is None:
             return False
         self._transport.write(data)
-        # Even where the socket takes it all, the loop gets a turn to see what has arrived.
+        return True
+
+    async def _hear(self, timeouts: dict[str, float]) -> None:
+        """Gives the loop a turn to see what has arrived, even where the socket takes all; and waits until it
+        takes more."""
         await asyncio.sleep(0)
         while self._paused and not self._arrived and not self._over:
             await self._wait(*wait_limit(timeouts, "write", self._clock, httpx.WriteTimeout))
-        return True
 
     async def _receive(self, timeouts: dict[str, float]) -> bytes:
         # Looked at even where something has arrived: it may go on arriving for ever.
@@ -359,7 +376,7 @@ class _Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
-    async def _wait(self, seconds: float, error: httpx.TimeoutException) -> None:
+    async def _wait(self, seconds: float, error: Callable[[], httpx.TimeoutException]) -> None:
         """Until the loop has news."""
         self._waiter = self.loop.create_future()
         timer = self.loop.call_later(seconds, self._expire, self._waiter, error)
@@ -370,6 +387,6 @@ class _Connection(asyncio.Protocol):
             self._waiter = None
 
     @staticmethod
-    def _expire(waiter: asyncio.Future[None], error: httpx.TimeoutException) -> None:
+    def _expire(waiter: asyncio.Future[None], error: Callable[[], httpx.TimeoutException]) -> None:
         if not waiter.done():
-            waiter.set_exception(error)
+            waiter.set_exception(error())

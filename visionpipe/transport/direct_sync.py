@@ -284,7 +284,7 @@ class _Connection:
             if readable and self._answered():
                 return False
             if not readable and not writable:
-                raise error
+                raise error()
         return True
 
     def _answered(self) -> bool:
@@ -309,11 +309,11 @@ class _Connection:
             # What TLS has read already does not show at the socket.
             waits = not isinstance(self._socket, ssl.SSLSocket) or not self._socket.pending()
             if waits and not wait_for_socket(self._socket, False, seconds)[0]:
-                raise expired
+                raise expired()
             self._socket.settimeout(seconds)
             return self._socket.recv(READ_BYTES)
         except TimeoutError as error:
-            raise expired from error
+            raise expired() from error
         except (OSError, ValueError) as error:  # ValueError: closed meanwhile
             raise httpx.ReadError(str(error)) from error
 

@@ -18,6 +18,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import partial
 
 import h11
 
@@ -298,8 +299,8 @@ def wait_limit(
     name: str,
     clock: Callable[[], float],
     otherwise: Callable[[str], httpx.TimeoutException],
-) -> tuple[float, httpx.TimeoutException]:
-    """Seconds to wait now, and the error to raise where they pass in vain.
+) -> tuple[float, Callable[[], httpx.TimeoutException]]:
+    """Seconds to wait now, and what makes the error to raise where they pass in vain.
 
     Args:
         timeouts: seconds by name; ``deadline``, where there is one, is a moment of ``clock``.
@@ -315,8 +316,8 @@ def wait_limit(
     if left <= 0:
         raise TimeUpError("the time is up")
     if left < seconds:
-        return left, TimeUpError("the time is up")
-    return seconds, otherwise(f"nothing happened for {seconds:g} s")
+        return left, partial(TimeUpError, "the time is up")
+    return seconds, lambda: otherwise(f"nothing happened for {seconds:g} s")
 
 
 ACCEPTED = "gzip"

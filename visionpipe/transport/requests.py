@@ -12,8 +12,7 @@ import re
 import ssl
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 from visionpipe.errors import ConfigurationError, ParameterError, missing_extra
 from visionpipe.transport.auth import Auth
@@ -31,19 +30,22 @@ _EXCEPTION = re.compile(
 )
 """An entry of NO_PROXY."""
 
+_TARGETS = 64
+
 _CURE = "Give it as http:// or https://, host and path, for example https://api.example.com/v1."
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where requests go. ``headers`` are the user's; ``fixed`` go with each request, theirs among them and
-    the key's excepted; ``host`` has its port with it."""
+    the key's excepted; ``host`` has its port with it; ``targets`` are the paths of addresses seen before."""
 
     base: httpx.URL
     auth: Auth
     headers: Mapping[str, str]
     host: str
     fixed: Mapping[bytes, bytes]
+    targets: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     def secrets(self) -> tuple[str, ...]:
         """Strings that must never be shown: the key's, and the values of the headers."""
@@ -79,7 +81,13 @@ class Endpoint:
 
     def _target(self, address: str) -> bytes:
         if "://" not in address:
-            return _below(self.base, address)
+            # Parsing costs as much as reading a photo's header, and most requests go to the same address.
+            target = self.targets.get(address)
+            if target is None:
+                if len(self.targets) >= _TARGETS:
+                    self.targets.clear()
+                target = self.targets[address] = _below(self.base, address)
+            return target
         url = httpx.URL(address)
         if (url.scheme, url.netloc) != (self.base.scheme, self.base.netloc):
             other = redact(url.netloc.decode("ascii", "replace"))
@@ -92,9 +100,7 @@ class Endpoint:
         return url.raw_path
 
 
-@lru_cache(maxsize=64)
 def _below(base: httpx.URL, address: str) -> bytes:
-    # Parsing costs as much as reading a photo's header, and most requests go to the same address.
     path, _, query = address.partition("?")
     url = base.copy_with(path=base.path.rstrip("/") + "/" + path.lstrip("/"), query=query.encode() or None)
     return url.raw_path

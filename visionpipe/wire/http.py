@@ -235,10 +235,16 @@ def _steps(data: bytes, encode: bool) -> Iterator[bytes]:
 
 def _file(content: FileContent, encode: bool) -> Iterator[bytes]:
     try:
-        with os.fdopen(reopened(content), "rb", buffering=0) as file:
+        with FileIO(reopened(content)) as file:
             left = content.size
             while left:
-                chunk, count = _next_chunk(file, min(STEP, left), encode)
+                buffer = _buffers.take()
+                try:
+                    count = _fill(buffer if left >= STEP else buffer[:left], file)
+                    step = buffer if count == STEP else buffer[:count]
+                    chunk = pybase64.b64encode(step) if encode else bytes(step)
+                finally:
+                    _buffers.give_back(buffer)
                 left -= count
                 cut = count < STEP and left
                 # Before the last chunk leaves: written to in place, the file shows it in its time.
@@ -249,25 +255,15 @@ def _file(content: FileContent, encode: bool) -> Iterator[bytes]:
         raise unreadable(error, content.path, content.path) from error
 
 
-def _next_chunk(file: FileIO, most: int, encode: bool) -> tuple[bytes, int]:
-    """Up to ``most`` bytes of the file as they go on the wire, and how many they were in the file."""
-    buffer = _buffers.take()
-    try:
-        step = _read(file, buffer[:most])
-        return (pybase64.b64encode(step) if encode else bytes(step)), len(step)
-    finally:
-        _buffers.give_back(buffer)
-
-
-def _read(file: FileIO, buffer: memoryview) -> memoryview:
-    """The buffer, filled from the file; shorter only at the file's end."""
-    filled = 0
+def _fill(buffer: memoryview, file: FileIO) -> int:
+    """Fills the buffer from the file; returns how many bytes came, fewer only at the file's end."""
+    filled = file.readinto(buffer)
     while filled < len(buffer):
         got = file.readinto(buffer[filled:])
         if not got:
             break
         filled += got
-    return buffer[:filled]
+    return filled
 
 
 class ByteStream(Protocol):
