@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT))
 
 from typer.main import get_command  # noqa: E402  after the checkout's own package
 
-from visionpipe.cli.app import app  # noqa: E402
+from visionpipe.cli.app import make_app  # noqa: E402
 
 WIDTH = 100
 HEAD = """# Commands
@@ -23,7 +23,7 @@ What `visionpipe COMMAND --help` shows, generated from the command line itself.
 def page() -> str:
     """The whole page."""
     pieces = [HEAD]
-    waiting: list[tuple[str, Any, Any]] = [("visionpipe", get_command(app), None)]
+    waiting: list[tuple[str, Any, Any]] = [("visionpipe", get_command(make_app()), None)]
     while waiting:
         name, command, parent = waiting.pop(0)
         context = command.context_class(

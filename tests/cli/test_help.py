@@ -8,11 +8,11 @@ import pytest
 from typer.main import get_command
 
 from tests.cli.commands import Here, here
-from visionpipe.cli.app import EXAMPLES, GROUPS, app
+from visionpipe.cli.app import EXAMPLES, GROUPS, make_app
 from visionpipe.cli.options import call_options
 from visionpipe.errors import ParameterError
 
-COMMANDS = getattr(get_command(app), "commands", {})
+COMMANDS = getattr(get_command(make_app()), "commands", {})
 
 
 @pytest.fixture
