@@ -151,6 +151,8 @@ def threads(folder: Path, url: str) -> Work:
 
 def library(folder: Path, url: str) -> Work:
     # The peers load their HTTP library with the import, before their clock runs; so does this.
+    import visionpipe.client.twin
+    import visionpipe.transport._async.http_sender
     import visionpipe.transport._sync.http_sender  # noqa: F401 (see above)
     from visionpipe.client import Client
     from visionpipe.pipeline.limiter import Limiter

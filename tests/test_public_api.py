@@ -16,7 +16,7 @@ MADE = ("Client", "AsyncClient")
 HAD_NOT_MADE = re.compile(r"visionpipe\.(client\._|pipeline\.(plan|run|worker)$)")
 """Classes of these modules, but for ``MADE``, come out of calls: nobody writes their arguments."""
 
-PASSED_WITHIN = {"Ended", "OpenItem", "Recipe", "Recorded", "Spent", "Stat", "WrittenRecord"}
+PASSED_WITHIN = {"Ended", "OpenItem", "Recipe", "Recorded", "Spent", "Stat", "Waiting", "WrittenRecord"}
 """Types of methods that only the library's own parts call."""
 
 

@@ -16,7 +16,7 @@ from visionpipe.errors import BadImageError, ParameterError, UnreadableSourceErr
 from visionpipe.images.hashes import dhash
 from visionpipe.pipeline.answerer import Answer
 from visionpipe.pipeline.channel import Closed
-from visionpipe.pipeline.contents import fingerprint, stat_of
+from visionpipe.pipeline.contents import fingerprint, stat_of, stat_seen
 from visionpipe.pipeline.events import STOP_WORDS, RunSummary, Tally
 from visionpipe.pipeline.job_setup import judge_by, prompt_text, renderer
 from visionpipe.prompts import presets
@@ -49,10 +49,10 @@ def test_a_files_content_is_its_sha256(tmp_path: Path) -> None:
     data = bytes(range(256)) * 4096
     path = tmp_path / "a"
     path.write_bytes(data)
-    content, stat = fingerprint(str(path))
+    content, seen = fingerprint(str(path))
     assert content == hashlib.sha256(data).hexdigest() == sha256_of(content)
-    assert stat == stat_of(str(path))
-    assert stat.size == len(data)
+    assert stat_seen(seen) == stat_of(str(path))
+    assert seen.size == len(data)
 
 
 def test_a_file_too_large_for_a_picture_is_refused_unread(tmp_path: Path) -> None:

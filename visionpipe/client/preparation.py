@@ -25,7 +25,7 @@ from visionpipe.client.settings import Settings
 from visionpipe.client.video_parts import ContentLength, VideoParts, linked_clip
 from visionpipe.errors import BadImageError, ParameterError, UnsupportedError
 from visionpipe.images.encode import apply_repair, has_transparent_pixels
-from visionpipe.images.load import IN_MEMORY_BYTES, ImageSource, load_image
+from visionpipe.images.load import IN_MEMORY_BYTES, ImageSource, SeenFile, image_seen, load_image
 from visionpipe.media import Frame, Image, LinkedImage, LinkedVideo, Media, Text, Video
 from visionpipe.prompts.presets import Language
 from visionpipe.registry.estimates import Estimate, estimate, tools_tokens
@@ -303,7 +303,7 @@ class Preparer:
             for turn in turns
         )
 
-    def _part(self, source: MediaSource, model: ModelRecord, options: CallOptions) -> Media:
+    def _part(self, source: MediaSource | SeenFile, model: ModelRecord, options: CallOptions) -> Media:
         """One source as an image, repaired, or as a clip, not looked at further yet."""
         if isinstance(source, Video | LinkedVideo):
             return source
@@ -313,7 +313,8 @@ class Preparer:
         try:
             return self.load(source, model, options)
         except BadImageError as problem:
-            clip = self._videos.behind(source, problem, model, options)
+            behind = source.path if isinstance(source, SeenFile) else source
+            clip = self._videos.behind(behind, problem, model, options)
             if clip is None:
                 raise
             return clip
@@ -342,13 +343,13 @@ class Preparer:
 
         return about_clip(prompt, [f.time for f in frames], self._settings.lang), shown, frames
 
-    def load(self, source: ImageSource, model: ModelRecord, options: CallOptions) -> Media:
+    def load(self, source: ImageSource | SeenFile, model: ModelRecord, options: CallOptions) -> Media:
         """One source as the part that will be sent: loaded, and repaired where its model needs it."""
-        part = load_image(
-            source,
-            max_pixels=options.get("max_pixels"),
-            in_memory_bytes=options.get("in_memory_bytes", IN_MEMORY_BYTES),
-        )
+        most, kept = options.get("max_pixels"), options.get("in_memory_bytes", IN_MEMORY_BYTES)
+        if isinstance(source, SeenFile):
+            part: Image | LinkedImage = image_seen(source, max_pixels=most, in_memory_bytes=kept)
+        else:
+            part = load_image(source, max_pixels=most, in_memory_bytes=kept)
         if isinstance(part, LinkedImage):
             if not options.get("fetch", False) and self._settings.endpoint.takes_image_urls:
                 return part

@@ -2,6 +2,7 @@
 
 from visionpipe.files.reading import (
     BufferPool,
+    absolute,
     changed,
     check_unchanged,
     content_of,
@@ -39,6 +40,7 @@ __all__ = [
     "FileMark",
     "GrowingFile",
     "ReplacingFile",
+    "absolute",
     "back_up",
     "carries",
     "changed",

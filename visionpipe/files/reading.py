@@ -90,9 +90,14 @@ def found_file(path: str | os.PathLike[str], name: str | None = None) -> FileCon
 
 def content_of(path: str, state: os.stat_result) -> FileContent:
     """The file at ``path`` with this state, to be read later."""
+    return FileContent(absolute(path), state.st_size, state.st_mtime_ns)
+
+
+def absolute(path: str) -> str:
+    """The path from the root on."""
     if not os.path.isabs(path):  # noqa: PTH117 (a Path costs more than opening the file)
         path = str(Path(path).absolute())
-    return FileContent(path, state.st_size, state.st_mtime_ns)
+    return path
 
 
 def changed(name: str) -> UnreadableSourceError:

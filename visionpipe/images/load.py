@@ -14,13 +14,14 @@ import binascii
 import os
 import re
 import sys
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from visionpipe.errors import BadImageError, ParameterError, UnreadableSourceError
-from visionpipe.files import content_of, open_regular, read_all, read_content, unreadable
+from visionpipe.files import absolute, content_of, open_regular, opened, read_all, read_content, unreadable
 from visionpipe.files.stores import open_place, scheme_of
 from visionpipe.images.headers import END_OF_IMAGE, Header
 from visionpipe.images.metadata import TRUNCATED_CURE
@@ -33,7 +34,7 @@ from visionpipe.images.sniff import (
     kind_of,
     read_header,
 )
-from visionpipe.media import Content, Image, LinkedImage, MemoryContent
+from visionpipe.media import Content, FileContent, Image, LinkedImage, MemoryContent
 from visionpipe.values import Adjustment
 
 if TYPE_CHECKING:
@@ -123,6 +124,38 @@ def _decode(text: str) -> bytes | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class SeenFile:
+    """A file whose bytes went by just now, so that it is opened again only for what is not in here.
+
+    Attributes:
+        path: of the file.
+        size, modified_ns: as they were meanwhile, in bytes and since the epoch.
+        head, tail: its first and last bytes, at most ``HEAD_BYTES`` and ``TAIL_BYTES``.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+    head: bytes = field(repr=False)
+    tail: bytes = field(repr=False)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``; fewer only at the file's end.
+
+        Raises:
+            UnreadableSourceError: the file ``vanished``, ``changed``, or cannot be read.
+        """
+        from_end = self.size - offset
+        if from_end <= len(self.tail):
+            return self.tail[len(self.tail) - from_end :][:length]
+        with opened(FileContent(self.path, self.size, self.modified_ns)) as file:
+            file.seek(offset)
+            return file.read(length)
+
+
+TAIL_BYTES = 16
+
 ChannelOrder: TypeAlias = Literal["rgb", "bgr"]
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | PIL.Image.Image"
@@ -209,6 +242,20 @@ def load_image(
             subject=name or "source",
         )
     return image_from_bytes(data, subject, max_pixels, change)
+
+
+def image_seen(
+    file: SeenFile, *, max_pixels: int | None = None, in_memory_bytes: int = IN_MEMORY_BYTES
+) -> Image:
+    """As ``load_image`` of the file's path, mostly without opening it."""
+    if file.size <= in_memory_bytes:
+        return _from_path(file.path, file.path, max_pixels, in_memory_bytes)
+    try:
+        header = read_header(file.head, size=file.size, read=file.read_at, name=file.path)
+    except OSError as error:
+        raise unreadable(error, file.path, file.path) from error
+    content = FileContent(absolute(file.path), file.size, file.modified_ns)
+    return _image(content, file.head, header, file.path, max_pixels, ())
 
 
 def image_from_bytes(

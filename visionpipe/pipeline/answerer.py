@@ -6,9 +6,10 @@ service's side (5xx, broken connections) it tries again itself. It is called fro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from visionpipe.reply import Reply
 from visionpipe.sources.find import Source
@@ -67,6 +68,19 @@ class Answerer(Protocol):
             RateLimitError: at once.
             VisionPipeError: every other one when it is final; ReplyTimeoutError when the time is up.
         """
+        ...
+
+
+AnswerOnLoop: TypeAlias = Callable[[PreparedItem, "float | None"], Awaitable[Answer]]
+"""``Answerer.answer``, awaited."""
+
+
+@runtime_checkable
+class LoopAnswerer(Answerer, Protocol):
+    """One that may be asked on an event loop."""
+
+    def on_loop(self) -> AbstractAsyncContextManager[AnswerOnLoop | None]:
+        """Opens what answers on the running loop, to be closed on it; None where nothing does."""
         ...
 
 

@@ -106,7 +106,12 @@ class Budget:
         self._condition = threading.Condition()
 
     def reserve(
-        self, tokens: int | None, cost: Money | None, stopped: Callable[[], bool] = lambda: False
+        self,
+        tokens: int | None,
+        cost: Money | None,
+        stopped: Callable[[], bool] = lambda: False,
+        *,
+        wait: bool = True,
     ) -> Amount | None:
         """Sets aside what a request is estimated to use; waits while others' settlements may still make room.
 
@@ -115,6 +120,7 @@ class Budget:
                 the first is known one request goes alone.
             cost: estimated.
             stopped: ends the waiting (call ``wake``).
+            wait: False: None as well where it would have to wait.
 
         Returns:
             What was set aside, for ``settle``; None when the cap is reached or ``stopped``.
@@ -122,11 +128,16 @@ class Budget:
         Raises:
             ConfigurationError: a cap in money, and no price in its currency.
         """
-        found = self._reserve(tokens, cost, stopped, spare=False)
+        found = self._reserve(tokens, cost, stopped, spare=False, wait=wait)
         return None if found is None else found[0]
 
     def reserve_spare(
-        self, tokens: int | None, cost: Money | None, stopped: Callable[[], bool] = lambda: False
+        self,
+        tokens: int | None,
+        cost: Money | None,
+        stopped: Callable[[], bool] = lambda: False,
+        *,
+        wait: bool = True,
     ) -> tuple[Amount, Amount | None] | None:
         """As ``reserve``, for an answer that may have to be asked for again.
 
@@ -134,10 +145,10 @@ class Budget:
             What was set aside for the request and for the second one, each to be settled or released; without
             the second where only one has room, and nothing under way can still make more. None as there.
         """
-        return self._reserve(tokens, cost, stopped, spare=True)
+        return self._reserve(tokens, cost, stopped, spare=True, wait=wait)
 
     def _reserve(
-        self, tokens: int | None, cost: Money | None, stopped: Callable[[], bool], *, spare: bool
+        self, tokens: int | None, cost: Money | None, stopped: Callable[[], bool], *, spare: bool, wait: bool
     ) -> tuple[Amount, Amount | None] | None:
         self._caps.check_price(cost)
         with self._condition:
@@ -151,7 +162,7 @@ class Budget:
                         self._reserved += total
                         self._under_way += 1 if more is None else 2
                         return amount, more
-                if not self._under_way:
+                if not self._under_way or not wait:
                     return None
                 self._condition.wait()
             return None

@@ -59,6 +59,18 @@ class Channel(Generic[T]):
             self._filled.notify(len(values))
         self._tell()
 
+    def offer(self, value: T) -> bool:
+        """As ``put`` where there is room, else False. Raises Closed."""
+        with self._lock:
+            if self._closed:
+                raise Closed
+            if len(self._values) >= self._size:
+                return False
+            self._values.append(value)
+            self._filled.notify()
+        self._tell()
+        return True
+
     def take_all(self) -> list[T]:
         """Everything that is in, waiting for something. Raises Closed once closed and empty."""
         with self._lock:
@@ -106,6 +118,14 @@ class Channel(Generic[T]):
                 raise Closed
             return None
 
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more comes in."""
+        return self._closed
+
     def close(self) -> None:
         """No more comes in; what is in can still be taken."""
         with self._lock:
@@ -124,7 +144,9 @@ class Channel(Generic[T]):
 
     def _taken(self) -> T:
         value = self._values.popleft()
-        self._emptied.notify()
+        # Who puts in is woken for many values at a time, not for each.
+        if len(self._values) <= self._size // 2:
+            self._emptied.notify()
         return value
 
     def _tell(self) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from visionpipe.client import Client
 from visionpipe.client.options import CallOptions, MediaSources
@@ -13,12 +14,15 @@ from visionpipe.client.preparation import Prepared as Question
 from visionpipe.client.servers import prefix_of
 from visionpipe.client.settings import exact_count
 from visionpipe.media import Image
-from visionpipe.pipeline.answerer import Answer, PreparedItem
+from visionpipe.pipeline.answerer import Answer, AnswerOnLoop, PreparedItem
 from visionpipe.registry.estimates import Estimate, estimate, estimate_cost
 from visionpipe.reply import Reply
 from visionpipe.sources.find import Source
 from visionpipe.stages.extraction import Schema
 from visionpipe.values import JSON
+
+if TYPE_CHECKING:
+    from visionpipe.client import AsyncClient
 
 # Dozens of images are under way at once, so all but small ones stay on disk until they are sent. A client's
 # cache of answers is left alone: a job has its journal, which knows what is to be asked again.
@@ -41,7 +45,7 @@ class ClientAnswerer:
 
     def prepare(self, source: Source, prompt: str) -> PreparedItem:
         """Reads, checks and repairs the item's image."""
-        prepared = self._preparing(prompt, [source.picture])
+        prepared = self._preparing(prompt, [source.seen or source.picture])
         images = [part for part in prepared.media if isinstance(part, Image)]
         estimate = self._estimate(prepared)
         sticky = self._client.settings.sticky and self._client.settings.pool
@@ -69,6 +73,35 @@ class ClientAnswerer:
             )
             return Answer(reply)
         found = self._client.send_extraction(
+            prepared.request,
+            self._schema,
+            retry_rate_limits=False,
+            seconds=seconds,
+            on_repeat=prepared.on_repeat,
+            server=prepared.server,
+        )
+        return read_answer(found.reply, found.data, self._schema)
+
+    @asynccontextmanager
+    async def on_loop(self) -> AsyncIterator[AnswerOnLoop | None]:
+        """As ``LoopAnswerer.on_loop``."""
+        from visionpipe.client.twin import asyncio_twin
+
+        twin = asyncio_twin(self._client)
+        if twin is None:
+            yield None
+            return
+        async with twin:
+            yield partial(self._answer_by, twin)
+
+    async def _answer_by(self, twin: AsyncClient, prepared: PreparedItem, seconds: float | None) -> Answer:
+        """As ``answer``, by the client's twin."""
+        if self._schema is None:
+            reply = await twin.send(
+                prepared.request, retry_rate_limits=False, seconds=seconds, server=prepared.server
+            )
+            return Answer(reply)
+        found = await twin.send_extraction(
             prepared.request,
             self._schema,
             retry_rate_limits=False,

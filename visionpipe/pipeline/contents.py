@@ -8,9 +8,10 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 
 from visionpipe.files import BufferPool, changed, open_regular, unreadable
-from visionpipe.images.load import MAX_FILE_BYTES, load_image
+from visionpipe.images.load import MAX_FILE_BYTES, TAIL_BYTES, SeenFile, load_image
 from visionpipe.images.sniff import HEAD_BYTES, kind_of
 from visionpipe.media import Image
 from visionpipe.pipeline.channel import Closed
@@ -25,6 +26,11 @@ class Stat:
 
     size: int
     modified_ns: int
+
+
+def stat_seen(file: SeenFile) -> Stat:
+    """That of a file as it was read."""
+    return Stat(file.size, file.modified_ns)
 
 
 def held_image(source: Source) -> Image | None:
@@ -53,8 +59,8 @@ def stat_of(path: str) -> Stat:
     return Stat(found.st_size, found.st_mtime_ns)
 
 
-def fingerprint(path: str, is_over: Callable[[], bool] | None = None) -> tuple[str, Stat]:
-    """The SHA-256 of a file's bytes (hexadecimal), with the stat it held while they were read.
+def fingerprint(path: str, is_over: Callable[[], bool] | None = None) -> tuple[str, SeenFile]:
+    """The SHA-256 of a file's bytes (hexadecimal), and the file as it was while they were read.
 
     Args:
         path: of the file.
@@ -69,11 +75,17 @@ def fingerprint(path: str, is_over: Callable[[], bool] | None = None) -> tuple[s
     descriptor, before = open_regular(path, path)
     if before.st_size > MAX_FILE_BYTES:
         _refuse_what_is_no_clip(descriptor, path)
+    head = tail = b""
     buffer = _buffers.take()
     try:
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        with FileIO(descriptor) as file:
             while count := file.readinto(buffer):
-                seen.update(buffer[:count])
+                piece = buffer if count == _buffers.size else buffer[:count]
+                seen.update(piece)
+                head = head or bytes(piece[:HEAD_BYTES])
+                tail = (tail + bytes(piece[-TAIL_BYTES:]))[-TAIL_BYTES:]
+                if count == before.st_size:
+                    break
                 if count == _buffers.size and is_over is not None and is_over():
                     raise Closed
             after = os.fstat(file.fileno())
@@ -83,7 +95,7 @@ def fingerprint(path: str, is_over: Callable[[], bool] | None = None) -> tuple[s
         _buffers.give_back(buffer)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise changed(path)
-    return seen.hexdigest(), Stat(after.st_size, after.st_mtime_ns)
+    return seen.hexdigest(), SeenFile(path, after.st_size, after.st_mtime_ns, head, tail)
 
 
 def _refuse_what_is_no_clip(descriptor: int, path: str) -> None:

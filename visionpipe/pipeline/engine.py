@@ -1,4 +1,4 @@
-"""The threads of a run: some prepare items, as many as are allowed send requests.
+"""The threads of a run: some prepare items, one asks about as many at once as are allowed, on an event loop.
 
 Queues are bounded, so memory does not grow with the count of items. An item leaves through
 ``Engine._out`` or, where the run stops before, counts as not started. No thread outlives the run except
@@ -7,8 +7,12 @@ after ``Engine.abort``.
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 
 from visionpipe.errors import ConfigurationError, VisionPipeError
 from visionpipe.pipeline.channel import Channel, Closed
@@ -17,6 +21,8 @@ from visionpipe.pipeline.items import Ended, OpenItem, shared, skipped
 from visionpipe.pipeline.journal import Journal
 from visionpipe.pipeline.matching import Match, Matching
 from visionpipe.pipeline.near_duplicates import Resemblance
+from visionpipe.pipeline.on_loop import OnLoop
+from visionpipe.pipeline.pool import PoolGate
 from visionpipe.pipeline.reading import PAGE
 from visionpipe.pipeline.triage import LISTED_TWICE
 from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many
@@ -77,7 +83,7 @@ class Engine:
         parts: of the worker that all threads share.
         journal: the worker's ledger, where duplicates are found too.
         resemblance: how near duplicates are judged; None where they are not asked for.
-        workers: threads that ask, at least the gate's ceiling to make use of it.
+        at_once: most items being asked about, at least the gate's ceiling to make use of it.
         preparers: most threads that read, hash and repair; the first does it alone while that is quick.
         deadline: monotonic seconds at which no item is begun any more.
     """
@@ -89,20 +95,25 @@ class Engine:
         journal: Journal,
         *,
         resemblance: Resemblance | None = None,
-        workers: int = 8,
+        at_once: int = 8,
         preparers: int = 2,
         deadline: float | None = None,
     ) -> None:
         self._sources = sources
         self._sources_lock = threading.Lock()
         self._journal = journal
-        self._workers, self._preparers = workers, preparers
+        self._at_once, self._preparers = at_once, preparers
         self._deadline = deadline
         self._clock = parts.clock
         self._triage = parts.triage
         self.gate = parts.gate
-        self._ready: Channel[OpenItem] = Channel(max(4, workers // 2))
-        self.output: Channel[Ended | Event] = Channel(max(64, 2 * workers))
+        self._ready: Channel[OpenItem] = Channel(max(4, at_once // 2), self._wake_askers)
+        self.output: Channel[Ended | Event] = Channel(max(64, 2 * at_once))
+        self._waiting = OnLoop(parts.answerer, journal, one_line=not isinstance(parts.gate, PoolGate))
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._askers: list[asyncio.Task[None]] = []
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._waking = False
         self._matching = Matching(journal, parts.triage.shared_since, resemblance, self._is_over)
         self._worker = Worker(parts, tell=self._tell, stopped=self._is_over)
         self._scaling = PreparerScaling()
@@ -127,7 +138,7 @@ class Engine:
         loops = [
             self._prepare_all,
             *[self._prepare_more] * (self._preparers - 1),
-            *[self._ask_all] * self._workers,
+            self._ask_all,
         ]
         self._threads = len(loops)
         for begun, loop in enumerate(loops):
@@ -160,6 +171,7 @@ class Engine:
                 self.stopped = "aborted"
         self._turn_off()
         self.output.close()
+        self._on_loop(self._leave_askers)
 
     def count_rest(self) -> None:
         """After an early stop: reads on, only to know how much is left; an abort ends it."""
@@ -290,24 +302,95 @@ class Engine:
             self._ready.put(item)
 
     def _ask_all(self) -> None:
+        # Not even in development mode: what a debugging loop tells is of no use to whoever runs a job.
+        asyncio.run(self._ask_on_loop(), debug=False)
+
+    async def _ask_on_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        async with self._waiting:
+            self._askers = [self._loop.create_task(self._ask_guarded()) for _ in range(self._at_once)]
+            if self.aborted:
+                self._leave_askers()
+            await asyncio.wait(self._askers)
+
+    async def _ask_guarded(self) -> None:
+        try:
+            while True:
+                await self._ask_next()
+        except Closed:
+            # Stopped with an item in hand: it counts as not started.
+            return
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            self.stop("error", error)
+
+    async def _ask_next(self) -> None:
+        item = await self._take()
+        asked: Asked = Next.AGAIN
+        while asked is Next.AGAIN:
+            asked = await self._worker.asking(item, self._waiting)
+        if asked is Next.LATER:
+            # At the end, so that the next probe is another item.
+            self._ready.force(item)
+        elif isinstance(asked, ItemResult):
+            ended = Ended(asked)
+            self._note_unexpected(ended)
+            try:
+                if not self.output.offer(ended):
+                    await self._waiting.run(partial(self.output.put, ended))
+            finally:
+                self._leave(1)
+            others = self._matching.settle(item)
+            if others:
+                await self._waiting.run(partial(self._settle_others, others, asked))
+        else:
+            self.stop("budget")
+
+    async def _take(self) -> OpenItem:
+        """The next item that is ready. Raises Closed."""
         while True:
-            item = self._ready.take()
-            asked: Asked = Next.AGAIN
-            while asked is Next.AGAIN:
-                asked = self._worker.ask(item)
-            if asked is Next.LATER:
-                # At the end, so that the next probe is another item.
-                self._ready.force(item)
-            elif isinstance(asked, ItemResult):
-                self._out(Ended(asked))
-                self._settle(item, asked)
-            else:
-                self.stop("budget")
+            item = self._ready.take_now()
+            if item is not None:
+                return item
+            idle = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            # What came before this one could be woken is seen here.
+            if len(self._ready) or self._ready.closed:
+                self._wake()
+            await idle
+
+    def _wake_askers(self) -> None:
+        """Something is ready, or nothing will be any more; from any thread."""
+        if self._idle and not self._waking:
+            self._waking = True
+            self._on_loop(self._wake)
+
+    def _wake(self) -> None:
+        self._waking = False
+        wanted = len(self._idle) if self._ready.closed else len(self._ready)
+        while wanted > 0 and self._idle:
+            idle = self._idle.popleft()
+            if not idle.done():
+                idle.set_result(None)
+                wanted -= 1
+
+    def _leave_askers(self) -> None:
+        for asker in self._askers:
+            asker.cancel()
+
+    def _on_loop(self, callback: Callable[[], None]) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it is closed: all have ended
+                self._loop.call_soon_threadsafe(callback)
 
     def _settle(self, item: OpenItem, result: ItemResult) -> None:
+        self._settle_others(self._matching.settle(item), result)
+
+    def _settle_others(self, others: list[OpenItem], result: ItemResult) -> None:
         """The first of some duplicates came to ``result``: so do the others, unless it may pass."""
         passing = result.failure is not None and result.failure.retryable
-        for waiting in self._matching.settle(item):
+        for waiting in others:
             # An item waiting for a picture that only looks alike does not share its failure.
             if passing or (waiting.near is not None and result.outcome is not Outcome.DONE):
                 self._place(waiting, from_worker=True)
@@ -323,15 +406,22 @@ class Engine:
 
     def _out(self, *several: Ended) -> None:
         for ended in several:
-            if not ended.kept and self._unexpected.ended(ended.result):
-                self.stop("error", too_many(ended.result))
+            self._note_unexpected(ended)
         try:
             if several:
                 self.output.put_all(several)
         finally:
-            with self._lock:
-                self._open_items -= len(several)
-            self._finish_if_empty()
+            self._leave(len(several))
+
+    def _note_unexpected(self, ended: Ended) -> None:
+        if not ended.kept and self._unexpected.ended(ended.result):
+            self.stop("error", too_many(ended.result))
+
+    def _leave(self, items: int) -> None:
+        """So many have ended."""
+        with self._lock:
+            self._open_items -= items
+        self._finish_if_empty()
 
     def _finish_if_empty(self) -> None:
         with self._lock:

@@ -180,15 +180,34 @@ class LocalGate:
     ) -> LocalLease | None:
         """As ``Gate.acquire``."""
         permit = self._limiter.enter(stopped)
-        if permit is None:
+        return None if permit is None else self._leased(permit, tokens, cost, spare, stopped, wait=True)
+
+    def acquire_now(
+        self, tokens: int | None = None, cost: Money | None = None, *, spare: bool = False
+    ) -> LocalLease | None:
+        """As ``acquire``, but never waits: None as well where it would have to."""
+        permit = self._limiter.try_enter()
+        if not isinstance(permit, Permit):
             return None
+        return self._leased(permit, tokens, cost, spare, never, wait=False)
+
+    def _leased(
+        self,
+        permit: Permit,
+        tokens: int | None,
+        cost: Money | None,
+        spare: bool,
+        stopped: Callable[[], bool],
+        *,
+        wait: bool,
+    ) -> LocalLease | None:
         lease = LocalLease(permit, tokens)
         if self._budget is not None:
             found = None
             try:
                 if spare:
-                    found = self._budget.reserve_spare(tokens, cost, stopped)
-                elif (amount := self._budget.reserve(tokens, cost, stopped)) is not None:
+                    found = self._budget.reserve_spare(tokens, cost, stopped, wait=wait)
+                elif (amount := self._budget.reserve(tokens, cost, stopped, wait=wait)) is not None:
                     found = amount, None
             finally:
                 if found is None:

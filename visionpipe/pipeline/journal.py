@@ -1,6 +1,6 @@
 """The journal as a run writes it: every source, attempt and result of a job, in one file.
 
-A result counts from the moment ``Journal.record`` returns, and only then is it handed on, so at most the
+A result counts from the moment it is committed, and only then is it handed on, so at most the
 requests under way at a kill are sent twice. One run at a time. What is recorded is found again by content
 and question, not by the order of a listing.
 """
@@ -182,14 +182,10 @@ class Journal(JournalView):
                 )
             )
 
-    def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:
-        """Remembers that a request is about to be sent; committed when this returns.
-
-        Raises:
-            JournalError: there would be no room for its answer.
-        """
+    def sending(self, key: Key, tokens: int | None, cost: Money | None, *, wait: bool = True) -> int:
+        """As ``Ledger.sending``."""
         self.database.check_room()
-        self.database.write(
+        ticket = self.database.later(
             (
                 "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -204,9 +200,14 @@ class Journal(JournalView):
                 ),
             )
         )
+        if wait:
+            self.store(ticket)
+        return ticket
 
-    def record(self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = ()) -> None:
-        """Records attempts and, where there is one, the end of an item; committed when this returns."""
+    def record(
+        self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = (), *, wait: bool = True
+    ) -> int:
+        """As ``Ledger.record``."""
         now = self._clock()
         self._note(key.source, key.content)
         statements: list[Statement] = [self._attempt(key, attempt, now) for attempt in sent]
@@ -231,7 +232,14 @@ class Journal(JournalView):
                 # An earlier end without a question (its prompt could not be made) is superseded.
                 statements.append(("DELETE FROM results WHERE source = ? AND question = ''", (key.source,)))
             statements += self._listed_folders(key.source)
-        self.database.write(*statements)
+        ticket = self.database.later(*statements)
+        if wait:
+            self.store(ticket)
+        return ticket
+
+    def store(self, ticket: int) -> None:
+        """As ``Ledger.store``."""
+        self.database.store(ticket)
 
     def end(self, ending: str) -> None:
         """Notes how the run ended, and closes the journal."""

@@ -1,7 +1,7 @@
 """What a worker needs of whatever keeps a job's record: a journal on this machine, or parts in a store.
 
-An attempt is recorded before it is sent, and a result counts, and is handed on, only when
-``Ledger.record`` has returned.
+An attempt is recorded before it is sent, and a result counts, and is handed on, only when it is stored: when
+``Ledger.record`` has returned, or ``Ledger.store`` for its ticket.
 """
 
 from __future__ import annotations
@@ -79,16 +79,40 @@ class Ledger(Record, Protocol):
         """Counts an earlier ``job``'s result as this job's too, because its question was the same."""
         ...
 
-    def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:
-        """Called before a request is sent, with its estimates. What returns here may be sent.
+    def sending(self, key: Key, tokens: int | None, cost: Money | None, *, wait: bool = True) -> int:
+        """Called before a request is sent, with its estimates. What is stored here may be sent.
+
+        Args:
+            key: of the item.
+            tokens, cost: estimated.
+            wait: return when it is stored; False: it is stored with ``store``.
+
+        Returns:
+            The ticket for ``store``.
 
         Raises:
             JournalError: there would be no room for its answer.
         """
         ...
 
-    def record(self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = ()) -> None:
-        """Records attempts and, where there is one, the end of an item; stored when this returns."""
+    def record(
+        self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = (), *, wait: bool = True
+    ) -> int:
+        """Records attempts and, where there is one, the end of an item.
+
+        Args:
+            key: of the item.
+            result: its end.
+            sent: the attempts.
+            wait: as for ``sending``.
+
+        Returns:
+            The ticket for ``store``.
+        """
+        ...
+
+    def store(self, ticket: int) -> None:
+        """Returns when what had this ticket is stored, with all before it; raises as ``record``."""
         ...
 
     def standing(self, result: ItemResult, content: str | None = None) -> ItemResult:

@@ -163,7 +163,7 @@ class PartsLedger:
     def adopt(self, source: str, question: str, job: str) -> None:
         """Rows are never changed."""
 
-    def sending(self, key: Key, tokens: int | None, cost: Money | None) -> None:
+    def sending(self, key: Key, tokens: int | None, cost: Money | None, *, wait: bool = True) -> int:
         """Waits while nothing can be stored.
 
         Raises:
@@ -176,9 +176,12 @@ class PartsLedger:
             while self._lost is not None:
                 self._check_outage()
                 self._condition.wait(1.0)
+        return 0
 
-    def record(self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = ()) -> None:
-        """As ``Ledger.record``.
+    def record(
+        self, key: Key, result: ItemResult | None, sent: Sequence[Sent] = (), *, wait: bool = True
+    ) -> int:
+        """As ``Ledger.record``; waits whether it is told to or not.
 
         Raises:
             ConnectionFailedError: it could not be stored for too long; of scope "job".
@@ -192,7 +195,7 @@ class PartsLedger:
                     if each.cost is not None:
                         billed.money = each.cost if billed.money is None else billed.money + each.cost
             if result is None:
-                return
+                return 0
             self._billed.pop(key, None)
         if result.failure is not None and key.content is not None:
             known = self.recorded(key.source, key.question, key.content)
@@ -212,6 +215,10 @@ class PartsLedger:
             while self._every_s is None and self._outbox is None and number in self._pending:
                 self._check_outage()
                 self._condition.wait(1.0)
+        return 0
+
+    def store(self, ticket: int) -> None:
+        """All that was recorded is stored."""
 
     def standing(self, result: ItemResult, content: str | None = None) -> ItemResult:
         """As ``Ledger.standing``; by the edits that were there when the run began."""

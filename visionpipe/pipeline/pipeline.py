@@ -326,7 +326,7 @@ class Pipeline:
                 parts,
                 journal,
                 resemblance=self._near.over(journal.database) if self._near is not None else None,
-                workers=self._concurrency,
+                at_once=self._concurrency,
                 preparers=self._preparers,
                 deadline=None if self._job_seconds is None else self._clock() + self._job_seconds,
             )
@@ -393,6 +393,7 @@ class Pipeline:
             triage=self._triage_of(setup, journal, journal.run),
             gate=local_gate(setup.servers, limited, budget),
             judge=self._judge_of(setup),
+            judge_is_quick=self._judge is None,
             item_seconds=self._item_seconds,
             outage_seconds=self._outage_seconds,
             clock=self._clock,

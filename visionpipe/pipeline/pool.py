@@ -193,6 +193,11 @@ class PoolGate:
         for gate in self._all():
             gate.close()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether giving a lease back takes no trip to another process."""
+        return all(isinstance(gate, LocalGate) for gate in self._all())
+
     def _all(self) -> list[Gate]:
         return [*self._members, *([] if self._budget is None else [self._budget])]
 

@@ -13,9 +13,10 @@ from typing import TypeAlias
 
 from visionpipe.errors import VisionPipeError
 from visionpipe.files import sha256_of_content
+from visionpipe.images.load import SeenFile
 from visionpipe.media import Image
 from visionpipe.pipeline.answerer import Render, Skip
-from visionpipe.pipeline.contents import Stat, fingerprint, held_image, stat_of
+from visionpipe.pipeline.contents import fingerprint, held_image, stat_of
 from visionpipe.pipeline.ledger import Key, Record
 from visionpipe.pipeline.reading import PAGE, JournalView, Recalled, Recorded, content_known
 from visionpipe.results import ItemResult, Outcome
@@ -63,7 +64,7 @@ class Fresh:
     """To be asked about.
 
     Attributes:
-        read: the stat of a file whose bytes were read just now, else None.
+        seen: a file whose bytes were read just now, else None.
         image: the picture that the item itself held, as it will be sent.
         changed: another version of the item was asked about before.
     """
@@ -71,7 +72,7 @@ class Fresh:
     key: Key
     content: str
     prompt: str
-    read: Stat | None
+    seen: SeenFile | None
     image: Image | None = None
     changed: bool = False
 
@@ -175,7 +176,7 @@ class Triage:
                 key, changed = Key(source.name, key.question, named), _is_other(found, named)
                 return Fresh(key, named, prompt, None, held_image(source), changed)
             image = held_image(source)
-            content, read = (
+            content, seen = (
                 (sha256_of_content(image.content), None)
                 if image is not None
                 else self._content(source, known, is_over)
@@ -186,7 +187,7 @@ class Triage:
         if kept is not None:
             return kept
         key = Key(source.name, key.question, content)
-        return Fresh(key, content, prompt, read, image, _is_other(found, content))
+        return Fresh(key, content, prompt, seen, image, _is_other(found, content))
 
     def _kept(self, source: str, question: str, content: str, found: Recorded | None) -> Kept | None:
         """The end that this version of an item has come to; None where it is to be asked about."""
@@ -214,7 +215,7 @@ class Triage:
 
     def _content(
         self, source: Source, known: Recalled | None, is_over: Callable[[], bool] | None
-    ) -> tuple[str, Stat | None]:
+    ) -> tuple[str, SeenFile | None]:
         if is_link(source.location):
             return content_of_link(source.location, source.version), None
         stat = stat_of(source.location)

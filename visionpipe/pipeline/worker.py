@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -32,8 +33,9 @@ from visionpipe.errors import (
 )
 from visionpipe.pipeline.answerer import Answer, Answerer, Judge, Judgement, PreparedItem
 from visionpipe.pipeline.channel import Closed
+from visionpipe.pipeline.contents import stat_seen
 from visionpipe.pipeline.events import STOP_S, Event, LevelChanged, ServiceBack, ServiceLost
-from visionpipe.pipeline.gate import Bill, Gate, Lease, never
+from visionpipe.pipeline.gate import Bill, Gate, Lease, LeaseOutcome, LocalGate, never
 from visionpipe.pipeline.items import Ended, OpenItem, done, failed, refused, skipped
 from visionpipe.pipeline.ledger import Key, Ledger, Sent
 from visionpipe.pipeline.limiter import MOST_AT_ONCE
@@ -41,6 +43,7 @@ from visionpipe.pipeline.outage import LONGEST_OUTAGE_S, Outage, Verdict, stoppi
 from visionpipe.pipeline.pool import PoolGate, PoolLease
 from visionpipe.pipeline.triage import NO_QUESTION, Kept, Refused, Skipped, Triage
 from visionpipe.pipeline.unexpected import UnexpectedInARow, too_many, unexpected
+from visionpipe.pipeline.waiting import InThread, Waiting, finished
 from visionpipe.reply import Reply
 from visionpipe.results import ItemResult
 from visionpipe.sources.find import Found, Item, Source
@@ -96,6 +99,7 @@ class WorkerParts:
         triage: decides what has to be asked about.
         gate: gives each request its place, and its room in the budget.
         judge: holds each answer to a policy; None takes them as they come.
+        judge_is_quick: whether it asks nobody and reads nothing.
         item_seconds: the deadline of an item: seconds of sending, waits for the gate not counted.
         outage_seconds: how long to wait for a service out of reach; None: for ever.
         clock: monotonic seconds.
@@ -106,6 +110,7 @@ class WorkerParts:
     triage: Triage
     gate: Gate
     judge: Judge | None = None
+    judge_is_quick: bool = False
     item_seconds: float | None = None
     outage_seconds: float | None = LONGEST_OUTAGE_S
     clock: Callable[[], float] = time.monotonic
@@ -143,6 +148,10 @@ class Worker:
         self.parts = parts
         self._answerer, self._ledger, self._gate = parts.answerer, parts.ledger, parts.gate
         self._judge = parts.judge
+        self._in_thread = InThread(parts.answerer, parts.ledger)
+        self._gate_is_local = isinstance(parts.gate, LocalGate) or (
+            isinstance(parts.gate, PoolGate) and parts.gate.is_local
+        )
         self._servers = parts.gate if isinstance(parts.gate, PoolGate) else None
         if self._servers is not None:
             self._servers.servers.watch(self._server_changed)
@@ -340,9 +349,11 @@ class Worker:
         if isinstance(decision, Refused):
             return self.end(refused(decision.key, decision.error), decision.key)
         assert isinstance(source, Source), "of others nothing is asked"
-        if decision.read is not None:
-            self._ledger.note_source(source.name, source.location, decision.read, decision.content)
-        if decision.image is not None:
+        if decision.seen is not None:
+            stat = stat_seen(decision.seen)
+            self._ledger.note_source(source.name, source.location, stat, decision.content)
+            source = replace(source, seen=decision.seen)
+        elif decision.image is not None:
             source = replace(source, image=decision.image)
         return OpenItem(
             source,
@@ -380,6 +391,10 @@ class Worker:
         return Ended(result)
 
     def ask(self, item: OpenItem) -> Asked:
+        """As ``asking``, in this thread."""
+        return finished(self.asking(item, self._in_thread))
+
+    async def asking(self, item: OpenItem, waiting: Waiting) -> Asked:
         """Waits for a lease, sends a prepared item's request, and gives the lease back.
 
         Returns:
@@ -391,16 +406,20 @@ class Worker:
         """
         prepared = item.prepared
         assert prepared is not None, "prepared before it is asked about"
-        waiting = self._clock()
-        lease = self._lease(prepared)
-        gate_waited(self._clock() - waiting)
+        begun = self._clock()
+        lease = await waiting.lease(
+            partial(self._lease_now, prepared),
+            partial(self._lease, prepared),
+            lambda unwanted: self._gate.release(unwanted, "unused"),
+        )
+        gate_waited(self._clock() - begun)
         if lease is None:
             if self._stopped():
                 raise Closed
             return Next.OUT_OF_BUDGET
         request = _Request(lease)
         try:
-            self._ledger.sending(item.key, prepared.tokens, prepared.cost)
+            await waiting.stored(self._ledger.sending(item.key, prepared.tokens, prepared.cost, wait=False))
         except BaseException:
             self._gate.release(lease, "unused")
             raise
@@ -423,44 +442,65 @@ class Worker:
             to_send = replace(prepared, on_repeat=on_repeat) if prepared.may_repeat else prepared
             if isinstance(lease, PoolLease):
                 to_send = replace(to_send, server=lease.server)
-            answer = self._answerer.answer(to_send, left)
+            answer = await waiting.answer(to_send, left)
         except RateLimitError as error:
-            self._tell(self._gate.release(lease, "refused", retry_after=error.retry_after), refused=True)
+            changed = await self._release(waiting, lease, "refused", retry_after=error.retry_after)
+            self._tell(changed, refused=True)
             item.sends += max(1, error.attempts)
             self._bill_first(item, request.first)
             sent = Sent(self._clock() - begun, error.request_id, error.code, billable=False, refused=True)
-            return self._again(item, [sent], error)
+            return await self._again(waiting, item, [sent], error)
         except VisionPipeError as error:
             if request.denied:
-                self._gate.release(lease, "ok")
+                await self._release(waiting, lease, "ok")
                 return Next.OUT_OF_BUDGET
             if isinstance(lease, PoolLease) and self._moves(item, lease, error):
-                self._gate.release(lease, "unused")
-                self._later(item, error, self._clock() - begun, request.first)
+                await self._release(waiting, lease, "unused")
+                await self._later(waiting, item, error, self._clock() - begun, request.first)
                 return Next.AGAIN
             verdict = self._verdict(item, error, begun)
             if verdict is Verdict.WAIT:
                 # Back off as after a 429, so that probes grow rare; but it is no fault of the level.
-                self._tell(self._gate.release(lease, "refused"))
-                return self._later(item, error, self._clock() - begun, request.first)
+                self._tell(await self._release(waiting, lease, "refused"))
+                return await self._later(waiting, item, error, self._clock() - begun, request.first)
             if verdict is Verdict.STOP:
                 error = stopping(error)
             bill = bill_of_error(error, prepared, request.first)
-            self._tell(self._gate.release(lease, "ok", bill=bill))
-            return self._failed(item, error, bill, self._clock() - begun, request.first)
+            self._tell(await self._release(waiting, lease, "ok", bill=bill))
+            return await self._failed(waiting, item, error, bill, self._clock() - begun, request.first)
         except Exception as error:
             # It may have been sent, and billed.
             bill = Bill(prepared.tokens, prepared.cost)
-            self._tell(self._gate.release(lease, "ok", bill=bill))
+            self._tell(await self._release(waiting, lease, "ok", bill=bill))
             known = unexpected(error, item.source.name)
-            return self._failed(item, known, bill, self._clock() - begun, request.first)
+            return await self._failed(waiting, item, known, bill, self._clock() - begun, request.first)
         except BaseException:
             self._gate.release(lease, "ok", bill=Bill(prepared.tokens, prepared.cost))
             raise
         self._outage.answered()
         bill = bill_of_reply(answer.reply, request.first)
-        self._tell(self._gate.release(lease, "ok", bill=bill))
-        return self._answered(item, answer, bill, self._clock() - begun, request.first)
+        self._tell(await self._release(waiting, lease, "ok", bill=bill))
+        return await self._answered(waiting, item, answer, bill, self._clock() - begun, request.first)
+
+    async def _release(
+        self,
+        waiting: Waiting,
+        lease: Lease,
+        outcome: LeaseOutcome,
+        *,
+        bill: Bill | None = None,
+        retry_after: float | None = None,
+    ) -> bool:
+        if self._gate_is_local:
+            return self._gate.release(lease, outcome, bill=bill, retry_after=retry_after)
+        return await waiting.run(
+            partial(self._gate.release, lease, outcome, bill=bill, retry_after=retry_after)
+        )
+
+    def _lease_now(self, prepared: PreparedItem) -> Lease | None:
+        if not isinstance(self._gate, LocalGate) or self._stopped():
+            return None
+        return self._gate.acquire_now(prepared.tokens, prepared.cost, spare=prepared.may_repeat)
 
     def _lease(self, prepared: PreparedItem) -> Lease | None:
         tokens, cost, spare = prepared.tokens, prepared.cost, prepared.may_repeat
@@ -480,8 +520,14 @@ class Worker:
     def _server_changed(self, url: str, reason: str | None, seconds: float) -> None:
         self._tell_event(ServiceBack(seconds, url) if reason is None else ServiceLost(reason, url))
 
-    def _failed(
-        self, item: OpenItem, error: VisionPipeError, bill: Bill | None, seconds: float, first: Reply | None
+    async def _failed(
+        self,
+        waiting: Waiting,
+        item: OpenItem,
+        error: VisionPipeError,
+        bill: Bill | None,
+        seconds: float,
+        first: Reply | None,
     ) -> Asked:
         item.sends += max(1, error.attempts)
         item.seconds_sending += seconds
@@ -497,19 +543,27 @@ class Worker:
             self._bill_first(item, first)
         if error.scope == "job" or self._asks_once_more(item, error):
             item.reasked = True
-            return self._again(item, sent, error)
-        return self._recorded(item, failed(item, error, self._clock()), sent)
+            return await self._again(waiting, item, sent, error)
+        return await self._recorded(waiting, item, failed(item, error, self._clock()), sent)
 
     def _verdict(self, item: OpenItem, error: VisionPipeError, begun: float) -> Verdict:
         if error.scope == "job" or self._asks_once_more(item, error):
             return Verdict.OWN
         return self._outage.failed(item.key.source, error, begun)
 
-    def _later(self, item: OpenItem, error: VisionPipeError, seconds: float, first: Reply | None) -> Next:
+    async def _later(
+        self,
+        waiting: Waiting,
+        item: OpenItem,
+        error: VisionPipeError,
+        seconds: float,
+        first: Reply | None,
+    ) -> Next:
         """The item's time does not run while the service is out of reach."""
         item.sends += max(1, error.attempts)
         self._bill_first(item, first)
-        self._ledger.record(item.key, None, [Sent(seconds, error.request_id, error.code, billable=False)])
+        sent = [Sent(seconds, error.request_id, error.code, billable=False)]
+        await waiting.stored(self._ledger.record(item.key, None, sent, wait=False))
         return Next.LATER
 
     def _asks_once_more(self, item: OpenItem, error: VisionPipeError) -> bool:
@@ -526,8 +580,14 @@ class Worker:
             item.sends += max(1, len(first.attempts))
             item.billed(first.usage, first.cost if first.usage else None)
 
-    def _answered(
-        self, item: OpenItem, answer: Answer, bill: Bill, seconds: float, first: Reply | None
+    async def _answered(
+        self,
+        waiting: Waiting,
+        item: OpenItem,
+        answer: Answer,
+        bill: Bill,
+        seconds: float,
+        first: Reply | None,
     ) -> Asked:
         reply = answer.reply
         item.sends += max(1, len(reply.attempts))
@@ -535,28 +595,44 @@ class Worker:
         item.billed(reply.usage, reply.cost)
         sent = _sent(reply, bill, seconds, first)
         try:
-            judgement = self._judge(answer, item.reasked) if self._judge is not None else Judgement()
+            judgement = await self._judged(waiting, answer, item.reasked)
         except Exception as error:
             known = error if isinstance(error, VisionPipeError) else unexpected(error, item.source.name)
             if known.scope == "job":
-                return self._again(item, sent, known)
-            return self._recorded(item, failed(item, known, self._clock()), sent)
+                return await self._again(waiting, item, sent, known)
+            return await self._recorded(waiting, item, failed(item, known, self._clock()), sent)
         if judgement.action == "reask" and not item.reasked:
             item.reasked = True
-            return self._again(item, sent)
+            return await self._again(waiting, item, sent)
         item.notes = (*item.notes, *judgement.notes)
         if judgement.action == "fail":
-            return self._recorded(item, failed(item, not_good_enough(judgement, answer), self._clock()), sent)
-        return self._recorded(item, done(item, answer, self._clock()), sent)
+            poor = not_good_enough(judgement, answer)
+            return await self._recorded(waiting, item, failed(item, poor, self._clock()), sent)
+        return await self._recorded(waiting, item, done(item, answer, self._clock()), sent)
 
-    def _again(self, item: OpenItem, sent: Sequence[Sent], error: VisionPipeError | None = None) -> Next:
-        self._ledger.record(item.key, None, sent)
+    async def _judged(self, waiting: Waiting, answer: Answer, reasked: bool) -> Judgement:
+        if self._judge is None:
+            return Judgement()
+        if self.parts.judge_is_quick:
+            return self._judge(answer, reasked)
+        return await waiting.run(partial(self._judge, answer, reasked))
+
+    async def _again(
+        self,
+        waiting: Waiting,
+        item: OpenItem,
+        sent: Sequence[Sent],
+        error: VisionPipeError | None = None,
+    ) -> Next:
+        await waiting.stored(self._ledger.record(item.key, None, sent, wait=False))
         if error is not None and error.scope == "job":
             raise error
         return Next.AGAIN
 
-    def _recorded(self, item: OpenItem, result: ItemResult, sent: Sequence[Sent]) -> ItemResult:
-        self._ledger.record(item.key, result, sent)
+    async def _recorded(
+        self, waiting: Waiting, item: OpenItem, result: ItemResult, sent: Sequence[Sent]
+    ) -> ItemResult:
+        await waiting.stored(self._ledger.record(item.key, result, sent, wait=False))
         return result
 
     def _tell(self, changed: bool, *, refused: bool = False) -> None:

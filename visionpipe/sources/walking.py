@@ -30,7 +30,8 @@ class Source:
     ``name`` is unique within a run and stable between runs: the path relative to the folder given, with
     forward slashes, or what the list says. ``location`` is a path or a URL. ``fields`` are the other
     columns of a list. ``image`` is the picture itself where the item holds it, and ``location`` then says
-    nothing; ``version`` is what a store tells of the bytes behind a URL (an ETag). Neither is recorded.
+    nothing; ``version`` is what a store tells of the bytes behind a URL (an ETag); ``seen`` is the file at
+    ``location`` as it was read for its key. None of these is recorded.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Source:
     fields: Mapping[str, str] = field(default_factory=dict)
     image: Any = field(default=None, repr=False, compare=False)
     version: str | None = field(default=None, compare=False)
+    seen: Any = field(default=None, repr=False, compare=False)
 
     @property
     def picture(self) -> Any:

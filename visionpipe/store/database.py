@@ -159,7 +159,10 @@ class Database:
             JournalError: the disk is full or fails. The statements are kept and tried again with the next
                 write, and on closing.
         """
-        ticket = self.later(*statements)
+        self.store(self.later(*statements))
+
+    def store(self, ticket: int) -> None:
+        """Commits what ``later`` gave this ticket for, with all that waits; raises as ``write``."""
         with self._lock:
             while self._written < ticket:
                 self._check_open()
@@ -167,6 +170,9 @@ class Database:
 
     def later(self, *statements: Statement) -> int:
         """Puts the statements before whatever is committed next, without waiting for it.
+
+        Returns:
+            The ticket with which to wait for it.
 
         Raises:
             JournalError: a value that no database can hold (code "unstorable"); nothing is put anywhere,

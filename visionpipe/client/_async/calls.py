@@ -222,7 +222,7 @@ class AsyncCalls:
         try:
             return Extraction(*schema.read(first.text, cut_off=was_cut_off(first)), first)
         except MisfitError as misfit:
-            if on_repeat is not None and not on_repeat(first):
+            if on_repeat is not None and not await in_thread_async(on_repeat, first):
                 raise does_not_fit(misfit, first, answers=1) from misfit
             again = ask_again(asked, first.text, misfit, lang)
             note = Note("reasked", f"the first answer did not fit the schema: {misfit}")

@@ -72,7 +72,7 @@ class AsyncClient(AsyncClips):
         sticky: of several servers, one answers all questions that begin alike (system prompt, and the first
             picture or text), as long as it is up: for servers that cache what they have read.
         on_attempt: told of every try at a request as it ends, in the thread or on the event loop that
-            makes it.
+            makes it (a job has a loop of its own, which all its requests share). It must not block.
         cache: a file of answers, or an ``AnswerCache``: what was asked before, in the same words about the
             same bytes at the same endpoint, is not sent again, and costs nothing. Asked in calls, streams,
             extractions and conversations alike; a job has its journal instead.
@@ -126,6 +126,8 @@ class AsyncClient(AsyncClips):
         self.defaults: CallOptions = defaults or CallOptions()
         self._preparer = Preparer(self.settings, fetch)
         self._cache, self._own_cache = _opened(cache)
+        # Another client with the same settings then has the same way to the service.
+        self._connects = sender is None and not plan_only
         self._sender = sender or connect_async(
             self.settings.endpoint, self.settings.api_key, plan_only=plan_only, pool=pool
         )
@@ -339,7 +341,7 @@ class AsyncClient(AsyncClips):
 
         Args:
             on_repeat: called with a first reply that does not fit; False: do not ask once more. The asyncio
-                client calls it on the event loop.
+                client calls it in a thread.
         """
         calls = self._calls.bounded(retry_rate_limits=retry_rate_limits, seconds=seconds, server=server)
         return await calls.extracted(prepared.single("extraction"), prepared.model, schema, on_repeat)

@@ -20,6 +20,7 @@ from visionpipe.pipeline.batch.store import BatchStore, StoredFile, StoredLine
 from visionpipe.pipeline.batch.transfer import BatchTransfer
 from visionpipe.pipeline.budget import Budget
 from visionpipe.pipeline.client_answerer import read_answer
+from visionpipe.pipeline.contents import stat_seen
 from visionpipe.pipeline.events import BatchEvent
 from visionpipe.pipeline.items import Ended, OpenItem, done, failed, refused, shared, skipped
 from visionpipe.pipeline.journal import Journal
@@ -250,8 +251,9 @@ class Work:
                 job.journal.adopt(decision.key.source, decision.key.question, decision.job)
                 yield Ended(decision.result, kept=True)
             case Fresh() if isinstance(found, Source):
-                if decision.read is not None:
-                    job.journal.note_source(found.name, found.location, decision.read, decision.content)
+                if decision.seen is not None:
+                    stat = stat_seen(decision.seen)
+                    job.journal.note_source(found.name, found.location, stat, decision.content)
                 yield from self._add(found, decision)
 
     def _add(self, source: Source, decision: Fresh) -> Iterator[Ended]:
