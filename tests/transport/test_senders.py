@@ -42,6 +42,9 @@ both = pytest.mark.parametrize("kind", KINDS)
 BIG = Body((bytes(40_000_000),))
 """More than the system's buffers between two sockets hold."""
 
+COUNT = 20
+"""More bodies than go out at once."""
+
 
 def post(body: Body | None = None, path: str = "/chat/completions", **timeouts: float) -> HttpRequest:
     return HttpRequest("POST", path, body or Body((b"{}",)), timeouts=Timeouts(**timeouts))
@@ -160,6 +163,42 @@ def test_a_body_that_cannot_be_read_at_the_moment_holds_up_no_other(loopback: Lo
             content.answers.set()
         assert waiting.result(60).status == 200
     assert sorted(seen.size for seen in loopback.requests) == [10, 99_999, 200_000]
+
+
+def test_bodies_that_a_server_does_not_read_hold_up_no_other() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"/stuck" in head:
+            stuck.append(writer)
+            if len(stuck) == COUNT:
+                all_stuck.set()
+            return
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    async def main() -> int:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        sender = AsyncHttpSender(url, trust_env=False)
+        waiting = [asyncio.create_task(sender.send(post(BIG, "/stuck"))) for _ in range(COUNT)]
+        await all_stuck.wait()
+        status = (await sender.send(post(Body((b"y" * 200_000,))))).status
+        assert not [task for task in waiting if task.done()]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await sender.close()
+        for writer in stuck:
+            writer.close()
+        server.close()
+        return status
+
+    stuck: list[asyncio.StreamWriter] = []
+    all_stuck = asyncio.Event()
+    assert asyncio.run(asyncio.wait_for(main(), 60)) == 200
 
 
 @both

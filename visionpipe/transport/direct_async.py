@@ -22,7 +22,7 @@ from weakref import WeakSet
 
 import h11
 
-from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, keep_alive, wait_for_socket
+from visionpipe.transport.direct_sync import KEPT_IDLE_S, READ_BYTES, TURN_S, keep_alive, wait_for_socket
 from visionpipe.transport.errors import AnswerCutError
 from visionpipe.transport.exchange import Exchange, Step, wait_limit
 from visionpipe.transport.httpx_library import httpx
@@ -30,6 +30,11 @@ from visionpipe.transport.messages import AsyncAnswer, RawAnswer, RawRequest
 
 HEAR_BYTES = 1 << 20
 """Bytes after which a sender looks whether the server has answered already, though the socket takes more."""
+
+
+SENDING = 8
+"""Bodies that go out at once. A full socket leaves up to a chunk of each in memory, and more of them would
+only share the same line."""
 
 
 class Closable(Protocol):
@@ -131,6 +136,7 @@ class AsyncioTransport:
         self._idle: deque[_Connection] = deque()
         self._keep = keep
         self._closed = False
+        self._turns = _Turns()
 
     async def send(self, request: RawRequest) -> AsyncAnswer:
         """As ``SocketTransport.send``."""
@@ -174,7 +180,7 @@ class AsyncioTransport:
         try:
             async with asyncio.timeout(seconds):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(loop, self._clock),
+                    lambda: _Connection(loop, self._clock, self._turns),
                     self._host,
                     self._port,
                     ssl=self._ssl_context,
@@ -188,11 +194,36 @@ class AsyncioTransport:
         return connection
 
 
+class _Turns:
+    """Of the bodies that go out; behind slow ones nobody waits longer than ``TURN_S``."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._free = asyncio.Semaphore(SENDING)
+
+    async def begin(self) -> Callable[[], None]:
+        """Waits for a turn; what it returns is to be called at its end."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop, self._free = loop, asyncio.Semaphore(SENDING)
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._free.acquire()
+        except TimeoutError:
+            return _nothing
+        return self._free.release
+
+
+def _nothing() -> None:
+    return
+
+
 class _Connection(asyncio.Protocol):
     """One socket as the loop serves it, and the exchange on it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float], turns: _Turns) -> None:
         self.loop = loop
+        self._turns = turns
         self._clock = clock
         self.process = os.getpid()
         self.idle_since = 0.0
@@ -329,6 +360,15 @@ class _Connection(asyncio.Protocol):
 
     async def _send(self, head: bytes, chunks: Iterable[bytes], timeouts: dict[str, float]) -> bool:
         """Whether all of it was sent: not where the server has answered or hung up before."""
+        if self._exchange.announced <= READ_BYTES:
+            return await self._send_in_turn(head, chunks, timeouts)
+        end = await self._turns.begin()
+        try:
+            return await self._send_in_turn(head, chunks, timeouts)
+        finally:
+            end()
+
+    async def _send_in_turn(self, head: bytes, chunks: Iterable[bytes], timeouts: dict[str, float]) -> bool:
         unheard = 0
         for chunk in chunks:
             self._exchange.given += len(chunk)

@@ -76,7 +76,7 @@ class Exchange:
         self._h11: h11.Connection | None = None
         """Reads the answer, where that is not plain."""
         self._first = b""
-        self.given = self._announced = 0
+        self.given = self.announced = 0
         self._arrived: bytearray | None = bytearray()  # until the head is read
         self._method = b"GET"
         self._keeps_open = True
@@ -101,7 +101,7 @@ class Exchange:
             elif kind == b"connection":
                 self._keeps_open = b"close" not in value.lower()
         counted = lengths[0].isdigit() if len(lengths) == 1 else not lengths
-        self._announced = int(lengths[0]) if lengths and counted else 0
+        self.announced = int(lengths[0]) if lengths and counted else 0
         lines = b"".join(map(b"%b: %b\r\n".__mod__, headers))
         # As many lines as headers: none holds the end of a line.
         plain = counted and lines.count(b"\n") == len(headers) and _PLAIN_REQUEST.fullmatch(lines)
@@ -116,8 +116,8 @@ class Exchange:
         Raises:
             h11.LocalProtocolError: its length is not the announced one.
         """
-        if self.given != self._announced:
-            raise h11.LocalProtocolError(f"{self.given} bytes of a body of {self._announced}")
+        if self.given != self.announced:
+            raise h11.LocalProtocolError(f"{self.given} bytes of a body of {self.announced}")
         self._ended = True
 
     def receive(self, data: bytes) -> None:
