@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,7 +14,7 @@ import pytest
 
 from tests.loopback import Answer as HttpAnswer
 from tests.loopback import Loopback, Seen, serving
-from tests.pipeline.kill_drill import make_images
+from tests.pipeline.kill_drill import ROOT, make_images
 from visionpipe.client import Client
 from visionpipe.pipeline.answerer import Answer, Judgement
 from visionpipe.pipeline.limiter import Limiter
@@ -95,3 +99,41 @@ def test_any_number_at_once_answers_all(tmp_path: Path, concurrency: int) -> Non
         assert len(server.requests) == 40
     assert sorted(result.source for result in first) == sorted(result.source for result in second)
     assert {result.outcome for result in [*first, *second]} == {Outcome.DONE}
+
+
+LOOKING_UP = """
+import runpy, socket, sys, time
+
+def look_up(*given, **more):
+    print("looking up", flush=True)
+    time.sleep(600)
+
+socket.getaddrinfo = look_up
+sys.argv = ["visionpipe", "caption", "in", "-o", "out.jsonl", "-p", "What?", "--model", "glm-4.6v"]
+sys.argv += ["--base-url", "bigmodel+https://service.example/v4"]
+runpy.run_module("visionpipe", run_name="__main__")
+"""
+
+
+def test_a_second_interrupt_waits_for_no_name_that_is_looked_up(tmp_path: Path) -> None:
+    make_images(tmp_path / "in", 3)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "VISIONPIPE_API_KEY": "id.secret"}
+    running = subprocess.Popen(
+        [sys.executable, "-c", LOOKING_UP],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with running:
+        try:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            assert running.stdout.readline() == "looking up\n"
+            running.send_signal(signal.SIGINT)
+            assert any("Press Ctrl-C again" in line for line in running.stderr)
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) == 130
+        finally:
+            running.kill()

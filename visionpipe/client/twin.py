@@ -17,10 +17,10 @@ def asyncio_twin(client: Client) -> AsyncClient | None:
     its own; without its cache of answers. To be closed by who asked for it.
 
     Returns:
-        None where ``client`` sends in a way that its maker gave it, or through the embedded engine, which
-        computes and does not wait.
+        None where ``client`` sends in a way that its maker gave it, is of a class of its own, or answers
+        through the embedded engine, which computes and does not wait.
     """
-    if not client._connects or client.settings.endpoint.local:
+    if type(client) is not Client or not client._connects or client.settings.endpoint.local:
         return None
     settings, calls = client.settings, client._calls
     twin = AsyncClient.__new__(AsyncClient)

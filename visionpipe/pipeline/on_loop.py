@@ -11,7 +11,8 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from functools import partial
 from queue import SimpleQueue
 from types import TracebackType
@@ -25,7 +26,7 @@ from visionpipe.pipeline.ledger import Ledger
 T = TypeVar("T")
 
 _Unstored: TypeAlias = "tuple[int, asyncio.Future[None]]"
-_Work: TypeAlias = "tuple[Callable[[], Any], asyncio.Future[Any]]"
+_Given: TypeAlias = "tuple[Callable[[], Any], Future[Any]]"
 
 
 class OnLoop:
@@ -44,11 +45,12 @@ class OnLoop:
         self._line = asyncio.Lock()
         self._answer: Callable[[PreparedItem, float | None], Awaitable[Answer]] = self._answer_in_thread
         self._open = AsyncExitStack()
-        self._threads = Threads()
         self._unstored: deque[_Unstored] = deque()
         self._storing = False
 
     async def __aenter__(self) -> Self:
+        # Closed with the loop.
+        asyncio.get_running_loop().set_default_executor(Threads())
         if isinstance(self._answerer, LoopAnswerer):
             answer = await self._open.enter_async_context(self._answerer.on_loop())
             self._answer = answer or self._answer
@@ -57,7 +59,6 @@ class OnLoop:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._threads.close()
         await self._open.aclose()
 
     async def lease(
@@ -79,7 +80,7 @@ class OnLoop:
     async def _lease_in_thread(
         self, waiting: Callable[[], Lease | None], give_back: Callable[[Lease], object]
     ) -> Lease | None:
-        getting: asyncio.Future[Lease | None] = self._threads.run(waiting)
+        getting = _in_thread(waiting)
 
         def got(future: asyncio.Future[Lease | None]) -> None:
             lease = None if future.cancelled() or future.exception() else future.result()
@@ -106,8 +107,7 @@ class OnLoop:
 
     async def run(self, work: Callable[[], T]) -> T:
         """As ``Waiting.run``."""
-        found: T = await self._threads.run(work)
-        return found
+        return await _in_thread(work)
 
     async def _answer_in_thread(self, prepared: PreparedItem, seconds: float | None) -> Answer:
         return await self.run(partial(self._answerer.answer, prepared, seconds))
@@ -117,7 +117,7 @@ class OnLoop:
         group = [*self._unstored]
         self._unstored.clear()
         try:
-            storing = self._threads.run(partial(self._store, max(ticket for ticket, _ in group)))
+            storing = _in_thread(partial(self._store, max(ticket for ticket, _ in group)))
         except ConfigurationError as error:
             _tell(group, error)
         else:
@@ -131,6 +131,10 @@ class OnLoop:
             self._begin_storing()
 
 
+def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
+    return asyncio.get_running_loop().run_in_executor(None, work)
+
+
 def _tell(group: list[_Unstored], error: BaseException | None) -> None:
     for _, future in group:
         if future.done():
@@ -141,60 +145,72 @@ def _tell(group: list[_Unstored], error: BaseException | None) -> None:
             future.set_exception(error)
 
 
-class Threads:
-    """Threads for what blocks, as many as are wanted at once and used again. A process that ends does not
-    wait for them. All but what runs in them belongs to one event loop."""
+class Threads(ThreadPoolExecutor):
+    """Threads for what blocks, as many as are wanted at once and used again.
+
+    A process that ends does not wait for them, as it would for those of any other executor: a name that is
+    being looked up, say, would hold up whoever presses Ctrl-C a second time.
+    """
 
     def __init__(self) -> None:
-        self._work: SimpleQueue[_Work | None] = SimpleQueue()
+        super().__init__(1)  # of its own threads none is ever started
+        self._given: SimpleQueue[_Given | None] = SimpleQueue()
+        self._guard = threading.Lock()
         self._free = self._count = 0
 
-    def run(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Begins ``work``.
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Begins the work.
 
         Raises:
             ConfigurationError: the system gives no more threads.
         """
-        loop = asyncio.get_running_loop()
-        if self._free:
-            self._free -= 1
-        else:
-            try:
-                threading.Thread(target=self._serve, args=(loop,), daemon=True).start()
-            except RuntimeError as error:
-                raise ConfigurationError(
-                    f"the system starts {self._count} threads, and no more",
-                    cure="Lower the concurrency, or raise the limit of processes.",
-                    subject="concurrency",
-                    code="threads",
-                ) from error
-            self._count += 1
-        future = loop.create_future()
-        self._work.put((work, future))
+        with self._guard:
+            if self._free:
+                self._free -= 1
+            else:
+                self._begin_thread()
+        future: Future[T] = Future()
+        self._given.put((partial(fn, *args, **kwargs), future))
         return future
 
-    def close(self) -> None:
-        """Has each thread end when it has nothing to do."""
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Has each thread end when it has nothing to do; waits for none."""
         for _ in range(self._count):
-            self._work.put(None)
+            self._given.put(None)
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        while (given := self._work.get()) is not None:
+    def _begin_thread(self) -> None:
+        try:
+            threading.Thread(target=self._serve, daemon=True).start()
+        except RuntimeError as error:
+            raise ConfigurationError(
+                f"the system starts {self._count} threads, and no more",
+                cure="Lower the concurrency, or raise the limit of processes.",
+                subject="concurrency",
+                code="threads",
+            ) from error
+        self._count += 1
+
+    def _serve(self) -> None:
+        while (given := self._given.get()) is not None:
             work, future = given
-            value, error = None, None
-            try:
-                value = work()
-            except BaseException as raised:
-                error = raised
-            with suppress(RuntimeError):  # the loop is closed, and nobody waits
-                loop.call_soon_threadsafe(self._told, future, value, error)
-            del given, work, future, value, error
+            del given
+            if future.set_running_or_notify_cancel():
+                self._work_off(work, future)
+            else:
+                self._set_free()
+            del work, future
 
-    def _told(self, future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
-        self._free += 1
-        if future.done():
-            return
-        if error is None:
-            future.set_result(value)
-        else:
+    def _work_off(self, work: Callable[[], Any], future: Future[Any]) -> None:
+        try:
+            value = work()
+        except BaseException as error:
+            self._set_free()
             future.set_exception(error)
+        else:
+            self._set_free()
+            future.set_result(value)
+
+    def _set_free(self) -> None:
+        # Before its work is told to be done, so that whoever waits for that finds it.
+        with self._guard:
+            self._free += 1
