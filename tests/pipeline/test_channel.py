@@ -15,7 +15,7 @@ def test_values_come_in_order_and_in_front() -> None:
     channel.put(2)
     channel.force(0, first=True)
     channel.force(3)
-    assert [channel.take() for _ in range(4)] == [0, 1, 2, 3]
+    assert channel.take_all() == [0, 1, 2, 3]
     assert channel.take_now() is None
 
 
@@ -24,26 +24,25 @@ def test_a_full_channel_waits_for_room() -> None:
     channel.put(1)
     waiter = threading.Thread(target=channel.put, args=(2,))
     waiter.start()
-    assert channel.take() == 1
+    assert channel.take_now() == 1
     waiter.join(10)
-    assert channel.take() == 2
+    assert channel.take_now() == 2
 
 
 def test_what_is_in_can_be_taken_after_the_close() -> None:
     channel: Channel[int] = Channel(2)
     channel.put(1)
     channel.close()
-    channel.wait()
-    assert channel.take() == 1
-    for attempt in (channel.take, channel.take_now, channel.wait):
+    assert channel.take_now() == 1
+    for attempt in (channel.take_all, channel.take_now):
         with pytest.raises(Closed):
             attempt()
-    for put in (channel.put, channel.force):
+    for put in (channel.put, channel.force, channel.offer):
         with pytest.raises(Closed):
             put(2)
 
 
-@pytest.mark.parametrize("way", ["put", "take", "wait"])
+@pytest.mark.parametrize("way", ["put", "take_all"])
 def test_a_close_wakes_whoever_waits(way: str) -> None:
     channel: Channel[int] = Channel(1)
     if way == "put":
@@ -72,6 +71,13 @@ def test_a_drain_takes_everything_out() -> None:
     channel.put(2)
     assert channel.drain() == [1, 2]
     assert channel.take_now() is None
+
+
+def test_an_offer_is_taken_only_where_there_is_room() -> None:
+    channel: Channel[int] = Channel(1)
+    assert channel.offer(1)
+    assert not channel.offer(2)
+    assert channel.take_all() == [1]
 
 
 def test_changes_are_told() -> None:

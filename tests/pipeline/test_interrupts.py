@@ -48,7 +48,7 @@ def test_a_signal_handler_may_interrupt_its_own_threads_taking(act: str) -> None
         before = sys.gettrace()
         sys.settrace(handler)
         try:
-            channel.take()
+            channel.take_now()
         finally:
             sys.settrace(before)
 
@@ -68,7 +68,7 @@ def test_what_a_signal_handler_adds_just_before_the_wait_is_found() -> None:
         before = sys.gettrace()
         sys.settrace(handler)
         try:
-            taken.append(channel.take())
+            taken.extend(channel.take_all())
         finally:
             sys.settrace(before)
 

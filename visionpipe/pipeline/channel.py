@@ -92,23 +92,6 @@ class Channel(Generic[T]):
             self._filled.notify()
         self._tell()
 
-    def take(self) -> T:
-        """The first value, waiting for one. Raises Closed once closed and empty."""
-        with self._lock:
-            while not self._values:
-                if self._closed:
-                    raise Closed
-                self._filled.wait(_POLL_S)
-            return self._taken()
-
-    def wait(self) -> None:
-        """Returns when there is something to take, though another thread may be faster. Raises Closed."""
-        with self._lock:
-            while not self._values:
-                if self._closed:
-                    raise Closed
-                self._filled.wait()
-
     def take_now(self) -> T | None:
         """The first value; None where there is none at the moment. Raises Closed once closed and empty."""
         with self._lock:
