@@ -10,6 +10,7 @@ import os
 import socket
 import ssl
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from typing import cast
 import pytest
 import trustme
 
-from tests.loopback import Answer, Loopback, serving
+from tests.loopback import Answer, Loopback, Seen, serving
 from tests.transport.faces import KINDS, Kind, sending
 from visionpipe.errors import (
     ConfigurationError,
@@ -478,6 +479,38 @@ def tls_server(authority: trustme.CA) -> Iterator[Loopback]:
     authority.issue_cert("localhost").configure_cert(context)
     with serving(Answer(), ssl_context=context) as server:
         yield server
+
+
+def test_a_tls_connection_that_waits_takes_little_memory(tls_server: Loopback, authority: trustme.CA) -> None:
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    came, may_answer = threading.Semaphore(0), threading.Event()
+
+    def answer(seen: Seen) -> Answer:
+        came.release()
+        assert may_answer.wait(60)
+        return Answer()
+
+    async def main() -> int:
+        sender = AsyncHttpSender(tls_server.url, ssl_context=trusting, trust_env=False)
+        begun = tracemalloc.get_traced_memory()[0]
+        waiting = [asyncio.create_task(sender.send(post(body))) for _ in range(COUNT)]
+        for _ in range(COUNT):
+            await asyncio.to_thread(came.acquire)
+        held = tracemalloc.get_traced_memory()[0] - begun
+        may_answer.set()
+        assert [answered.status for answered in await asyncio.gather(*waiting)] == [200] * COUNT
+        await sender.close()
+        return held
+
+    body = Body((bytes(300_000),))
+    tls_server.keep_bodies = False
+    tls_server.script(answer=answer)
+    tracemalloc.start()
+    try:
+        assert asyncio.run(main()) < COUNT * 200_000
+    finally:
+        tracemalloc.stop()
 
 
 @both

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import h11
@@ -31,6 +31,9 @@ from visionpipe.transport.messages import AsyncAnswer, RawAnswer, RawRequest
 HEAR_BYTES = 1 << 20
 """Bytes after which a sender looks whether the server has answered already, though the socket takes more."""
 
+
+TLS_BYTES = 32 * 1024
+"""What a TLS connection encrypts, and receives, at a time."""
 
 SENDING = 8
 """Bodies that go out at once. A full socket leaves up to a chunk of each in memory, and more of them would
@@ -179,7 +182,7 @@ class AsyncioTransport:
             connection.close()
         try:
             async with asyncio.timeout(seconds):
-                _, connection = await loop.create_connection(
+                transport, connection = await loop.create_connection(
                     lambda: _Connection(loop, self._clock, self._turns),
                     self._host,
                     self._port,
@@ -190,8 +193,19 @@ class AsyncioTransport:
             raise httpx.ConnectTimeout(str(error)) from error
         except (OSError, ValueError) as error:
             raise httpx.ConnectError(str(error)) from error
+        _shrink_buffer(transport)
         await close_with_loop(connection)
         return connection
+
+
+def _shrink_buffer(transport: object) -> None:
+    """A TLS connection of asyncio's takes 256 KB for what it receives before anything has come, and an answer
+    has one or two. There is no option for that; where these attributes are other ones, all stays as it is."""
+    tls: Any = getattr(transport, "_ssl_protocol", None)
+    if hasattr(tls, "max_size") and hasattr(tls, "_ssl_buffer_view"):
+        tls.max_size = TLS_BYTES
+        tls._ssl_buffer = bytearray(TLS_BYTES)
+        tls._ssl_buffer_view = memoryview(tls._ssl_buffer)
 
 
 class _Turns:
@@ -233,7 +247,7 @@ class _Connection(asyncio.Protocol):
         self._arrived_bytes = 0
         self._over = False
         self._error: Exception | None = None
-        self._paused = False
+        self._paused = self._encrypted = False
         self._waiter: asyncio.Future[None] | None = None
 
     # What the loop calls.
@@ -241,6 +255,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._encrypted = transport.get_extra_info("ssl_object") is not None
         keep_alive(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:
@@ -391,7 +406,13 @@ class _Connection(asyncio.Protocol):
     def _write(self, data: bytes) -> bool:
         if self._arrived or self._over or self._transport is None:
             return False
-        self._transport.write(data)
+        if not self._encrypted:
+            self._transport.write(data)
+            return True
+        # What is encrypted at a time stays as large in memory as long as the connection lasts.
+        view = memoryview(data)
+        for start in range(0, len(view), TLS_BYTES):
+            self._transport.write(view[start : start + TLS_BYTES])
         return True
 
     async def _hear(self, timeouts: dict[str, float]) -> None:
