@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from visionpipe.errors import ParameterError, VisionPipeError
+from visionpipe.errors import ParameterError, VisionPipeError, missing_extra
 
 if TYPE_CHECKING:
     from visionpipe.pipeline.budget import Caps
@@ -120,6 +121,12 @@ def refuse_without_meaning(given: Mapping[str, object]) -> None:
             )
 
 
+def _require_pyarrow(address: str) -> None:
+    """Raises ConfigurationError where a directory of parts can be neither written nor read."""
+    if importlib.util.find_spec("pyarrow") is None:
+        raise missing_extra("a directory of parts needs pyarrow", "parquet", subject=address)
+
+
 def caption_parts(
     job: Job,
     sources: SourceListing,
@@ -136,6 +143,7 @@ def caption_parts(
     as_json: bool,
 ) -> None:
     """Works the listing off into ``output``."""
+    _require_pyarrow(output)
     import orjson
 
     from visionpipe.cli.progress import reach_line
@@ -247,6 +255,7 @@ def _stoppable() -> Iterator[None]:
 
 def export_parts(address: str, outputs: Sequence[str], options: Any) -> int:
     """Writes outputs from a directory of parts; returns how many items could not be written."""
+    _require_pyarrow(address)
     from visionpipe.cli.outputs import Locator
     from visionpipe.files.stores import open_store
     from visionpipe.pipeline.part_mirror import PartMirror
@@ -301,6 +310,7 @@ def export_beside(
     Raises:
         VisionPipeError: what every file would meet.
     """
+    _require_pyarrow(source)
     from visionpipe.files.stores import open_store
     from visionpipe.pipeline.parts import Parts
     from visionpipe.pipeline.reading import JournalView
@@ -370,6 +380,7 @@ def merge(
     ] = False,
 ) -> None:
     """Merge a directory of parts into large ones; writers and readers need not stop."""
+    _require_pyarrow(directory)
     from visionpipe.files.stores import open_store
     from visionpipe.pipeline.part_edits import merge_edits
     from visionpipe.pipeline.parts import Parts
